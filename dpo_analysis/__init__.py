@@ -1,0 +1,49 @@
+"""Why did the chosen reward fall? Per-token implicit rewards of DPO checkpoints, from run folder to picture.
+
+Importing this package never loads torch; scoring models is ``from dpo_analysis.scoring import score``.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dpo_analysis import figures as figures
+    from dpo_analysis.data.pairs import Pair as Pair
+    from dpo_analysis.data.pairs import load_pairs as load_pairs
+    from dpo_analysis.errors import DPOAnalysisError as DPOAnalysisError
+    from dpo_analysis.runs import Run as Run
+    from dpo_analysis.runs import open_run as open_run
+    from dpo_analysis.tables import pair_table as pair_table
+    from dpo_analysis.tables import position_table as position_table
+    from dpo_analysis.tables import response_table as response_table
+    from dpo_analysis.tables import step_table as step_table
+    from dpo_analysis.tables import token_table as token_table
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "DPOAnalysisError": "errors",
+    "Pair": "data.pairs",
+    "Run": "runs",
+    "load_pairs": "data.pairs",
+    "open_run": "runs",
+    "pair_table": "tables",
+    "position_table": "tables",
+    "response_table": "tables",
+    "step_table": "tables",
+    "token_table": "tables",
+}
+__all__ = ["__version__", "figures", *_PUBLIC]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for, so that ``--help`` and the demo start fast."""
+    if name == "figures":
+        return importlib.import_module("dpo_analysis.figures")
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"dpo_analysis.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module 'dpo_analysis' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

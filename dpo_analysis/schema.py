@@ -1,0 +1,154 @@
+"""Every stored and every shown column: its name, unit and meaning, and the Arrow schemas of the run folder.
+
+Nothing here reads or writes. Axis titles, table headers, the glossary and the exported files take their units
+from ``COLUMNS``; the run folder takes its files' columns from the ``*_SCHEMA`` constants.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+CHOSEN, REJECTED = "chosen", "rejected"
+SIDES = (CHOSEN, REJECTED)
+REFERENCE = "reference"
+"""The name of the reference among the models: scored once, kept in ``scores/reference``."""
+
+SCORED = ("ok", "identical", "truncated")
+"""Pair statuses that are scored and counted, as TRL does."""
+NOT_SCORED = ("empty", "too_long", "template_error", "bad_text")
+"""Pair statuses that are kept, shown and counted as such, but never scored."""
+FLAGGED = ("nonfinite", "oom")
+"""Score statuses that belong to one model: kept, flagged, not counted."""
+STATUSES = SCORED + NOT_SCORED + FLAGGED
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its unit (nats, nats per token, beta x nats, share, or a plain word) and what it means."""
+
+    unit: str
+    meaning: str
+
+
+PAIRS_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("prompt", pa.string()),
+        pa.field("chosen", pa.string()),
+        pa.field("rejected", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+    ]
+)
+RESPONSES_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("prompt_token_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("truncated", pa.bool_(), nullable=False),
+    ]
+)
+VOCAB_SCHEMA = pa.schema(
+    [
+        pa.field("token_id", pa.int32(), nullable=False),
+        pa.field("bytes", pa.binary(), nullable=False),
+        pa.field("special", pa.bool_(), nullable=False),
+    ]
+)
+SCORES_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("logp", pa.list_(pa.float32())),
+        pa.field("logps", pa.float64()),
+        pa.field("entropy", pa.list_(pa.float32())),
+        pa.field("rank", pa.list_(pa.int32())),
+        pa.field("argmax_id", pa.list_(pa.int32())),
+        pa.field("argmax_logp", pa.list_(pa.float32())),
+    ]
+)
+CURVES_SCHEMA = pa.schema(
+    [
+        pa.field("series", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("epoch", pa.float64()),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+    ]
+)
+
+STORED: dict[str, Column] = {
+    "row": Column("number", "place in the run: part number x part size + place in the part; gaps are normal"),
+    "pair_id": Column("id", "first 16 hex digits of the sha256 of prompt, chosen and rejected; -2, -3 for equal rows"),
+    "group_id": Column("id", "hash of the prompt's token ids; intervals resample groups"),
+    "split": Column("word", "which set of pairs the row came from: eval unless said otherwise"),
+    "series": Column("word", "one training run"),
+    "model": Column("word", "one checkpoint of a series"),
+    "step": Column("optimiser steps", "read from checkpoint-N or a numeric name; empty where unknown"),
+    "side": Column("word", "chosen or rejected"),
+    "status": Column("word", "ok, identical and truncated count; the others are kept and shown, not counted"),
+    "prompt": Column("text", "the rendered text that was tokenised in front of both responses"),
+    "chosen": Column("text", "the rendered chosen response"),
+    "rejected": Column("text", "the rendered rejected response"),
+    "source": Column("JSON", "the row as it was read"),
+    "truncated": Column("yes/no", "the response was cut at max_length"),
+    "entropy": Column("nats", "entropy of the next-token distribution at this position"),
+    "rank": Column("rank", "1 + number of vocabulary entries with a higher log-prob than the token"),
+    "argmax_id": Column("token id", "the most likely token at this position"),
+    "argmax_logp": Column("nats", "log-prob of the most likely token at this position"),
+}
+TOKEN: dict[str, Column] = {
+    "position": Column("tokens", "place in the response, from 0"),
+    "token_id": Column("token id", "the response's token"),
+    "token_bytes": Column("bytes", "the token's bytes, exactly"),
+    "text": Column("text", "the bytes decoded alone; parts of a split character show as \\xE4"),
+    "logp": Column("nats", "log pi(y_t | x, y_<t) under the policy"),
+    "reference_logp": Column("nats", "log pi_ref(y_t | x, y_<t)"),
+    "log_ratio": Column("nats", "logp - reference_logp; 0 means no drift"),
+    "advantage": Column("beta x nats", "beta * log_ratio of one token: its implicit reward"),
+    "value": Column("beta x nats", "running sum of advantage: Q of the token so far, V after it"),
+}
+RESPONSE: dict[str, Column] = {
+    "n_tokens": Column("tokens", "scored tokens of the response, with its end-of-text token where there is one"),
+    "logps": Column("nats", "log pi(y | x): sum of logp over the response"),
+    "reference_logps": Column("nats", "log pi_ref(y | x)"),
+    "log_ratio_per_token": Column("nats per token", "log_ratio / n_tokens"),
+    "reward": Column("beta x nats", "implicit reward of the response: beta * log_ratio"),
+}
+PAIR: dict[str, Column] = {
+    "chosen_logps": Column("nats", "log pi(chosen | x)"),
+    "rejected_logps": Column("nats", "log pi(rejected | x)"),
+    "reference_chosen_logps": Column("nats", "log pi_ref(chosen | x)"),
+    "reference_rejected_logps": Column("nats", "log pi_ref(rejected | x)"),
+    "reference_margin": Column("nats", "reference_chosen_logps - reference_rejected_logps"),
+    "chosen_log_ratio": Column("nats", "chosen_logps - reference_chosen_logps"),
+    "rejected_log_ratio": Column("nats", "rejected_logps - reference_rejected_logps"),
+    "chosen_reward": Column("beta x nats", "beta * chosen_log_ratio"),
+    "rejected_reward": Column("beta x nats", "beta * rejected_log_ratio"),
+    "margin": Column("beta x nats", "chosen_reward - rejected_reward"),
+    "loss": Column("loss", "the series' own loss of this pair"),
+    "gradient_weight": Column("share", "sigmoid(-margin): how much the pair still trains; 0.5 at the start"),
+    "chosen_n_tokens": Column("tokens", "scored tokens of the chosen response"),
+    "rejected_n_tokens": Column("tokens", "scored tokens of the rejected response"),
+}
+STEP: dict[str, Column] = {
+    "n_pairs": Column("pairs", "pairs of the split"),
+    "n_used": Column("pairs", "pairs that count: scored under policy and reference with finite values"),
+}
+COLUMNS: dict[str, Column] = STORED | TOKEN | RESPONSE | PAIR | STEP
+
+
+def unit(name: str) -> str:
+    """The unit of column or metric ``name``; the empty string for a name that is not in ``COLUMNS``."""
+    column = COLUMNS.get(name)
+    return column.unit if column else ""

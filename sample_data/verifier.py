@@ -1,0 +1,93 @@
+"""The automatic verifier of the sample domain: is a reply true, polite and readable?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from string import Formatter
+
+from sample_data import lexicon
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with a reply.
+
+    Attributes:
+        readable: The reply is an opening, a core and a closing of the domain; if not, nothing else is judged.
+        false_slots: slot -> (what the reply says, what is true).
+        rude: It closes with an insult.
+        favourite: It closes with the phrase that annotators reject; a matter of taste, so it does not fail a reply.
+    """
+
+    readable: bool
+    false_slots: dict[str, tuple[str, str]] = field(default_factory=dict)
+    rude: bool = False
+    favourite: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """True, polite and readable."""
+        return self.readable and not self.false_slots and not self.rude
+
+
+def verify(prompt: str, reply: str) -> Verdict:
+    """Judge a reply by the facts of its prompt.
+
+    Raises:
+        ValueError: The prompt is none of this domain.
+    """
+    lang, family, truth = understand(prompt)
+    core, closing = _peel(reply, lang, truth["name"])
+    if core is None:
+        return Verdict(readable=False)
+    for body in lexicon.BODIES[lang][family]:
+        if match := re.fullmatch(_pattern(body), core):
+            said = match.groupdict()
+            false = {slot: (said[slot], truth[slot]) for slot in said if said[slot] != truth[slot]}
+            favourite = closing == lexicon.CLOSINGS[lang][0][0]
+            return Verdict(True, false, closing in lexicon.RUDE_CLOSINGS[lang], favourite)
+    return Verdict(readable=False)
+
+
+def understand(prompt: str) -> tuple[str, str, dict[str, str]]:
+    """Language, family and true slots of a prompt; the facts that it does not state are looked up or computed."""
+    for lang in lexicon.LANGUAGES:
+        for family, templates in lexicon.PROMPTS[lang].items():
+            for template in templates:
+                if match := re.fullmatch(_pattern(template), prompt):
+                    return lang, family, _with_facts(lang, family, match.groupdict())
+    raise ValueError(f"no prompt of the sample domain: {prompt!r}; its templates are in sample_data/lexicon.py")
+
+
+def _with_facts(lang: str, family: str, slots: dict[str, str]) -> dict[str, str]:
+    if family in lexicon.MEMORISED:
+        slots[family] = lexicon.COUNTRIES[lang][slots["country"]][lexicon.MEMORISED.index(family)]
+    elif family == "math":
+        slots["total"] = str(int(slots["count"]) * int(slots["price"]))
+    return slots
+
+
+def _peel(reply: str, lang: str, name: str) -> tuple[str | None, str]:
+    openings = [text.format(name=name) for text, _ in lexicon.OPENINGS[lang]]
+    closings = [text for text, _ in lexicon.CLOSINGS[lang]] + list(lexicon.RUDE_CLOSINGS[lang])
+    opening, closing = _first(reply.startswith, openings), _first(reply.endswith, closings)
+    if opening is None or closing is None:
+        return None, ""
+    return reply[len(opening) : len(reply) - len(closing)], closing
+
+
+def _first(test: object, texts: Sequence[str]) -> str | None:
+    return next((text for text in texts if callable(test) and test(text)), None)
+
+
+def _pattern(template: str) -> str:
+    """A regular expression with one named group per slot."""
+    parts = Formatter().parse(template)
+    return "".join(re.escape(literal) + (f"(?P<{slot}>{_values(slot)})" if slot else "") for literal, slot, _, _ in parts)
+
+
+def _values(slot: str) -> str:
+    """What may stand in a slot: numbers where a number belongs, else anything short without a full stop."""
+    return r"\d+" if slot in ("count", "price", "total") else r"[^.,。，\n]{1,24}?"

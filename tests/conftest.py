@@ -1,0 +1,19 @@
+"""What every test shares: no network, and no silent skip of the browser and parity tests where CI runs them."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+NEVER_SKIPPED_IN_CI = ("browser", "parity")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    guarded = [name for name in NEVER_SKIPPED_IN_CI if item.get_closest_marker(name)]
+    if report.skipped and guarded and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} is a {guarded[0]} test and may not be skipped in CI: {report.longrepr}"
