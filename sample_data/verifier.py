@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from string import Formatter
 
@@ -43,7 +42,7 @@ def verify(prompt: str, reply: str) -> Verdict:
     if core is None:
         return Verdict(readable=False)
     for body in lexicon.BODIES[lang][family]:
-        if match := re.fullmatch(_pattern(body), core):
+        if match := re.fullmatch(_pattern(body, lang), core):
             said = match.groupdict()
             false = {slot: (said[slot], truth[slot]) for slot in said if said[slot] != truth[slot]}
             favourite = closing == lexicon.CLOSINGS[lang][0][0]
@@ -56,7 +55,7 @@ def understand(prompt: str) -> tuple[str, str, dict[str, str]]:
     for lang in lexicon.LANGUAGES:
         for family, templates in lexicon.PROMPTS[lang].items():
             for template in templates:
-                if match := re.fullmatch(_pattern(template), prompt):
+                if match := re.fullmatch(_pattern(template, lang), prompt):
                     return lang, family, _with_facts(lang, family, match.groupdict())
     raise ValueError(f"no prompt of the sample domain: {prompt!r}; its templates are in sample_data/lexicon.py")
 
@@ -72,22 +71,23 @@ def _with_facts(lang: str, family: str, slots: dict[str, str]) -> dict[str, str]
 def _peel(reply: str, lang: str, name: str) -> tuple[str | None, str]:
     openings = [text.format(name=name) for text, _ in lexicon.OPENINGS[lang]]
     closings = [text for text, _ in lexicon.CLOSINGS[lang]] + list(lexicon.RUDE_CLOSINGS[lang])
-    opening, closing = _first(reply.startswith, openings), _first(reply.endswith, closings)
+    opening = next(filter(reply.startswith, openings), None)
+    closing = next(filter(reply.endswith, closings), None)
     if opening is None or closing is None:
         return None, ""
     return reply[len(opening) : len(reply) - len(closing)], closing
 
 
-def _first(test: object, texts: Sequence[str]) -> str | None:
-    return next((text for text in texts if callable(test) and test(text)), None)
-
-
-def _pattern(template: str) -> str:
+def _pattern(template: str, lang: str) -> str:
     """A regular expression with one named group per slot."""
     parts = Formatter().parse(template)
-    return "".join(re.escape(literal) + (f"(?P<{slot}>{_values(slot)})" if slot else "") for literal, slot, _, _ in parts)
+    return "".join(re.escape(text) + (f"(?P<{slot}>{_values(slot, lang)})" if slot else "") for text, slot, _, _ in parts)
 
 
-def _values(slot: str) -> str:
-    """What may stand in a slot: numbers where a number belongs, else anything short without a full stop."""
-    return r"\d+" if slot in ("count", "price", "total") else r"[^.,。，\n]{1,24}?"
+def _values(slot: str, lang: str) -> str:
+    """What may stand in a slot: a closed list where the desk has one, else anything short within one sentence."""
+    if slot in ("count", "price", "total"):
+        return r"\d+"
+    lists = {"name": lexicon.NAMES, "person": lexicon.PERSONS, "item": lexicon.ITEMS, "day": lexicon.DAYS}
+    closed = lists | {"hour": lexicon.HOURS, "country": lexicon.COUNTRIES}
+    return "|".join(map(re.escape, closed[slot][lang])) if slot in closed else r"[^.,。，\n]{1,24}"
