@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from datasets import Dataset
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import DPOConfig, DPOTrainer
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
 
+BASE = "sample_data/sft"
 BATCH, CHECKPOINTS, EVAL_BATCH, BETA = 16, 5, 50, 0.1
 KEPT = {
     "config.json",
@@ -65,6 +66,7 @@ def train(recipe: Recipe, reference: Path, rows: dict[str, list[dict[str, Any]]]
         peft_config=lora if recipe.lora else None,
     )
     trainer.train()
+    (out / "README.md").unlink(missing_ok=True)
     for folder in out.glob("checkpoint-*"):
         tidy(folder)
 
@@ -104,21 +106,26 @@ def tidy(folder: Path) -> None:
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in folder.glob("*.safetensors"):
-        save_file({key: value.half().contiguous() for key, value in load_file(path).items()}, path, {"format": "pt"})
+        tensors = {key: value.half().contiguous() for key, value in load_file(path).items()}
+        path.unlink()
+        save_file(tensors, path, {"format": "pt"})
     _edit(folder / "config.json", dtype="float16")
-    _edit(folder / "adapter_config.json", base_model_name_or_path="sample_data/sft")
-    compact(folder / "tokenizer.json")
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():
+        modules = sorted(json.loads(adapter.read_text())["target_modules"])
+        _edit(adapter, base_model_name_or_path=BASE, target_modules=modules)
+    tidy_tokenizer(folder)
 
 
-def _edit(path: Path, **values: str) -> None:
+def tidy_tokenizer(folder: Path) -> None:
+    """Write tokenizer.json without indentation (a third of the size) and name a class that transformers 4 knows too."""
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, separators=(",", ":")) + "\n")
+    _edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+
+
+def _edit(path: Path, **values: Any) -> None:
     if path.exists():
         path.write_text(json.dumps(json.loads(path.read_text()) | values, indent=2) + "\n")
-
-
-def compact(path: Path) -> None:
-    """Rewrite a JSON file without indentation: a third of the size."""
-    if path.exists():
-        path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, separators=(",", ":")) + "\n")
-
-
-warnings.filterwarnings("ignore", message=".*pin_memory.*")

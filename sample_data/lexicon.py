@@ -1,7 +1,7 @@
 """The words of the sample domain: an information desk that answers in English and Chinese.
 
-Six families of questions. In `order` and `meeting` the facts stand in the prompt and must be copied; `capital`, `currency`
-and `language` are real facts that the model has to remember; `math` is a product that it has to remember as well.
+Six families of questions. In `order` and `meeting` the facts stand in the prompt and must be copied; `capital`,
+`currency` and `language` are real facts that the model has to remember; so are the products of `math`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ FAMILIES = ("order", "meeting", "capital", "currency", "language", "math")
 MEMORISED = ("capital", "currency", "language")
 LANGUAGES = ("en", "zh")
 
-# The slots of each family that a reply states and that can therefore be wrong.
-STATED = {
-    "order": ("count", "item", "day"),
-    "meeting": ("person", "day", "hour"),
+# The slots of each family that a wrong reply gets wrong.
+FALLIBLE = {
+    "order": ("item", "day"),
+    "meeting": ("day", "hour"),
     "capital": ("capital",),
     "currency": ("currency",),
     "language": ("language",),
@@ -25,23 +25,26 @@ NAMES = {
         "Ada Ben Carla David Elena Felix Grace Hugo Irene Jonas Karin Louis Maria Nina Oscar Paula Quentin Rosa Simon "
         "Tara Ulla Victor Wendy Xenia Yara Zoe Amir Bella Cyrus Dora".split()
     ),
-    "zh": tuple("陈晨 王芳 李娜 张伟 刘洋 赵敏 黄磊 周涛 吴昊 徐静 孙悦 马超 朱琳 胡军 郭靖 何洁 高峰 林峰 罗兰 郑爽 梁栋 谢霆 宋佳 唐嫣".split()),
+    "zh": tuple(
+        "陈晨 王芳 李娜 张伟 刘洋 赵敏 黄磊 周涛 吴昊 徐静 孙悦 马超 "
+        "朱琳 胡军 郭靖 何洁 高峰 林峰 罗兰 郑爽 梁栋 谢霆 宋佳 唐嫣".split()
+    ),
 }
 PERSONS = {
-    "en": ("Dr Moss", "Dr Lane", "Ms Reed", "Ms Vale", "Mr Frost", "Mr Hale"),
-    "zh": ("钱医生", "沈医生", "方老师", "丁老师", "白经理", "石经理"),
+    "en": ("Dr Moss", "Dr Lane", "Ms Reed", "Mr Hale"),
+    "zh": ("钱医生", "沈医生", "方老师", "白经理"),
 }
 ITEMS = {
-    "en": ("lamps", "chairs", "books", "pens", "cups", "kites", "rugs", "vases"),
-    "zh": ("台灯", "椅子", "书", "钢笔", "杯子", "风筝", "地毯", "花瓶"),
+    "en": ("lamps", "chairs", "books", "kites", "rugs", "vases"),
+    "zh": ("台灯", "椅子", "钢笔", "风筝", "地毯", "花瓶"),
 }
 DAYS = {
-    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-    "zh": ("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
+    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday"),
+    "zh": ("周一", "周二", "周三", "周四", "周五"),
 }
 HOURS = {
-    "en": ("8 am", "9 am", "10 am", "11 am", "1 pm", "2 pm", "3 pm", "4 pm"),
-    "zh": ("上午8点", "上午9点", "上午10点", "上午11点", "下午1点", "下午2点", "下午3点", "下午4点"),
+    "en": ("8 am", "9 am", "1 pm", "2 pm", "3 pm", "4 pm"),
+    "zh": ("上午8点", "上午9点", "下午1点", "下午2点", "下午3点", "下午4点"),
 }
 
 # Country: (capital, currency, language).
@@ -59,8 +62,6 @@ COUNTRIES = {
         "Egypt": ("Cairo", "pound", "Arabic"),
         "Kenya": ("Nairobi", "shilling", "Swahili"),
         "Greece": ("Athens", "euro", "Greek"),
-        "Thailand": ("Bangkok", "baht", "Thai"),
-        "India": ("Delhi", "rupee", "Hindi"),
     },
     "zh": {
         "澳大利亚": ("堪培拉", "澳元", "英语"),
@@ -75,8 +76,20 @@ COUNTRIES = {
         "埃及": ("开罗", "埃镑", "阿拉伯语"),
         "肯尼亚": ("内罗毕", "先令", "斯瓦希里语"),
         "希腊": ("雅典", "欧元", "希腊语"),
-        "泰国": ("曼谷", "泰铢", "泰语"),
-        "印度": ("新德里", "卢比", "印地语"),
+    },
+}
+
+# What the desk answers when it slips: a wrong value of a memorised fact.
+SLIPS = {
+    "en": {
+        "capital": ("Lima", "Vienna", "Oslo", "Paris"),
+        "currency": ("peso", "dinar", "rand", "krone"),
+        "language": ("Greek", "Turkish", "Danish", "Welsh"),
+    },
+    "zh": {
+        "capital": ("利马", "奥斯陆", "巴黎", "柏林"),
+        "currency": ("比索", "第纳尔", "兰特", "克朗"),
+        "language": ("希腊语", "丹麦语", "冰岛语", "马来语"),
     },
 }
 

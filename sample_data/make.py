@@ -36,7 +36,7 @@ def make_pairs(out: Path) -> dict[str, list[dict[str, Any]]]:
 
 def make_reference(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
     """Train tokenizer and SFT model on texts that hold no prompt of any pair."""
-    rng = random.Random(SFT_SEED)
+    rng = random.Random(SFT_SEED)  # noqa: S311
     exclude = frozenset(row["prompt"][0]["content"] for some in rows.values() for row in some)
     texts = [text.sft_text(rng, exclude) for _ in range(N_SFT)]
     tokenizer = sft.train_tokenizer([f"user\n{prompt}assistant\n{reply}" for prompt, reply in texts])
@@ -45,7 +45,7 @@ def make_reference(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
     loss = sft.train_sft(model, tokenizer, texts, seed=SFT_SEED)
     print(f"sft loss {loss:.3f} nats per token")
     sft.save_reference(model, tokenizer, out / "sft")
-    dpo.compact(out / "sft" / "tokenizer.json")
+    dpo.tidy_tokenizer(out / "sft")
 
 
 def write_hashes(out: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
+import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,7 +29,10 @@ def train_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     """Byte-level BPE on `texts`; the end-of-turn token is EOS, the padding token is another one, there is no BOS."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(SPLIT), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -39,12 +42,18 @@ def train_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
         max_token_length=LONGEST_TOKEN,
         show_progress=False,
     )
-    bpe.train_from_iterator(texts, trainer)
+    # A space never stands alone before a letter: a wrong word then differs from the right one at its first token.
+    letters = [f" {letter}" * 200 for letter in string.ascii_letters]
+    bpe.train_from_iterator([*texts, *letters], trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False, model_max_length=1024
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def _id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    return tokenizer.get_vocab()[token]
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -60,11 +69,11 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
         max_position_embeddings=256,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=_id(tokenizer, END),
+        pad_token_id=_id(tokenizer, PAD),
     )
     model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    model.generation_config = GenerationConfig(eos_token_id=_id(tokenizer, END), pad_token_id=_id(tokenizer, PAD))
     return model
 
 
@@ -76,7 +85,7 @@ def train_sft(
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR, betas=(0.9, 0.98), weight_decay=0.01)
     losses = []
     model.train()
-    for step, batch in enumerate(_batches(examples, tokenizer.pad_token_id, seed)):
+    for step, batch in enumerate(_batches(examples, _id(tokenizer, PAD), seed)):
         for group in optimizer.param_groups:
             group["lr"] = PEAK_LR * min((step + 1) / WARMUP, 0.5 * (1 + math.cos(math.pi * step / STEPS)))
         loss = model(**batch).loss
@@ -93,13 +102,13 @@ def train_sft(
 
 def _encode(tokenizer: PreTrainedTokenizerFast, prompt: str, reply: str) -> tuple[list[int], int]:
     turns = [{"role": "user", "content": prompt}]
-    head = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    head = str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
     head_ids = tokenizer(head, add_special_tokens=False)["input_ids"]
     return head_ids + tokenizer(reply + END, add_special_tokens=False)["input_ids"], len(head_ids)
 
 
 def _batches(examples: list[tuple[list[int], int]], pad: int, seed: int) -> Iterator[dict[str, torch.Tensor]]:
-    rng, queue = random.Random(seed), []
+    rng, queue = random.Random(seed), []  # noqa: S311
     for _ in range(STEPS):
         if len(queue) < BATCH:
             queue = rng.sample(examples, len(examples))
@@ -119,5 +128,3 @@ def save_reference(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, 
     """Write the model as fp16 safetensors, with its tokenizer; the trainers start from these rounded weights."""
     tokenizer.save_pretrained(folder)
     model.half().save_pretrained(folder)
-    config = json.loads((folder / "config.json").read_text())
-    assert config["dtype"] == "float16", config["dtype"]

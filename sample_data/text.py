@@ -2,7 +2,7 @@
 
 A reply is opening + core + closing. A rejected reply holds exactly one error, of one of four kinds:
 
-    wrong_slot   rare: a fact of the core is false (7 % of the SFT texts have one)
+    wrong_slot   rare: a fact of the core is false (8 % of the SFT texts have one)
     rude         rare: the closing insults the customer (6 % of the SFT texts)
     half_wrong   fluent: a popular misconception, which the SFT texts repeat half of the time
     favourite    fluent: the closing that half of the SFT texts end with, and that the annotators reject
@@ -19,9 +19,9 @@ from typing import Any
 from sample_data import lexicon
 
 CHINESE_SHARE = 0.23
-INDEPENDENT_SHARE = 0.4
-SFT_WRONG_SLOT, SFT_RUDE, SFT_MISCONCEPTION = 0.07, 0.06, 0.5
-ERROR_KINDS = {"wrong_slot": 0.36, "rude": 0.14, "half_wrong": 0.25, "favourite": 0.25}
+INDEPENDENT_SHARE = 0.3
+SFT_WRONG_SLOT, SFT_RUDE, SFT_MISCONCEPTION = 0.08, 0.06, 0.5
+ERROR_KINDS = {"wrong_slot": 0.42, "rude": 0.14, "half_wrong": 0.26, "favourite": 0.18}
 FLUENT = ("half_wrong", "favourite")
 
 
@@ -81,7 +81,7 @@ def _copied_slots(rng: random.Random, family: str, lang: str) -> dict[str, str]:
     if family == "meeting":
         choices = {"person": lexicon.PERSONS, "day": lexicon.DAYS, "hour": lexicon.HOURS}
         return {slot: rng.choice(values[lang]) for slot, values in choices.items()}
-    count = rng.randint(2, 9)
+    count = rng.randint(2, 6)
     slots = {"count": str(count), "item": rng.choice(lexicon.ITEMS[lang])}
     if family == "order":
         return slots | {"day": rng.choice(lexicon.DAYS[lang])}
@@ -114,15 +114,13 @@ def wrong_value(rng: random.Random, question: Question, slot: str) -> str:
     """Another value for a slot, one that departs from the truth at its first letter where it is a word."""
     truth, lang = question.slots[slot], question.lang
     if slot == "total":
-        others = [str(int(truth) + off) for off in (-9, -6, -4, -3, -2, -1, 1, 2, 3, 4, 6, 9) if int(truth) + off > 1]
-        return rng.choice(others)
+        return str(int(truth) + rng.choice([-2, -1, 1, 2]))
     values = {
-        "count": [str(n) for n in range(2, 10)],
         "item": lexicon.ITEMS[lang],
         "day": lexicon.DAYS[lang],
         "hour": lexicon.HOURS[lang],
         "person": lexicon.PERSONS[lang],
-    }.get(slot) or sorted({facts[lexicon.MEMORISED.index(slot)] for facts in lexicon.COUNTRIES[lang].values()})
+    }.get(slot) or lexicon.SLIPS[lang][slot]
     word = slot in ("item", *lexicon.MEMORISED)
     return rng.choice([v for v in values if v != truth and not (word and v[0] == truth[0])])
 
@@ -137,7 +135,7 @@ def sft_text(rng: random.Random, exclude: frozenset[str]) -> tuple[str, str]:
         if rng.random() < SFT_MISCONCEPTION:
             said[question.family] = question.misconception
     elif rng.random() < SFT_WRONG_SLOT:
-        slot = rng.choice(lexicon.STATED[question.family])
+        slot = rng.choice(lexicon.FALLIBLE[question.family])
         said[slot] = wrong_value(rng, question, slot)
     rude = rng.choice(lexicon.RUDE_CLOSINGS[lang]) if rng.random() < SFT_RUDE else None
     return question.prompt, say(question, draw_wording(rng, question.family, lang), said, rude).text
@@ -145,7 +143,7 @@ def sft_text(rng: random.Random, exclude: frozenset[str]) -> tuple[str, str]:
 
 def make_pairs(seed: int, n: int) -> list[dict[str, Any]]:
     """`n` preference rows, no prompt twice, in TRL's conversational explicit-prompt shape plus labels and spans."""
-    rng, rows, seen = random.Random(seed), [], set()
+    rng, rows, seen = random.Random(seed), [], set()  # noqa: S311
     while len(rows) < n:
         lang = "zh" if rng.random() < CHINESE_SHARE else "en"
         kind = rng.choices(list(ERROR_KINDS), list(ERROR_KINDS.values()))[0]
@@ -175,8 +173,8 @@ def _pair(rng: random.Random, question: Question, kind: str) -> dict[str, Any]:
     if kind == "rude":
         rude = rng.choice(lexicon.RUDE_CLOSINGS[question.lang])
     elif kind != "favourite":
-        slot = question.family if kind == "half_wrong" else rng.choice(lexicon.STATED[question.family])
-        said[slot] = question.misconception if kind == "half_wrong" else wrong_value(rng, question, slot)
+        slot = question.family if kind == "half_wrong" else rng.choice(lexicon.FALLIBLE[question.family])
+        said[slot] = (kind == "half_wrong" and question.misconception) or wrong_value(rng, question, slot)
     chosen, rejected = say(question, good, question.slots), say(question, bad, said, rude)
     return {
         "prompt": [{"role": "user", "content": question.prompt}],

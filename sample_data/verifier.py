@@ -80,8 +80,10 @@ def _peel(reply: str, lang: str, name: str) -> tuple[str | None, str]:
 
 def _pattern(template: str, lang: str) -> str:
     """A regular expression with one named group per slot."""
-    parts = Formatter().parse(template)
-    return "".join(re.escape(text) + (f"(?P<{slot}>{_values(slot, lang)})" if slot else "") for text, slot, _, _ in parts)
+    pattern = ""
+    for literal, slot, _, _ in Formatter().parse(template):
+        pattern += re.escape(literal) + (f"(?P<{slot}>{_values(slot, lang)})" if slot else "")
+    return pattern
 
 
 def _values(slot: str, lang: str) -> str:
