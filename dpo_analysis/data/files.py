@@ -1,0 +1,162 @@
+"""The kinds of file that hold rows: each reader yields (where, row), one row at a time, and names what is broken."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dpo_analysis.errors import InputError
+
+MAX_LINE_BYTES = 16 * 2**20
+MAX_JSON_BYTES = 2**30
+BATCH_ROWS = 256
+BOM = b"\xef\xbb\xbf"
+LINE = re.compile(r"(.+):(\d+)", re.DOTALL)
+
+
+def place(where: str) -> str:
+    """``where`` in words, for a message: ``line 12 of pairs.jsonl``."""
+    line = LINE.fullmatch(where)
+    return f"line {line[2]} of {line[1]}" if line else where
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    """Rows of a JSON Lines file; blank lines and a byte order mark are fine, a broken line is named."""
+    with path.open("rb") as handle:
+        number = 0
+        while line := handle.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            where = f"{path}:{number}"
+            if len(line) > MAX_LINE_BYTES:
+                raise InputError(
+                    f"line too long in {place(where)}: over {MAX_LINE_BYTES >> 20} MiB; split or shorten the row"
+                )
+            line = line.removeprefix(BOM) if number == 1 else line
+            if line.strip():
+                yield where, parse_json(line, where)
+
+
+def read_json(path: Path) -> Iterator[tuple[str, Any]]:
+    """Rows of a JSON file: an array of objects, an object of equally long arrays, one object, or JSON Lines."""
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise InputError(f"file too large in {path}: over {MAX_JSON_BYTES >> 30} GiB of JSON; save it as .jsonl")
+    data = path.read_bytes().removeprefix(BOM)
+    if not data.strip():
+        return
+    if data.lstrip()[:1] == b"{" and _is_json_lines(data):
+        yield from read_jsonl(path)
+        return
+    value = parse_json(data, str(path))
+    rows = value if isinstance(value, list) else _transposed(value, path)
+    for index, row in enumerate(rows):
+        yield f"{path}[{index}]", row
+
+
+def _is_json_lines(data: bytes) -> bool:
+    first, _, rest = data.strip().partition(b"\n")
+    if not rest:
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _transposed(value: Any, path: Path) -> list[Any]:
+    columns = value if isinstance(value, dict) else {}
+    chosen = columns.get("chosen")
+    if not isinstance(chosen, list) or any(isinstance(item, dict) for item in chosen):
+        return [value]
+    lengths = {name: len(cells) if isinstance(cells, list) else None for name, cells in columns.items()}
+    if set(lengths.values()) != {len(chosen)}:
+        raise InputError(f"uneven columns in {path}: lengths {lengths}; every column needs one value a row")
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """One JSON value; NaN and Infinity become null.
+
+    Raises:
+        InputError: broken JSON, bytes that are not UTF-8, a key given twice, or nesting too deep; names ``where``.
+    """
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=lambda _: None)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"bad text in {place(where)}: not UTF-8 at byte {error.start}; save the file as UTF-8"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"broken JSON in {place(where)}: {error.msg} at column {error.colno}; mend or remove that row"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"bad JSON in {place(where)}: {error}; mend or remove that row") from error
+    except RecursionError as error:
+        raise InputError(f"bad JSON in {place(where)}: nested too deep; mend or remove that row") from error
+
+
+def _no_key_twice(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(items)
+    if len(made) < len(items):
+        names = [name for name, _ in items]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is given twice")
+    return made
+
+
+def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    """Rows of a Parquet file, read in small batches."""
+    index = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                for row in batch.to_pylist():
+                    yield f"{path}[{index}]", row
+                    index += 1
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"unreadable Parquet in {path}: {error}; write the file again") from error
+
+
+def read_csv(path: Path) -> Iterator[tuple[str, Any]]:
+    """Rows of a CSV or TSV file with a head line; every cell stays a string."""
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.reader(handle, delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            head = next(reader, [])
+            line = reader.line_num + 1
+            for cells in reader:
+                where = f"{path}:{line}"
+                line = reader.line_num + 1
+                if cells:
+                    yield where, _record(head, cells, where)
+        except UnicodeDecodeError as error:
+            raise InputError(f"bad text in {place(f'{path}:{line}')}: not UTF-8; save the file as UTF-8") from error
+        except csv.Error as error:
+            raise InputError(f"broken CSV in {place(f'{path}:{line}')}: {error}; mend that row") from error
+
+
+def _record(head: list[str], cells: list[str], where: str) -> dict[str, str]:
+    if len(cells) != len(head):
+        raise InputError(
+            f"broken CSV in {place(where)}: {len(cells)} cells under {len(head)} columns; quote cells that hold commas"
+        )
+    return dict(zip(head, cells, strict=True))
+
+
+READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".json": read_json,
+    ".parquet": read_parquet,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+}

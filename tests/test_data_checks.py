@@ -1,0 +1,139 @@
+"""Every row is counted, every complaint has its guilty and its innocent rows, and a terminal shows every token."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from dpo_analysis import words
+from dpo_analysis.data.checks import check_frames, render_check, render_rows, token_line, visible
+from dpo_analysis.data.complaints import COMPLAINTS
+from dpo_analysis.data.pairs import load_pairs
+from dpo_analysis.data.tokens import tokenize_pairs
+from dpo_analysis.data.vocab import vocabulary
+from dpo_analysis.schema import NOT_SCORED, SCORED
+from tests.parity.setting import CHATML, build_tokenizer
+
+TOKENIZER = build_tokenizer(bos=True)
+VOCAB = vocabulary(TOKENIZER)
+TEXT = {"prompt": "The sky is blue", "chosen": " because air", "rejected": "."}
+
+
+def message(text, role="assistant"):
+    return [{"role": role, "content": text}]
+
+
+CHAT = {"prompt": message("Why?", "user"), "chosen": message("Because."), "rejected": message("No.")}
+
+
+def tokenized(*rows, tokenizer=TOKENIZER, **settings):
+    return tokenize_pairs(load_pairs(list(rows)), tokenizer, **settings)
+
+
+def printed(renderables, width=200):
+    screen = Console(file=io.StringIO(), width=width, highlight=False)
+    screen.print(*renderables, sep="\n")
+    return screen.file.getvalue()
+
+
+def test_every_pair_is_counted_under_one_status_of_its_split():
+    rows = {"train": [TEXT, TEXT | {"chosen": ""}], "eval": [TEXT | {"rejected": TEXT["chosen"]}]}
+    status = check_frames(tokenize_pairs(load_pairs(rows), TOKENIZER))["status"].set_index("split")
+    assert list(status.columns) == ["n_pairs", *SCORED, *NOT_SCORED]
+    assert status.loc["train", ["n_pairs", "ok", "empty"]].tolist() == [2, 1, 1]
+    assert status.loc["eval", ["n_pairs", "identical", "ok"]].tolist() == [1, 1, 0]
+    assert (status[[*SCORED, *NOT_SCORED]].sum(axis=1) == status["n_pairs"]).all()
+
+
+def test_a_row_counts_the_tokens_that_are_conditioned_on_and_scored():
+    row = check_frames(tokenized(TEXT))["rows"].iloc[0]
+    assert (row["prompt_n_tokens"], row["chosen_n_tokens"], row["rejected_n_tokens"]) == (5, 3, 2)
+    unscored = check_frames(tokenized(TEXT | {"chosen": ""}))["rows"]
+    assert unscored["chosen_n_tokens"].isna().all()
+
+
+NO_END = build_tokenizer(template="{% for m in messages %}{{ m.content }}|{% endfor %}")
+ENDING = CHATML.replace("<|im_end|>\n", "</s>\n")
+SOUND = build_tokenizer(template=ENDING)
+TWICE_BOS = build_tokenizer(bos=True, template="{{ bos_token }}" + ENDING)
+TWICE_EOS = build_tokenizer(template=ENDING.replace("</s>\n", "</s>\n</s>"))
+GUILTY = {
+    "bad_text": tokenized(TEXT | {"chosen": "\ud800"}),
+    "template_error": tokenized(CHAT, tokenizer=build_tokenizer(template="{{ raise_exception('no') }}")),
+    "empty": tokenized(TEXT | {"chosen": ""}),
+    "too_long": tokenized(TEXT, max_length=5),
+    "double_bos": tokenized(CHAT, tokenizer=TWICE_BOS),
+    "double_eos": tokenized(CHAT, tokenizer=TWICE_EOS),
+    "no_eos": tokenized(CHAT, tokenizer=NO_END),
+    "truncated": tokenized(TEXT, max_length=7),
+    "border_shift": tokenized({"prompt": "Hel", "chosen": "lo", "rejected": "p"}),
+    "identical": tokenized(TEXT | {"rejected": TEXT["chosen"]}),
+    "duplicate": tokenized(TEXT, TEXT),
+    "prompt_in_splits": tokenize_pairs(load_pairs({"a": [TEXT], "b": [TEXT | {"chosen": "x"}]}), TOKENIZER),
+}
+"""Rows with exactly one reason to complain."""
+
+
+@pytest.mark.parametrize("complaint", COMPLAINTS)
+def test_the_guilty_rows_give_their_complaint_and_no_other(complaint):
+    found = check_frames(GUILTY[complaint])["complaints"]
+    assert found["complaint"].tolist() == [complaint]
+    assert found["first"].iloc[0] in ("list[0]", "list[1]", "a[0]")
+
+
+def test_sound_rows_give_no_complaint():
+    assert check_frames(tokenized(TEXT))["complaints"].empty
+    assert check_frames(tokenized(CHAT, tokenizer=SOUND))["complaints"].empty
+    assert all(frame.empty for frame in check_frames([]).values())
+
+
+def test_a_line_shows_begin_border_and_end():
+    line = token_line(tokenized(TEXT)[0], VOCAB)
+    assert line[0] == ("<s>", "bos")
+    assert line[-1] == ("</s>", "eos")
+    assert [kind for _, kind in line].index("border") == 5
+    assert line[6:8] == [("·because", "response"), ("·air", "response")]
+
+
+def test_a_line_holds_every_token_and_one_border():
+    pair = tokenized(TEXT)[0]
+    for side, response in pair.responses.items():
+        line = token_line(pair, VOCAB, side=side)
+        assert len(line) == len(response.prompt_token_ids) + 1 + len(response.token_ids)
+    assert token_line(tokenized(TEXT | {"chosen": ""})[0], VOCAB) == []
+
+
+def test_split_characters_and_hidden_ones_are_written_out():
+    shown = [text for text, _ in token_line(tokenized(TEXT | {"chosen": "\x1b[31m é\u202e\n"})[0], VOCAB)]
+    assert {"\\x1b", "\\xc3", "↵"} <= set(shown)
+    assert visible("a\u200bb\u202e\x00") == "a\\u200bb\\u202e\\x00"
+
+
+@pytest.mark.parametrize("lang", words.LANGUAGES)
+@pytest.mark.parametrize("complaint", COMPLAINTS)
+def test_every_complaint_can_be_printed_in_every_language(lang, complaint):
+    screen = printed(render_check(GUILTY[complaint], VOCAB, lang=lang))
+    assert words.text(f"check.complaint.{complaint}", lang) in screen
+    assert "\n    1  " in screen or "\n    2  " in screen or "\n   1  " in screen or "\n   2  " in screen
+
+
+def test_the_screen_marks_tokens_and_takes_no_markup_from_the_text():
+    screen = printed(render_check(tokenized(TEXT | {"rejected": "[red]\x1b[31m"}), VOCAB))
+    assert "prompt 5     [BOS <s>]|The|·sky|·is|·blue" in screen
+    assert "chosen 3     ┃|·because|·air|[EOS </s>]" in screen
+    assert "\x1b" not in screen
+    assert "┃|[|re|d|]|" in screen
+
+
+def test_a_long_line_is_cut_in_the_middle_and_says_by_how_much():
+    screen = printed(render_check(tokenized(TEXT | {"chosen": " blue" * 100}), VOCAB))
+    assert "chosen 101" in screen
+    assert "…37…" in screen
+
+
+def test_without_a_tokenizer_the_resolved_rows_are_shown():
+    screen = printed(render_rows(load_pairs([{"chosen": "Q: why A: yes", "rejected": "Q: why A: no\x1b"}, CHAT])))
+    assert "prompt    Q: why A:" in screen
+    assert "assistant: Because." in screen
+    assert "no\\x1b" in screen
+    assert "--tokenizer MODEL" in screen
