@@ -80,7 +80,9 @@ def render_rows(pairs: Sequence[Pair], rows: int = 3, *, lang: str = "en") -> It
 
 def _status_table(status: pd.DataFrame, rows: pd.DataFrame, lang: str) -> Table:
     met = [name for name in (*SCORED, *NOT_SCORED) if any(status[name])]
-    table = _table("check.split", "check.n_pairs", *(f"status.{name}" for name in met), lang=lang)
+    table = _table("check.split", "check.n_pairs", lang=lang)
+    for name in met:
+        table.add_column(name, justify="right")  # as it stands in the run folder and in every table
     for name in ("prompt", *SIDES):
         head = f"{words.text(f'side.{name}', lang)}\n{words.text('check.tokens', lang)}"
         table.add_column(head, justify="right")
@@ -123,8 +125,7 @@ def _tokens_of(pair: TokenizedPair, vocab: pa.Table, lang: str) -> RenderableTyp
         response = line[borders[side] + 1 :]
         shown = [*prompt, line[borders[side]], *_clipped(response, RESPONSE_SHOWN)]
         grid.add_row(_counted(side, len(response), lang), _joined(shown))
-    status = words.text(f"status.{pair.status}", lang)
-    return _titled(grid, pair.pair.where, pair.pair.pair_id, pair.pair.split, status)
+    return _titled(grid, pair.pair.where, pair.pair.pair_id, pair.pair.split, pair.status)
 
 
 def _counted(name: str, count: int, lang: str) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,6 @@ MAX_LINE_BYTES = 16 * 2**20
 MAX_JSON_BYTES = 2**30
 BATCH_ROWS = 256
 BOM = b"\xef\xbb\xbf"
-LINE = re.compile(r"(.+):(\d+)", re.DOTALL)
-
-
-def place(where: str) -> str:
-    """``where`` in words, for a message: ``line 12 of pairs.jsonl``."""
-    line = LINE.fullmatch(where)
-    return f"line {line[2]} of {line[1]}" if line else where
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
@@ -33,9 +25,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
             number += 1
             where = f"{path}:{number}"
             if len(line) > MAX_LINE_BYTES:
-                raise InputError(
-                    f"line too long in {place(where)}: over {MAX_LINE_BYTES >> 20} MiB; split or shorten the row"
-                )
+                raise InputError(f"line too long in {where}: over {MAX_LINE_BYTES >> 20} MiB; split or shorten the row")
             line = line.removeprefix(BOM) if number == 1 else line
             if line.strip():
                 yield where, parse_json(line, where)
@@ -88,17 +78,15 @@ def parse_json(data: bytes, where: str) -> Any:
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=lambda _: None)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"bad text in {place(where)}: not UTF-8 at byte {error.start}; save the file as UTF-8"
-        ) from error
+        raise InputError(f"bad text in {where}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise InputError(
-            f"broken JSON in {place(where)}: {error.msg} at column {error.colno}; mend or remove that row"
+            f"broken JSON in {where}: {error.msg} at column {error.colno}; mend or remove that row"
         ) from error
     except ValueError as error:
-        raise InputError(f"bad JSON in {place(where)}: {error}; mend or remove that row") from error
+        raise InputError(f"bad JSON in {where}: {error}; mend or remove that row") from error
     except RecursionError as error:
-        raise InputError(f"bad JSON in {place(where)}: nested too deep; mend or remove that row") from error
+        raise InputError(f"bad JSON in {where}: nested too deep; mend or remove that row") from error
 
 
 def _no_key_twice(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -139,15 +127,15 @@ def read_csv(path: Path) -> Iterator[tuple[str, Any]]:
                 if cells:
                     yield where, _record(head, cells, where)
         except UnicodeDecodeError as error:
-            raise InputError(f"bad text in {place(f'{path}:{line}')}: not UTF-8; save the file as UTF-8") from error
+            raise InputError(f"bad text in {path}:{line}: not UTF-8; save the file as UTF-8") from error
         except csv.Error as error:
-            raise InputError(f"broken CSV in {place(f'{path}:{line}')}: {error}; mend that row") from error
+            raise InputError(f"broken CSV in {path}:{line}: {error}; mend that row") from error
 
 
 def _record(head: list[str], cells: list[str], where: str) -> dict[str, str]:
     if len(cells) != len(head):
         raise InputError(
-            f"broken CSV in {place(where)}: {len(cells)} cells under {len(head)} columns; quote cells that hold commas"
+            f"broken CSV in {where}: {len(cells)} cells under {len(head)} columns; quote cells that hold commas"
         )
     return dict(zip(head, cells, strict=True))
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dpo_analysis.data import hub
-from dpo_analysis.data.files import READERS, place
+from dpo_analysis.data.files import READERS
 from dpo_analysis.errors import InputError
 
 
@@ -72,7 +72,7 @@ def _from_path(text: str, split: str | None) -> Iterator[Row]:
     elif path.exists():
         raise InputError(f"no pairs in {text}: it is neither a file nor a folder; give a regular file")
     elif reader is not None or not hub.looks_like_id(text):
-        raise InputError(f"no such file in {text}: nothing is there; check the path")
+        raise InputError(f"no pairs in {text}: no such file or folder; check the path")
     else:
         name, _, part = text.partition(":")
         loaded = hub.load_id(name)
@@ -119,9 +119,7 @@ def _numbered(rows: Iterable[Any], split: str | None, name: str) -> Iterator[Row
 
 def _object(values: object, where: str) -> dict[str, Any]:
     if not isinstance(values, dict):
-        raise InputError(
-            f"no row in {place(where)}: found a {type(values).__name__}; a row is an object with named fields"
-        )
+        raise InputError(f"no row in {where}: found a {type(values).__name__}; a row is an object with named fields")
     return values
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from dpo_analysis.data.files import place
 from dpo_analysis.data.formats import Row, read_rows
 from dpo_analysis.errors import InputError
 
@@ -199,7 +198,7 @@ def _template_kwargs(value: Any, where: str) -> dict[str, Any]:
 
 
 def _refuse(where: str, why: str, fix: str) -> NoReturn:
-    raise InputError(f"bad row in {place(where)}: {why}; {fix}")
+    raise InputError(f"bad row in {where}: {why}; {fix}")
 
 
 def plain(value: Any) -> Any:

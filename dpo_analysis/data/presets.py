@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 
-from dpo_analysis.data.files import place
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.errors import InputError
 
@@ -153,7 +152,7 @@ def _standard_texts(pair: Pair, tokenizer: Any) -> Texts:
 def _rendered_texts(pair: Pair, tokenizer: Any) -> Texts:
     if not tokenizer.chat_template:
         raise InputError(
-            f"no chat template in the tokenizer: {place(pair.where)} is conversational and needs one; "
+            f"no chat template in the tokenizer: {pair.where} is conversational and needs one; "
             "give it with --chat-template FILE"
         )
     taken = NOT_FOR_ROWS.intersection(pair.chat_template_kwargs)
