@@ -68,7 +68,7 @@ def score(
     trainer_output: Annotated[list[Path] | None, typer.Option(help="A trainer's output folder; repeatable.")] = None,
     beta: Beta = None,
     loss_type: Loss = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Tokenizer folder.  [default: the reference's]")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Tokenizer folder.  [default: the first policy's]")] = None,
     max_length: Annotated[int | None, typer.Option(help="As the trainer's.  [default: found, else 1024]")] = None,
     truncation: Annotated[str | None, typer.Option(help="keep_start or keep_end.  [default: found]")] = None,
     tokenization: Tokenization = "trl",
@@ -139,8 +139,9 @@ def verify(
 ) -> None:
     """Is every part whole and from the same inputs? Exit 3 and one line per problem where not."""
     from dpo_analysis.runs import open_run, verify_run
+    from dpo_analysis.scoring.preflight import model_sha256
 
-    problems = verify_run(run, weights=weights)
+    problems = verify_run(run, weights=model_sha256 if weights else None)
     for problem in problems:
         typer.echo(problem)
     if problems:

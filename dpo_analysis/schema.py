@@ -22,6 +22,8 @@ NOT_SCORED = ("empty", "too_long", "template_error", "bad_text")
 FLAGGED = ("nonfinite", "oom")
 """Score statuses that belong to one model: kept, flagged, not counted."""
 STATUSES = SCORED + NOT_SCORED + FLAGGED
+PENDING = "pending"
+"""Shown in tables, never stored: the pair's part is not scored yet under this policy or under the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ STORED: dict[str, Column] = {
     "chosen": Column("text", "the rendered chosen response"),
     "rejected": Column("text", "the rendered rejected response"),
     "source": Column("JSON", "the row as it was read"),
-    "truncated": Column("yes/no", "the response was cut at max_length"),
+    "truncated": Column("yes/no", "prompt + response was longer than max_length and was cut"),
     "entropy": Column("nats", "entropy of the next-token distribution at this position"),
     "rank": Column("rank", "1 + number of vocabulary entries with a higher log-prob than the token"),
     "argmax_id": Column("token id", "the most likely token at this position"),

@@ -156,5 +156,5 @@ def test_a_bad_row_names_its_place_what_it_is_and_what_is_needed(tmp_path, case)
     row, message = BAD_ROWS[case]
     path = tmp_path / "p.jsonl"
     path.write_text("\n".join(map(json.dumps, [TEXT, row])))
-    with pytest.raises(InputError, match=rf"bad row in line 2 of .*p\.jsonl: .*{message}"):
+    with pytest.raises(InputError, match=rf"bad row in .*p\.jsonl:2: .*{message}"):
         load_pairs(path)

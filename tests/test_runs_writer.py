@@ -11,6 +11,7 @@ import pytest
 from dpo_analysis import schema
 from dpo_analysis.errors import InputError, PartialResult, RunBusy, StorageError
 from dpo_analysis.runs import Model, Series, atomic_file, atomic_write, locks, open_run, verify_run
+from dpo_analysis.runs.manifest import merge_models
 from dpo_analysis.scoring.work import score_parts
 from tests.faults import fakes
 
@@ -334,3 +335,12 @@ def test_texts_that_are_no_unicode_and_numbers_that_are_none_are_stored_all_the_
     pairs = open_run(tmp_path / "run").pairs()
     assert pairs["prompt"][0].as_py() == "lone \ufffd"
     assert '"lone \\ud800", "score": null' in pairs["source"][0].as_py()
+
+
+def test_a_checkpoint_without_scores_may_be_mended():
+    broken, mended = Model("s", "one", 1, "full", "a", "0" * 64), Model("s", "one", 1, "full", "a", "1" * 64)
+    stored = [broken.to_json()]
+    assert merge_models(stored, [mended], scored=lambda model: False) == [mended.to_json()]
+    with pytest.raises(InputError, match="other weights"):
+        merge_models(stored, [mended], scored=lambda model: True)
+    assert merge_models(stored, [], scored=lambda model: False) == stored

@@ -6,7 +6,7 @@ of every file (``parts``).
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,20 +168,29 @@ def merge_series(stored: Mapping[str, Any], added: Sequence[Series]) -> dict[str
     return merged
 
 
-def merge_models(stored: Sequence[Mapping[str, Any]], added: Sequence[Model]) -> list[dict[str, Any]]:
-    """The stored models with the added ones, sorted; of a known model what is stored stays.
+def merge_models(
+    stored: Sequence[Mapping[str, Any]], added: Sequence[Model], *, scored: Callable[[Model], bool]
+) -> list[dict[str, Any]]:
+    """The stored models with the added ones, sorted; of a known model that has scores what is stored stays.
+
+    Args:
+        stored: the manifest's records.
+        added: the models of this command.
+        scored: whether a model has scores on disk; a checkpoint that could not be used has none and may be mended.
 
     Raises:
-        InputError: a model of the same series and name has other weights.
+        InputError: a model of the same series and name has scores from other weights.
     """
     known = {Model.from_json(record).key: dict(record) for record in stored}
     for model in added:
-        found = known.setdefault(model.key, model.to_json()).get("weights")
-        if found != model.weights:
+        found = known.get(model.key, {}).get("weights", model.weights)
+        if found != model.weights and scored(model):
             raise InputError(
                 f"model {model.key} is in this run with other weights: sha256 {str(found)[:12]} there, "
                 f"{model.weights[:12]} now; score it under another name"
             )
+        if found != model.weights or model.key not in known:
+            known[model.key] = model.to_json()
     return sorted(known.values(), key=lambda record: Model.from_json(record).order)
 
 

@@ -241,8 +241,11 @@ class RunWriter:
             facts = new
         return facts | {
             "series": manifest.merge_series(facts["series"], series),
-            "models": manifest.merge_models(facts["models"], self.models),
+            "models": manifest.merge_models(facts["models"], self.models, scored=self._has_scores),
         }
+
+    def _has_scores(self, model: Model) -> bool:
+        return any((self.path / scores_folder(model)).glob("*.parquet"))
 
     def _new_manifest(self) -> dict[str, Any]:
         pairs = [pair for part in self.parts for pair in part.pairs]

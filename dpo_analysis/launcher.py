@@ -1,0 +1,157 @@
+"""Starts the app on this machine: 127.0.0.1 only, no telemetry, no details of errors, nothing served but the pages.
+
+The app's own folder is ``dpo_analysis/_app`` in an installed wheel and ``app/`` in a checkout.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dpo_analysis.errors import InputError
+from dpo_analysis.figures.theme import DARK, LIGHT, Palette
+
+RUN_VARIABLE = "DPO_ANALYSIS_RUN"
+"""Names the run, or the folder of runs, to the app's script."""
+ADDRESS = "127.0.0.1"
+FIRST_PORT, PORTS = 8501, 100
+HERE = Path(__file__).resolve().parent
+MANIFEST = "manifest.json"
+
+
+def launch(
+    run_or_folder: str | Path | None,
+    *,
+    port: int | None = None,
+    browser: bool = True,
+    allow_hosts: Sequence[str] = (),
+) -> None:
+    """Serve the app until Ctrl-C, and print where.
+
+    Args:
+        run_or_folder: a run folder, a folder of run folders, or None: then the page says how to make one.
+        port: the port, or None for 8501 or the next free one.
+        browser: open a browser window; never done where the session comes over SSH.
+        allow_hosts: host names besides localhost under which a proxy serves this. There is no login: the proxy must have one.
+
+    Raises:
+        InputError: no such folder, the port is taken, or the app is not installed.
+    """
+    import streamlit as st
+
+    if run_or_folder is not None:
+        if not Path(run_or_folder).is_dir():
+            raise InputError(f"no run folder {run_or_folder}: there is no such folder; give the folder that score wrote (--out)")
+        os.environ[RUN_VARIABLE] = str(Path(run_or_folder).resolve())
+    script, number = app_script(), free_port(port)
+    remote = bool(os.environ.get("SSH_CONNECTION"))
+    for line in greeting(number, allow_hosts, remote=remote):
+        print(line, flush=True)
+    sys.argv = [str(script)]
+    st.App(script).run(config=safe_config(number, headless=remote or not browser, allow_hosts=allow_hosts))
+
+
+def app_script() -> Path:
+    """The app's main.py.
+
+    Raises:
+        InputError: this installation has none.
+    """
+    for folder in (HERE / "_app", HERE.parent / "app"):
+        if (folder / "main.py").is_file():
+            return folder / "main.py"
+    raise InputError(f"no app in {HERE}: this installation is not complete; install dpo-analysis again")
+
+
+def sample_run() -> Path | None:
+    """The shipped, already scored sample run; None where this installation has none."""
+    folders = (HERE / "_sample", HERE.parent / "sample_data" / "run")
+    return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
+
+
+def find_runs(folder: Path) -> dict[str, Path]:
+    """Run folders by name: ``folder`` itself, or the run folders directly in it, sorted.
+
+    Raises:
+        InputError: there is no such folder, or no run in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no run folder {folder}: there is no such folder; give the folder that score wrote (--out)")
+    if (folder / MANIFEST).is_file():
+        return {folder.resolve().name: folder}
+    found = {inner.name: inner for inner in sorted(folder.iterdir()) if (inner / MANIFEST).is_file()}
+    if not found:
+        raise InputError(
+            f"no run in {folder}: neither it nor a folder in it has a {MANIFEST}; give the folder that score wrote (--out)"
+        )
+    return found
+
+
+def free_port(port: int | None = None) -> int:
+    """``port``, or the first free one from 8501 on.
+
+    Raises:
+        InputError: it is taken, or all are.
+    """
+    if port is not None:
+        if not _is_free(port):
+            raise InputError(f"port {port} on {ADDRESS} cannot be used: something else listens there; give another --port")
+        return port
+    for number in range(FIRST_PORT, FIRST_PORT + PORTS):
+        if _is_free(number):
+            return number
+    raise InputError(f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} on {ADDRESS}: all are taken; give --port")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def greeting(port: int, allow_hosts: Sequence[str] = (), *, remote: bool = False) -> list[str]:
+    """What is printed before the server starts: where to look, how from another machine, and how to stop."""
+    lines = [f"dpo-analysis is at http://{ADDRESS}:{port}  (Ctrl-C stops it)"]
+    if remote:
+        user, host = os.environ.get("USER", "USER"), socket.gethostname()
+        lines += ["This session comes over SSH. On your own machine run:", f"    ssh -N -L {port}:{ADDRESS}:{port} {user}@{host}"]
+        lines += [f"and open http://{ADDRESS}:{port} there."]
+    if allow_hosts:
+        lines += [f"Also answered as {', '.join(allow_hosts)}: there is no login here, so the proxy in front must have one."]
+    return lines
+
+
+def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] = ()) -> dict[str, Any]:
+    """Streamlit's options for a page that only this machine may read."""
+    server = {
+        "address": ADDRESS,
+        "port": port,
+        "headless": headless,
+        "showEmailPrompt": False,
+        "allowedHosts": ["localhost", ADDRESS, *allow_hosts],
+        "enableCORS": True,
+        "enableXsrfProtection": True,
+        "enableStaticServing": False,
+        "enableAgentApi": False,
+        "fileWatcherType": "none",
+        "runOnSave": False,
+        "maxUploadSize": 1,
+    }
+    config = {f"server.{name}": value for name, value in server.items()}
+    config |= {"browser.gatherUsageStats": False, "client.toolbarMode": "viewer", "logger.hideWelcomeMessage": True}
+    config |= {"runner.magicEnabled": False, "client.showErrorDetails": "none", "client.showErrorLinks": False, "theme.baseFontSize": 15}
+    config["theme.paddingTop"] = "1rem"
+    config["theme.headingFontSizes"] = ["24px", "19px", "17px", "16px", "15px", "15px"]
+    for name, palette in (("light", LIGHT), ("dark", DARK)):
+        config |= {f"theme.{name}.{option}": value for option, value in _colours(palette).items()}
+    return config
+
+
+def _colours(palette: Palette) -> dict[str, str]:
+    return {"primaryColor": palette.policy, "backgroundColor": palette.background, "secondaryBackgroundColor": palette.raised, "textColor": palette.text}

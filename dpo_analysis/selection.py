@@ -1,0 +1,62 @@
+"""What of a run a table is made of: the policies, series and splits that a person named."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpo_analysis.errors import InputError
+from dpo_analysis.runs import Model, Run
+from dpo_analysis.schema import REFERENCE
+
+Names = str | Sequence[str] | None
+SHOWN = 12
+
+
+def choose_models(run: Run, series: Names = None, model: Names = None) -> list[Model]:
+    """The policies of ``run`` that ``series`` and ``model`` name, in the run's order; None keeps all.
+
+    Args:
+        run: an open run.
+        series: names of series.
+        model: NAME or SERIES/NAME.
+
+    Raises:
+        InputError: the run has no such series or model, or no such model in that series; the message lists what it has.
+    """
+    training, asked = names(series), names(model)
+    _check(training, run.series, "series", run)
+    if REFERENCE in asked:
+        raise InputError("the reference is no row of a table: its log-probs stand beside every policy's; name a policy")
+    near = [policy for policy in run.models if not training or policy.series in training]
+    _check(asked, [name for policy in near for name in (policy.key, policy.name)], "model", run)
+    return [policy for policy in near if not asked or policy.name in asked or policy.key in asked]
+
+
+def choose_pairs(run: Run, splits: NDArray, split: Names = None) -> NDArray[np.bool_]:
+    """Which pairs lie in the splits named, a mask of shape (pairs,); None keeps all.
+
+    Raises:
+        InputError: the run has no such split; the message lists what it has.
+    """
+    asked = names(split)
+    _check(asked, run.splits, "split", run)
+    return np.isin(splits, asked) if asked else np.ones(len(splits), dtype=bool)
+
+
+def names(given: Names) -> list[str]:
+    """One name or several as a list; empty for None."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _check(asked: Iterable[str], known: Iterable[str], what: str, run: Run) -> None:
+    there = list(dict.fromkeys(known))
+    for name in asked:
+        if name not in there:
+            more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
+            raise InputError(
+                f"no {what} {name!r} in run {run.path}: it has {', '.join(there[:SHOWN]) or 'none'}{more}; "
+                "give one of these"
+            )

@@ -1,0 +1,204 @@
+"""The stored token lists summed to one number per response: beta-free, and what all tables of pairs are made from.
+
+Sums are float64 and made by numpy over whole parts. They are kept in memory by the parts they come from, so that
+another beta reads no file again; a part that is added or replaced is noticed by its size and time.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dpo_analysis.runs import Model, Run
+from dpo_analysis.runs.parts import part_path, scores_folder
+from dpo_analysis.schema import FLAGGED, PENDING, SCORED, SIDES
+
+Array = NDArray[np.float64]
+KEPT = 64
+"""How many models' sums stay in memory."""
+
+
+class Inputs(NamedTuple):
+    """The pairs of a run and their lengths, by row.
+
+    Attributes:
+        pairs: row, pair_id, group_id, split, status; one line per pair, whatever its status.
+        n_tokens: scored tokens, shape (pairs, sides), NaN where a pair is not scored.
+    """
+
+    pairs: pd.DataFrame
+    n_tokens: Array
+
+
+class Sums(NamedTuple):
+    """What one model says about every pair, by row; NaN where it says nothing.
+
+    Attributes:
+        status: shape (pairs,), empty where the model's part is missing.
+        logps: nats, shape (pairs, sides).
+        entropy: nats, summed over the response's positions, shape (pairs, sides).
+    """
+
+    status: NDArray[np.object_]
+    logps: Array
+    entropy: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What identifies the files that a result was read from; the run is only how to read them."""
+
+    path: str
+    key: str
+    stamps: tuple[tuple[int, int, int], ...]
+    run: Run = field(compare=False)
+
+
+def inputs(run: Run) -> Inputs:
+    """The pairs of ``run`` and the lengths of their responses.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    return _inputs(_Files(str(run.path.resolve()), "", _stamps(run, "pairs") + _stamps(run, "responses"), run))
+
+
+def sums(run: Run, model: Model) -> Sums:
+    """What ``model`` says about the pairs of ``run``, as far as it is scored.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    stamps = _stamps(run, "pairs") + _stamps(run, scores_folder(model))
+    return _sums(_Files(str(run.path.resolve()), f"{model.key} {model.weights}", stamps, run), model)
+
+
+def shared_logps(run: Run, model: Model) -> Array:
+    """Logps of the first min(n_chosen, n_rejected) tokens of every response, nats, shape (pairs, sides).
+
+    NaN where the model says nothing, and where only sums are stored. Only ``ld_alpha`` needs them.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    rows = inputs(run).pairs["row"].to_numpy()
+    shared = np.full((len(rows), len(SIDES)), np.nan)
+    for index in range(run.n_parts):
+        table = run.scores(model, index, columns=["row", "side", "logp"])
+        table, place, side = _known(table, rows)
+        shared[place, side] = _shared(table["logp"], place, side, len(rows))
+    return shared
+
+
+def statuses(pairs: Inputs, policy: Sums, reference: Sums) -> NDArray[np.object_]:
+    """The status that a pair has under one policy, shape (pairs,).
+
+    The pair's own where it is not scored; else what went wrong under the reference or the policy; ``pending`` where
+    one of the two is not scored yet; else the pair's own again.
+    """
+    own = pairs.pairs["status"].to_numpy(dtype=object)
+    result = own.copy()
+    pending = (policy.status == "") | (reference.status == "")
+    result[pending] = PENDING
+    for model in (policy, reference):
+        flagged = np.isin(model.status, FLAGGED)
+        result[flagged] = model.status[flagged]
+    return np.where(np.isin(own, SCORED), result, own)
+
+
+def _stamps(run: Run, folder: str) -> tuple[tuple[int, int, int], ...]:
+    found = []
+    for index in range(run.n_parts):
+        try:
+            facts = (run.path / part_path(folder, index)).stat()
+        except FileNotFoundError:
+            continue
+        found.append((index, facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def _inputs(files: _Files) -> Inputs:
+    columns = ["row", "pair_id", "group_id", "split", "status"]
+    pairs = files.run.pairs(columns=columns).to_pandas()
+    n_tokens = np.full((len(pairs), len(SIDES)), np.nan)
+    for index in range(files.run.n_parts):
+        table = files.run.responses(index, columns=["row", "side", "token_ids"])
+        table, place, side = _known(table, pairs["row"].to_numpy())
+        lengths, _ = lists(table["token_ids"])
+        n_tokens[place, side] = lengths
+    return Inputs(pairs, n_tokens)
+
+
+@lru_cache(maxsize=KEPT)
+def _sums(files: _Files, model: Model) -> Sums:
+    rows = inputs(files.run).pairs["row"].to_numpy()
+    status = np.full(len(rows), "", dtype=object)
+    logps, entropy = (np.full((len(rows), len(SIDES)), np.nan) for _ in range(2))
+    for index in range(files.run.n_parts):
+        table = files.run.scores(model, index, columns=["row", "side", "status", "logp", "logps", "entropy"])
+        if not len(table):
+            continue
+        table, place, side = _known(table, rows)
+        status[place] = table["status"].to_pandas().to_numpy(dtype=object)
+        entropy[place, side] = _totals(table["entropy"])
+        totals = _totals(table["logp"])
+        logps[place, side] = np.where(np.isnan(totals), table["logps"].to_pandas().to_numpy(float), totals)
+    flagged = ~np.isin(status, SCORED)
+    for values in (logps, entropy):
+        values[flagged] = np.nan
+        values.setflags(write=False)
+    return Sums(status, logps, entropy)
+
+
+def _known(table: pa.Table, rows: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:
+    """The responses of ``table`` whose pair and side are known, and the places of both."""
+    own = table["row"].to_numpy()
+    place = np.searchsorted(rows, own)
+    side = side_places(table)
+    known = (place < len(rows)) & (side >= 0)
+    known[known] = rows[place[known]] == own[known]
+    # Copying lists is slow, and there is nearly always nothing to leave out.
+    return table if known.all() else table.filter(pa.array(known)), place[known], side[known]
+
+
+def side_places(table: pa.Table) -> NDArray[np.int64]:
+    """The place in ``schema.SIDES`` of every row's side, shape (rows,); -1 for another side."""
+    return pd.Categorical(table["side"].to_pandas(), categories=list(SIDES)).codes.astype(np.int64)
+
+
+def lists(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray]:
+    """A column of lists as lengths, shape (rows,), 0 for null, and all values one after the other."""
+    joined = column.combine_chunks()
+    lengths = pc.fill_null(joined.value_lengths(), 0).to_numpy(zero_copy_only=False)
+    return lengths.astype(np.int64), joined.flatten().to_numpy(zero_copy_only=False)
+
+
+def _totals(column: pa.ChunkedArray) -> Array:
+    """The sum of every list, float64, shape (rows,); NaN for null and empty lists."""
+    lengths, values = lists(column)
+    return segment_sums(values, lengths)
+
+
+def segment_sums(values: NDArray, lengths: NDArray[np.int64]) -> Array:
+    """Sums of consecutive segments of ``values``, float64, shape (segments,); NaN for an empty segment."""
+    result = np.full(len(lengths), np.nan)
+    starts = np.cumsum(lengths) - lengths
+    if len(values):
+        filled = lengths > 0
+        result[filled] = np.add.reduceat(values.astype(np.float64), starts[filled])
+    return result
+
+
+def _shared(column: pa.ChunkedArray, place: NDArray, side: NDArray, n_pairs: int) -> Array:
+    lengths, values = lists(column)
+    both = np.zeros((n_pairs, len(SIDES)), dtype=np.int64)
+    both[place, side] = lengths
+    kept = both.min(axis=1)[place]
+    inside = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths) < np.repeat(kept, lengths)
+    return segment_sums(values[inside], kept)

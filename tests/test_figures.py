@@ -1,0 +1,327 @@
+"""Figures from plain tables: what is drawn, on which scale, and nothing that obeys somebody's text."""
+
+import html
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dpo_analysis import figures
+from dpo_analysis.errors import InputError
+from dpo_analysis.figures import panels, theme, tokens
+from dpo_analysis.runs import NoiseFloor
+from dpo_analysis.words import LANGUAGES
+
+METRICS = ["chosen_reward", "rejected_reward", "margin", "chosen_logps_per_token", "rejected_logps_per_token"]
+METRICS += ["chosen_drift_per_token", "rejected_drift_per_token", "accuracy", "ranking_accuracy"]
+METRICS += ["reference_ranking_accuracy", "share_chosen_fell", "chosen_drift", "rejected_drift"]
+
+
+def steps(series=("gentle",), at=(60, 120), split="eval", **values):
+    rows = []
+    for name in series:
+        for place, step in enumerate(at, start=1):
+            row = {"series": name, "model": f"checkpoint-{step}", "step": step, "split": split, "n_pairs": 10, "n_used": 9}
+            numbers = {metric: -0.1 * place for metric in METRICS} | {"accuracy": 0.5, "ranking_accuracy": 0.4} | values
+            for metric, value in numbers.items():
+                row |= {metric: value, f"{metric}_low": value - 0.01, f"{metric}_high": value + 0.01}
+                row |= {f"{metric}_p10": value - 1, f"{metric}_p90": value + 1}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def token_rows(chosen=(b"a", b" b"), rejected=(b"c",), models=("checkpoint-1", "checkpoint-2"), ratio=1.0):
+    rows = []
+    for side, pieces in (("chosen", chosen), ("rejected", rejected)):
+        for model in models:
+            step = int(model.split("-")[1])
+            for position, piece in enumerate(pieces):
+                log_ratio = -ratio * step * (position + 1)
+                row = {"pair_id": "p", "side": side, "series": "s", "model": model, "step": step, "position": position}
+                row |= {"token_bytes": piece, "logp": log_ratio - 1, "reference_logp": -1.0, "log_ratio": log_ratio}
+                rows.append(row | {"advantage": 0.1 * log_ratio, "value": 0.1 * log_ratio})
+    return pd.DataFrame(rows)
+
+
+def lines(figure):
+    return {trace.name: trace for trace in figure.data if trace.name}
+
+
+def notes(figure):
+    return [note.text for note in figure.layout.annotations]
+
+
+# curves
+
+
+def test_reward_curves_draw_the_three_means():
+    found = lines(figures.reward_curves(steps()))
+    assert {name: list(trace.y) for name, trace in found.items()} == {
+        "chosen": [-0.1, -0.2], "rejected": [-0.1, -0.2], "margin": [-0.1, -0.2],
+    }  # fmt: skip
+
+
+def test_rewards_start_at_zero_only_where_training_began_at_the_reference():
+    table = steps(("a", "b"))
+    figure = figures.reward_curves(table, from_reference=["a"])
+    starts = [(trace.x[0], trace.y[0]) for trace in figure.data if trace.name == "chosen"]
+    assert starts == [(0.0, 0.0), (60.0, -0.1)]
+
+
+def test_log_probs_start_at_the_reference():
+    table = steps(chosen_logps_per_token=-1.5, chosen_drift_per_token=-0.5)
+    trace = lines(figures.logp_curves(table, from_reference=["gentle"]))["chosen"]
+    assert list(trace.y) == [-1.0, -1.5, -1.5]
+
+
+def test_the_axis_names_its_unit():
+    assert figures.reward_curves(steps()).layout.yaxis.title.text == "implicit reward (β × nats)"
+    assert figures.logp_curves(steps()).layout.yaxis.title.text == "log-prob (nats per token)"
+    assert figures.reward_curves(steps(), lang="zh").layout.yaxis.title.text == "隐式奖励（β × nats）"
+
+
+def test_every_panel_says_how_many_pairs_count():
+    assert any("9 of 10 pairs" in note for note in notes(figures.reward_curves(steps())))
+
+
+def test_zero_is_always_in_sight():
+    low, high = figures.reward_curves(steps(chosen_reward=-5, rejected_reward=-6, margin=1)).layout.yaxis.range
+    assert low < -6 < 0 < 1 < high
+
+
+def test_the_band_is_the_middle_eighty_percent_and_the_margin_has_none():
+    bands = [trace for trace in figures.reward_curves(steps()).data if trace.fill == "toself"]
+    assert len(bands) == 2
+    assert sorted(set(np.round(bands[0].y, 6))) == [-1.2, -1.1, 0.8, 0.9]
+
+
+def test_one_scale_for_all_panels_unless_asked():
+    table = pd.concat([steps(("a",), margin=1.0), steps(("b",), margin=9.0)])
+    same, own = (figures.reward_curves(table, same_scale=choice) for choice in (True, False))
+    assert same.layout.yaxis.range == same.layout.yaxis2.range
+    assert own.layout.yaxis.range != own.layout.yaxis2.range
+
+
+def test_one_checkpoint_is_bars_not_an_empty_line():
+    assert {trace.type for trace in figures.reward_curves(steps(at=(60,)), from_reference=["gentle"]).data} == {"bar"}
+    assert [trace.mode for trace in figures.logp_curves(steps(at=(60,))).data] == ["markers", "markers"]
+
+
+def test_checkpoints_without_steps_are_named_on_the_axis():
+    table = steps().assign(step=pd.array([60, None], dtype="Int64"))
+    axis = figures.reward_curves(table, from_reference=["gentle"]).layout.xaxis
+    assert list(axis.ticktext) == ["checkpoint-60", "checkpoint-120"]
+
+
+def test_the_trainers_log_is_drawn_behind_with_hollow_marks():
+    log = pd.DataFrame({"series": "gentle", "split": "eval", "step": [30, 60], "metric": "margin", "value": [0.1, np.nan]})
+    hollow = [trace for trace in figures.reward_curves(steps(), logged=log).data if "open" in str(trace.marker.symbol)]
+    assert [(list(trace.x), list(trace.y)) for trace in hollow] == [([30.0], [0.1])]
+
+
+def test_the_logged_accuracy_is_the_trainers_own_definition():
+    log = pd.DataFrame({"series": "gentle", "split": "eval", "step": [60], "metric": ["accuracy_trl"], "value": [0.7]})
+    hollow = [trace for trace in figures.accuracy_curves(steps(), logged=log).data if "open" in str(trace.marker.symbol)]
+    assert list(hollow[0].y) == [0.7]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_every_curve_is_drawn_in_both_languages_and_themes(lang, look):
+    for draw in (figures.reward_curves, figures.logp_curves, figures.accuracy_curves):
+        assert draw(steps(), lang=lang, theme=look).layout.paper_bgcolor == theme.PALETTES[look].background
+
+
+def test_labels_at_line_ends_never_touch():
+    placed = panels.spread([0.0, 0.01, 0.02, 1.0], (0.0, 1.0), 0.1)
+    assert np.diff(placed).min() >= 0.1 - 1e-9
+    assert placed == sorted(placed)
+    assert 0 <= placed[0] <= placed[-1] <= 1
+
+
+def test_a_series_name_is_text_and_nothing_else():
+    figure = figures.reward_curves(steps(("<a href='http://x'>s</a>",)))
+    assert not any("<a " in note for note in notes(figure))
+    assert any("&lt;a href" in note for note in notes(figure))
+
+
+@pytest.mark.parametrize("draw", [figures.reward_curves, figures.logp_curves, figures.accuracy_curves])
+def test_checkpoints_without_a_counted_pair_are_left_out_and_nothing_is_said_to_be_nothing(draw):
+    table = steps(at=(60, 120, 180)).assign(n_used=[9, 0, 9])
+    assert list(draw(table).data[-1].x) == [60.0, 180.0]
+    assert notes(draw(table.assign(n_used=0))) == ["Nothing is scored here yet."]
+    assert notes(draw(table.head(0))) == ["Nothing is scored here yet."]
+
+
+# headline
+
+
+def test_the_headline_names_the_fall_its_start_and_the_count():
+    table = steps(at=(60, 120, 180))
+    table["chosen_reward"] = [-0.1, 0.1, -0.3]
+    table["chosen_reward_high"] = [0.0, 0.2, -0.2]
+    ((series, split, verdict, evidence),) = figures.headline(table)
+    assert (series, split) == ("gentle", "eval")
+    assert "lost probability" in verdict
+    assert "from step 180 on" in evidence
+    assert "9 of 10 pairs" in evidence
+
+
+@pytest.mark.parametrize(("reward", "said"), [(0.3, "gained probability"), (0.005, "hardly moved")])
+def test_the_headline_says_rose_or_level_by_the_interval(reward, said):
+    assert said in figures.headline(steps(chosen_reward=reward))[0][2]
+
+
+def test_the_headline_of_a_run_without_counted_pairs_says_so():
+    assert "None of the 10 pairs counts" in figures.headline(steps().assign(n_used=0))[0][2]
+
+
+# heat maps
+
+
+def positions():
+    rows = [
+        {"series": "s", "split": "eval", "model": f"m{step}", "step": step, "side": side, "position": position}
+        | {"n_used": 5, "log_ratio": -0.1 * step * (position + 1)}
+        for step in (1, 2) for side in ("chosen", "rejected") for position in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_the_position_map_puts_steps_down_and_positions_across():
+    chosen, rejected = figures.position_heatmap(positions()).data
+    assert list(chosen.y) == ["step 1", "step 2"]
+    assert np.allclose(chosen.z, [[-0.1, -0.2, -0.3], [-0.2, -0.4, -0.6]])
+    assert np.allclose(chosen.z, rejected.z)
+
+
+def test_a_position_map_of_nothing_says_so():
+    assert notes(figures.position_heatmap(positions().head(0))) == ["Nothing is scored here yet."]
+
+
+def test_both_maps_share_one_scale_around_zero():
+    figure = figures.position_heatmap(positions())
+    assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
+    assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax
+
+
+def test_the_token_map_names_tokens_and_escapes_them():
+    figure = figures.token_heatmap(token_rows(chosen=(b"<b>", b"\n")))
+    assert list(figure.layout.xaxis.ticktext) == ["&lt;b&gt;", "↵"]
+
+
+def test_parts_of_a_split_character_are_told_apart():
+    halves = ("好".encode()[:1], "好".encode()[1:])
+    assert list(figures.token_heatmap(token_rows(chosen=halves)).layout.xaxis.ticktext) == ["好 1/2", "好 2/2"]
+
+
+def test_the_path_of_a_token_has_the_reference_dotted():
+    figure = figures.token_trajectory(token_rows(), side="chosen", position=1)
+    assert list(lines(figure).values())[0].y.tolist() == [-3.0, -5.0]
+    assert figure.layout.shapes[0].y0 == -1.0
+    assert "reference −1.00" in notes(figure)
+
+
+# token view
+
+
+def test_one_scale_over_all_panels_is_the_99th_percentile():
+    data = tokens.payload(token_rows())
+    assert data["scale"] == pytest.approx(np.quantile([0.1, 0.2, 0.2, 0.4, 0.1, 0.2], 0.99), rel=1e-3)
+
+
+def test_bins_are_signed_symmetric_and_saturate():
+    found = tokens.bins(np.array([-9.0, -1.0, 0.0, 1.0, np.nan]), np.zeros(5, bool), 1.0)
+    assert found == "00DX "
+    assert chr(ord("0") + 20) == "D"
+
+
+def test_noise_is_marked_and_never_coloured():
+    data = tokens.payload(token_rows(ratio=0.01), noise=NoiseFloor(token=0.015, response=0.1, n_pairs=4))
+    assert data["sides"][0]["bins"][0][0] == tokens.NOISE_BIN
+    assert tokens.NOISE_BIN not in data["sides"][0]["bins"][1]
+
+
+def test_change_is_taken_from_the_first_panel():
+    data = tokens.payload(token_rows(), color="change")
+    assert data["sides"][0]["values"] == [[0.0, 0.0], [-0.1, -0.2]]
+
+
+def test_totals_are_the_rewards_of_the_responses():
+    data = tokens.payload(token_rows())
+    assert data["sides"][0]["totals"] == ["reward −0.30", "reward −0.60"]
+
+
+def test_more_than_four_checkpoints_become_first_middle_and_last():
+    data = tokens.payload(token_rows(models=[f"checkpoint-{n}" for n in range(1, 8)]))
+    assert data["models"] == ["step 1", "step 4", "step 7"]
+
+
+def test_a_checkpoint_that_lacks_the_pair_has_blanks():
+    rows = token_rows()
+    rows = rows[~((rows["model"] == "checkpoint-2") & (rows["side"] == "chosen"))]
+    data = tokens.payload(rows)
+    assert data["sides"][0]["values"][1] == [None, None]
+    assert data["sides"][0]["bins"][1] == "  "
+
+
+@pytest.mark.parametrize("color", figures.COLORS)
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_colour_is_said_in_both_languages(color, lang):
+    data = tokens.payload(token_rows(), color=color, lang=lang)
+    assert data["words"]["title"]
+    json.dumps(data, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "color", "said"),
+    [
+        (token_rows(), "beauty", "unknown color 'beauty'"),
+        (token_rows().head(0), "value", "no tokens to show"),
+        (pd.concat([token_rows(), token_rows().assign(pair_id="q")]), "value", "tokens of several pairs"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_one_line(rows, color, said):
+    with pytest.raises(InputError, match=said):
+        figures.token_view(rows, color=color)
+
+
+def test_the_page_is_self_contained_and_its_text_is_inert():
+    page = figures.token_view(token_rows(chosen=(b"</script><script>alert(1)</script>", b"&amp;"))).html
+    assert len(re.findall(r"<script", page)) == 2
+    assert "default-src 'none'" in page
+    assert not re.search(r"(src|href)=", page.replace("default-src", ""))
+
+
+def test_the_policy_names_exactly_the_pages_script_and_style():
+    page = figures.token_view(token_rows()).html
+    style, script = re.search(r"<style>(.*?)</style>", page, re.S)[1], re.findall(r"<script>(.*?)</script>", page, re.S)[0]
+    assert tokens._hash(style) in page
+    assert tokens._hash(script) in page
+
+
+def test_a_notebook_gets_it_in_a_sandbox():
+    shown = figures.token_view(token_rows(chosen=(b'"><img src=x>',)))._repr_html_()
+    assert shown.startswith('<iframe sandbox="allow-scripts" srcdoc="')
+    assert "<img" not in shown
+    assert "mountTokenView" in html.unescape(shown)
+
+
+def test_shades_stay_light_enough_for_text():
+    assert "66.0%" in tokens.style()
+    assert "67" not in re.findall(r"var\(--positive\) (\d+)", tokens.style())
+
+
+@pytest.mark.parametrize("palette", theme.PALETTES.values(), ids=theme.PALETTES)
+@pytest.mark.parametrize("role", ["text", "muted", "chosen", "rejected", "policy", "reference", "margin"])
+def test_colours_that_carry_words_have_contrast(palette, role):
+    light, dark = sorted((luminance(getattr(palette, role)), luminance(palette.background)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def luminance(code):
+    parts = [int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
