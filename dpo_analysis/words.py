@@ -159,16 +159,16 @@ WORDS: dict[str, dict[str, str]] = {
     "tokens.total.reference_logp": {"en": "sum {value} nats", "zh": "合计 {value} nats"},
     "tokens.total.change": {"en": "change {value}", "zh": "变化 {value}"},
     "figure.headline.fell": {
-        "en": "chosen responses lost probability: {drift} nats per response on average (rejected {rejected} nats, margin {margin} β × nats)",
-        "zh": "被选回答的概率下降：平均每个回答 {drift} nats（被拒 {rejected} nats，差值 {margin} β × nats）",
+        "en": "chosen responses lost probability, mean {drift} nats per response (rejected {rejected} nats, margin {margin} β × nats)",
+        "zh": "被选回答的概率下降，平均每个回答 {drift} nats（被拒 {rejected} nats，差值 {margin} β × nats）",
     },
     "figure.headline.rose": {
-        "en": "chosen responses gained probability: {drift} nats per response on average (rejected {rejected} nats, margin {margin} β × nats)",
-        "zh": "被选回答的概率上升：平均每个回答 {drift} nats（被拒 {rejected} nats，差值 {margin} β × nats）",
+        "en": "chosen responses gained probability, mean {drift} nats per response (rejected {rejected} nats, margin {margin} β × nats)",
+        "zh": "被选回答的概率上升，平均每个回答 {drift} nats（被拒 {rejected} nats，差值 {margin} β × nats）",
     },
     "figure.headline.level": {
-        "en": "chosen responses hardly moved: {drift} nats per response on average, the interval includes 0 (rejected {rejected} nats, margin {margin} β × nats)",
-        "zh": "被选回答几乎未变：平均每个回答 {drift} nats，区间包含 0（被拒 {rejected} nats，差值 {margin} β × nats）",
+        "en": "chosen responses hardly moved, mean {drift} nats per response, the interval includes 0 (rejected {rejected} nats, margin {margin} β × nats)",
+        "zh": "被选回答几乎未变，平均每个回答 {drift} nats，区间包含 0（被拒 {rejected} nats，差值 {margin} β × nats）",
     },
     "figure.headline.since": {"en": ", below the reference from {model} on", "zh": "，自{model}起低于参考模型"},
     "figure.headline.none": {
@@ -212,7 +212,6 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "overview.nav": {"en": "Overview", "zh": "概览"},
     "overview.title": {"en": "Did it learn, and at whose cost?", "zh": "学到了吗？代价由谁承担？"},
-    "overview.same_scale": {"en": "Same scale in all panels", "zh": "各图使用同一刻度"},
     "overview.reward.title": {"en": "Implicit reward", "zh": "隐式奖励"},
     "overview.reward.caption": {
         "en": "Mean of β · log(π / π_ref) per response; 0 = as likely as under the reference. Bands: the middle 80 % of pairs. Margin = chosen minus rejected.",
@@ -435,13 +434,18 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "日志与这些曲线为何不同、相差多少",
     },
     "overview.overlay.largest": {
-        "en": "{series}, {metric}: largest difference {difference} β × nats, at step {step} ({n} checkpoints compared).",
-        "zh": "{series}，{metric}：最大相差 {difference} β × nats，在第 {step} 步（比较了 {n} 个检查点）。",
+        "en": "{series}: the largest difference of the three curves is {difference} β × nats ({metric}, step {step}; {n} checkpoints compared).",
+        "zh": "{series}：三条曲线中最大相差 {difference} β × nats（{metric}，第 {step} 步；比较了 {n} 个检查点）。",
     },
     "figure.log.chosen_reward": {"en": "chosen reward", "zh": "被选奖励"},
     "figure.log.rejected_reward": {"en": "rejected reward", "zh": "被拒奖励"},
     "figure.log.margin": {"en": "margin", "zh": "差值"},
     "app.sample": {"en": "(the shipped example)", "zh": "（随附示例）"},
+    "overview.layout": {"en": "Panels", "zh": "图的排布"},
+    "overview.layout.series": {"en": "a panel per series, one scale", "zh": "每系列一图，同一刻度"},
+    "overview.layout.free": {"en": "a panel per series, own scale", "zh": "每系列一图，各自刻度"},
+    "overview.layout.together": {"en": "all series in one", "zh": "所有系列同图"},
+    "app.name.layout": {"en": "panel layout", "zh": "排布方式"},
 }
 
 

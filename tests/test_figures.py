@@ -99,9 +99,17 @@ def test_the_band_is_the_middle_eighty_percent_and_the_margin_has_none():
 
 def test_one_scale_for_all_panels_unless_asked():
     table = pd.concat([steps(("a",), margin=1.0), steps(("b",), margin=9.0)])
-    same, own = (figures.reward_curves(table, same_scale=choice) for choice in (True, False))
+    same, own = (figures.reward_curves(table, layout=choice) for choice in ("series", "free"))
     assert same.layout.yaxis.range == same.layout.yaxis2.range
     assert own.layout.yaxis.range != own.layout.yaxis2.range
+
+
+def test_all_series_in_one_panel_are_told_apart_without_colour():
+    figure = figures.reward_curves(steps(("a", "b")), layout="together", from_reference=["a", "b"])
+    chosen = [trace for trace in figure.data if trace.xaxis == "x"]
+    assert [trace.name for trace in chosen] == ["a", "b"]
+    assert len({(trace.line.dash, trace.marker.symbol) for trace in chosen}) == 2
+    assert {"a −0.20", "b −0.20"} <= set(notes(figure))
 
 
 def test_one_checkpoint_is_bars_not_an_empty_line():

@@ -1,0 +1,153 @@
+"""The widgets that choose: language, run, beta, split, pair, checkpoints, colour. Each is tied to the URL by ``state``."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+import state
+import streamlit as st
+
+from dpo_analysis import figures, words
+from dpo_analysis.figures.cells import visible
+from dpo_analysis.figures.curves import LAYOUTS
+from dpo_analysis.figures.theme import signed
+from dpo_analysis.runs import Run
+
+SIDE_BY_SIDE = 4
+LABEL_LETTERS = 90
+MARKUP = re.compile(r"<[|｜][^>]{0,60}[|｜]>")
+
+
+def choose_language() -> str:
+    """The switch between the languages of words.py."""
+    lang = state.language()
+    st.segmented_control(
+        words.text("app.language", lang), list(words.LANGUAGES), format_func=lambda code: words.LANGUAGES[code],
+        required=True, label_visibility="collapsed", **state.bound("lang", lang),
+    )  # fmt: skip
+    return lang
+
+
+def choose_run(lang: str) -> Run | None:
+    """The run that was given, or the one chosen in a folder of runs; None where there is none; errors as ``state.chosen_run``."""
+    found, run = list(state.runs()), state.chosen_run()
+    if run is not None and len(found) > 1:
+        st.selectbox(words.text("app.run", lang), found, **state.bound("run", state.wanted("run", found, found[0])))
+    return run
+
+
+def choose_beta(run: Run, lang: str) -> None:
+    """The beta slider: the series' own, or another; only tables are made again, no model runs."""
+    own = ", ".join(dict.fromkeys(f"{series.beta:g}" for series in run.series.values()))
+    names = [state.OWN, *(f"{beta:g}" for beta in state.BETAS)]
+    label = words.text("app.beta.own", lang, beta=own)
+    st.select_slider(
+        words.text("app.beta", lang), names, format_func=lambda name: label if name == state.OWN else name,
+        help=words.text("app.beta.help", lang), **state.bound("beta", state.wanted("beta", names, state.OWN)),
+    )  # fmt: skip
+
+
+def choose_split(run: Run, lang: str) -> None:
+    """Which split the pages show, where there are several."""
+    if len(run.splits) > 1:
+        st.segmented_control(words.text("app.split", lang), run.splits, required=True, **state.bound("split", state.split(run)))
+
+
+def choose_layout(steps: pd.DataFrame, lang: str) -> str:
+    """How several series are laid out; not asked where there is one."""
+    if steps["series"].nunique() < 2:
+        return LAYOUTS[0]
+    return st.segmented_control(
+        words.text("overview.layout", lang), LAYOUTS, format_func=lambda name: words.text(f"overview.layout.{name}", lang),
+        required=True, label_visibility="collapsed", **state.bound("layout", state.wanted("layout", LAYOUTS, LAYOUTS[0])),
+    )  # fmt: skip
+
+
+def fallen(run: Run) -> pd.DataFrame:
+    """The pairs at the last checkpoint of each series, the chosen response that fell most first; those that count."""
+    table = state.pairs(run).dropna(subset=["chosen_reward"])
+    last = table.drop_duplicates("series", keep="last").set_index("series")["model"]
+    return table[table["series"].map(last) == table["model"]].sort_values("chosen_reward", kind="stable")
+
+
+def choose_pair(run: Run, lang: str) -> str | None:
+    """One pair, those whose chosen response fell most first, with Previous and Next; None where no pair counts."""
+    rows = fallen(run).drop_duplicates("pair_id")
+    ids, asked = list(rows["pair_id"]), state.prompts(run)["question"]
+    if not ids:
+        return None
+    value = state.wanted("pair", ids, ids[0])
+    place = ids.index(value)
+    labels = {
+        key: f"{number}.  {signed(reward)}   {label(asked[key])}"
+        for number, (key, reward) in enumerate(zip(ids, rows["chosen_reward"], strict=True), start=1)
+    }
+    select, before, behind = st.columns([10, 1, 1], vertical_alignment="bottom")
+    select.selectbox(words.text("tokens.pair", lang), ids, format_func=labels.__getitem__, **state.bound("pair", value))
+    _step(before, ":material/chevron_left:", words.text("tokens.previous", lang), ids[max(place - 1, 0)], place == 0)
+    _step(behind, ":material/chevron_right:", words.text("tokens.next", lang), ids[min(place + 1, len(ids) - 1)], place + 1 == len(ids))
+    return value
+
+
+def _step(column, icon: str, name: str, pair_id: str, disabled: bool) -> None:
+    column.button(
+        " ", icon=icon, help=name, key=f"go_{icon}", on_click=state.put, args=("pair", pair_id), disabled=disabled, width="stretch"
+    )
+
+
+def label(question: str) -> str:
+    """A prompt on one line, without a chat template's marks."""
+    line = visible(" ".join(MARKUP.sub(" ", question).split()))
+    return line if len(line) <= LABEL_LETTERS else f"{line[: LABEL_LETTERS - 1]}…"
+
+
+def choose_models(run: Run, pair_id: str, lang: str) -> list[str]:
+    """Up to four checkpoints as SERIES/NAME; at first the first, a middle and the last one of the series in which the pair fell most."""
+    scored = {model.key: model for model in run.models if run.parts_done(model)}
+    asked = [key for key in st.query_params.get_all("at") if key in scored][:SIDE_BY_SIDE]
+    rows = fallen(run)
+    series = rows.loc[rows["pair_id"] == pair_id, "series"].iloc[0]
+    own = [key for key, model in scored.items() if model.series == series]
+    default = list(dict.fromkeys([own[0], own[len(own) // 2], own[-1]]))
+    several = len(run.series) > 1
+    return st.multiselect(
+        words.text("tokens.models", lang), list(scored), max_selections=SIDE_BY_SIDE, format_func=lambda key: _model_label(scored[key], several, lang),
+        help=words.text("tokens.models.help", lang), **state.bound("at", asked or default),
+    ) or default  # fmt: skip
+
+
+def _model_label(model, several: bool, lang: str) -> str:
+    name = model.name if model.step is None else words.text("figure.step", lang, step=model.step)
+    return f"{model.series} · {name}" if several else name
+
+
+def choose_color(lang: str) -> str:
+    """What the tokens are coloured by."""
+    return st.selectbox(
+        words.text("tokens.color", lang), figures.COLORS, format_func=lambda name: words.text(f"tokens.color.{name}", lang),
+        **state.bound("color", state.wanted("color", figures.COLORS, figures.COLORS[0])),
+    )  # fmt: skip
+
+
+def of_models(tokens: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The rows of these models (SERIES/NAME), in this order."""
+    own = tokens["series"] + "/" + tokens["model"]
+    return pd.concat([tokens[own == key] for key in keys], ignore_index=True)
+
+
+def of_series(tokens: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The rows of the series that a model (SERIES/NAME) belongs to."""
+    return tokens[tokens["series"] == key.partition("/")[0]]
+
+
+def selected_token(tokens: pd.DataFrame) -> dict[str, object] | None:
+    """The token that the URL names (``token=rejected-12``), if this pair has it."""
+    side, _, number = st.query_params.get("token", "").rpartition("-")
+    has = tokens["side"].eq(side) & tokens["position"].astype(str).eq(number)
+    return {"side": side, "position": int(number)} if has.any() else None
+
+
+def write_token() -> None:
+    """Put the token that was clicked into the URL."""
+    token = st.session_state[state.TOKENS]["token"]
+    st.query_params["token"] = f"{token['side']}-{int(token['position'])}"

@@ -1,0 +1,163 @@
+"""What several pages show in the same way: the line of facts, figures, tables of pairs, and every state that is not data.
+
+Text of models, runs and people is shown as it is: through ``html.escape``, st.text, st.code or st.dataframe, never as Markdown.
+"""
+
+import html
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import choices
+import pandas as pd
+import state
+import streamlit as st
+
+from dpo_analysis import schema, words
+from dpo_analysis.errors import DPOAnalysisError, InputError
+from dpo_analysis.launcher import sample_run
+from dpo_analysis.overlay import explain_difference
+from dpo_analysis.runs import Run, open_run
+
+REFRESH_SECONDS = 5
+DRAWN = ("chosen_reward", "rejected_reward", "margin")
+"""Metrics of the trainer's log that stand behind the reward curves."""
+CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+FACTS = "color:var(--st-text-color);opacity:.75;font-size:14px;overflow-wrap:anywhere"
+VERDICT = "font-size:17px;line-height:1.45"
+EVIDENCE = "line-height:1.5;margin-top:2px"
+
+
+def safe_html(*lines: tuple[str, str]) -> None:
+    """Lines of (style, text), one block; the styles are the app's own, the texts may be anybody's."""
+    st.html("".join(f'<div style="{style}">{html.escape(text, quote=True)}</div>' for style, text in lines))
+
+
+def verdict(series: str, sentence: str, evidence: str) -> None:
+    """A series' sentence on top of the overview, with the numbers behind it."""
+    safe_html((f"{VERDICT};font-weight:600", f"{series}: {sentence}"), (EVIDENCE, evidence))
+
+
+def facts(run: Run, lang: str) -> None:
+    """The line under every title: run, beta, pairs, checkpoints, reference; then what the URL asked for in vain."""
+    beta = state.beta()
+    own = ", ".join(dict.fromkeys(f"{series.beta:g}" for series in run.series.values()))
+    values = {
+        "run": words.text("app.sample", lang) if run.path == sample_run() else run.name, "beta": own if beta is None else f"{beta:g}", "pairs": run.n_pairs, "models": len(run.models),
+        "reference": Path(run.reference.source).name or run.reference.source,
+    }  # fmt: skip
+    safe_html((FACTS, words.text("app.facts", lang, **values)))
+    for name, value in state.unknown().items():
+        safe_html((WARNING, words.text("app.unknown", lang, name=words.text(f"app.name.{name}", lang), value=value)))
+
+
+WARNING = "border:1px solid #C9A227;border-left-width:4px;border-radius:6px;padding:8px 12px;overflow-wrap:anywhere"
+
+
+def figure(drawn, *, key: str, alt: str) -> None:
+    """A Plotly figure that keeps its own colours."""
+    st.plotly_chart(drawn, theme=None, config=CONFIG, key=f"figure_{key}", alt=alt)
+
+
+def section(name: str, lang: str) -> None:
+    """A heading and the sentence that says how to read what follows."""
+    st.header(words.text(f"{name}.title", lang), anchor=False)
+    st.caption(words.text(f"{name}.caption", lang))
+
+
+def overlay_note(run: Run, lang: str) -> None:
+    """Why the trainer's log and the recomputed curves differ, and by how much at most; nothing where no log was imported."""
+    log = state.logged(run)
+    drawn = log[log["metric"].isin(DRAWN)].drop_duplicates(["series", "logged_split"])
+    why = [explain_difference(run, series, name) for series, name in zip(drawn["series"], drawn["logged_split"], strict=True)]
+    reasons = list(dict.fromkeys(key for keys in why for key in keys))
+    if not reasons:
+        return
+    st.caption(words.text("overview.overlay", lang, why=words.text(reasons[0], lang)))
+    with st.expander(words.text("overview.overlay.more", lang)):
+        lines = [words.text(key, lang) for key in reasons] + _largest(run, lang)
+        safe_html(*((EVIDENCE, line) for line in lines))
+
+
+def _largest(run: Run, lang: str) -> list[str]:
+    """For each series the curve that is farthest from its log."""
+    rows = state.differences(run)
+    rows = rows[rows["metric"].isin(DRAWN)].sort_values("largest_difference", ascending=False).drop_duplicates("series")
+    return [
+        words.text(
+            "overview.overlay.largest", lang, series=row["series"], metric=words.text(f"figure.log.{row['metric']}", lang),
+            difference=f"{row['largest_difference']:.4f}", step=row["step"], n=row["n_points"],
+        ) for row in rows.to_dict("records")
+    ]  # fmt: skip
+
+
+@contextmanager
+def told(lang: str) -> Iterator[None]:
+    """Say on the page what went wrong, where and what to do, instead of a traceback."""
+    try:
+        yield
+    except DPOAnalysisError as error:
+        kind = "input" if isinstance(error, InputError) else "storage"
+        st.error(words.text(f"app.error.{kind}", lang), icon=":material/error:")
+        st.code(str(error), language=None, wrap_lines=True)
+
+
+def no_run(lang: str) -> None:
+    """The page while there is nothing to show: what to type, and the example."""
+    st.title(words.text("app.none.title", lang), anchor=False)
+    st.markdown(words.text("app.none.body", lang))
+    st.code("dpo-analysis score PAIRS --reference MODEL --policy MODEL --out RUN\ndpo-analysis app RUN", language="bash")
+    if sample_run() is not None:
+        st.button(words.text("app.none.sample", lang), type="primary", on_click=state.put, args=("run", state.SAMPLE))
+
+
+def progress(run: Run, lang: str) -> None:
+    """How much of a run that is still being scored is there; the page follows by itself."""
+    if not run.is_complete:
+        _watch(run.path, state.signature(run.path), lang)
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _watch(path: Path, seen: str, lang: str) -> None:
+    if state.signature(path) != seen:
+        st.rerun(scope="app")
+    done, whole = (sum(parts) for parts in zip(*open_run(path).progress().values(), strict=True))
+    st.info(words.text("app.partial", lang, done=done, whole=whole), icon=":material/hourglass_top:")
+
+
+def status_counts(run: Run, lang: str) -> pd.DataFrame:
+    """Pairs by status, one row per checkpoint; one row for all of them where they agree."""
+    table = state.pairs(run)
+    counts = pd.crosstab([table["series"], table["model"]], table["status"])
+    counts = counts[[name for name in (*schema.STATUSES, schema.PENDING) if name in counts]]
+    used = table.assign(used=table["margin"].notna()).groupby(["series", "model"])["used"].sum()
+    counts.insert(0, words.text("overview.status.used", lang), used)
+    counts = counts.rename(columns={name: words.text(f"status.{name}", lang) for name in (*schema.STATUSES, schema.PENDING)})
+    if len(counts.drop_duplicates()) == 1:
+        return counts.head(1).assign(**{_models(lang): words.text("overview.status.all", lang)}).set_index(_models(lang)).reset_index()
+    named = [" · ".join(key) for key in counts.index]
+    return counts.reset_index(drop=True).assign(**{_models(lang): named}).set_index(_models(lang)).reset_index()
+
+
+def _models(lang: str) -> str:
+    return words.text("overview.status.model", lang)
+
+
+def pair_rows(rows: pd.DataFrame, run: Run, lang: str) -> pd.DataFrame:
+    """The pairs that fell most, as a small table."""
+    names = ["series", "model", "chosen_reward", "rejected_reward", "margin", "chosen_n_tokens"]
+    asked = state.prompts(run)["question"]
+    shown = rows[names].assign(prompt=[choices.label(asked[key]) for key in rows["pair_id"]])
+    return shown.rename(columns={name: words.text(f"overview.column.{name}", lang) for name in shown})
+
+
+def path_rows(tokens: pd.DataFrame, token: dict[str, object], lang: str) -> pd.DataFrame:
+    """One token under every checkpoint, as a small table."""
+    rows = tokens[(tokens["side"] == token["side"]) & (tokens["position"] == token["position"])]
+    names = ["series", "model", "advantage", "logp", "reference_logp", "rank", "entropy"]
+    return rows[names].rename(columns={name: words.text(f"tokens.column.{name}", lang) for name in names})
+
+
+def decimals(frame: pd.DataFrame, places: int = 3) -> dict[str, object]:
+    """Column formats: so many decimals for every column of fractions."""
+    return {name: st.column_config.NumberColumn(format=f"%.{places}f") for name in frame.select_dtypes("floating")}

@@ -1,0 +1,220 @@
+"""What the pages share: the chosen run, tables kept between reruns, and the selection, which lives in the URL.
+
+The URL is the only truth about the selection: a widget is set from it before it is drawn and writes back when it is
+changed, so a copied link, Back and Forward restore the view. Every session key is named in this file.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dpo_analysis import overlay, schema, tables, words
+from dpo_analysis.launcher import RUN_VARIABLE, find_runs, sample_run
+from dpo_analysis.runs import Run, open_run
+
+SAMPLE = "sample"
+THEME, WORST, TOKENS = "theme", "worst", "tokens_view"
+RUN, PAGES, UNKNOWN = "_run", "_pages", "_unknown"
+BETAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+OWN = "own"
+NARROWER = {"pair": ("token",), "split": ("pair", "token"), "run": ("split", "pair", "token", "at")}
+"""URL parameters that lose their meaning when another one changes."""
+CARRIED = ("run", "lang", "beta", "split")
+"""URL parameters that go along from page to page."""
+
+
+def language() -> str:
+    """The reader's language: the URL's, else the browser's where the words are there, else English."""
+    asked = st.query_params.get("lang", "")
+    browser = "zh" if str(st.context.locale or "").lower().startswith("zh") else "en"
+    return asked if asked in words.LANGUAGES else browser
+
+
+def theme() -> str:
+    """Light or dark, as the browser shows the page: what the watcher in the page reported, else what Streamlit knows."""
+    seen = st.session_state.get(THEME) or {}
+    return "dark" if (seen.get("type") or st.context.theme.type) == "dark" else "light"
+
+
+def carried() -> dict[str, str]:
+    """The part of the selection that goes along from page to page."""
+    return {key: st.query_params[key] for key in CARRIED if key in st.query_params}
+
+
+def remember(run: Run | None, pages: dict[str, Any]) -> None:
+    """Keep this pass's run and pages for the views."""
+    st.session_state[RUN], st.session_state[PAGES] = run, pages
+
+
+def the_run() -> Run:
+    """This pass's run."""
+    return st.session_state[RUN]
+
+
+def go(page: str, **query: str | list[str]) -> None:
+    """Turn to a page with this selection."""
+    st.switch_page(st.session_state[PAGES][page], query_params={**carried(), **query})
+
+
+def wanted(name: str, options: Sequence[str], default: str) -> str:
+    """The URL's value of ``name``; the default where it has none or one that is not on offer (noted for ``unknown``)."""
+    value = st.query_params.get(name, default)
+    if value in options:
+        return value
+    st.session_state.setdefault(UNKNOWN, {})[name] = value
+    return default
+
+
+def unknown() -> dict[str, str]:
+    """What the URL asked for in vain during this pass, by parameter; asking empties it."""
+    return st.session_state.pop(UNKNOWN, {})
+
+
+def bound(name: str, value: object) -> dict[str, Any]:
+    """Arguments that tie a widget to the URL parameter ``name``: draw it at ``value``, write back what is chosen."""
+    st.session_state[f"w_{name}"] = value
+    return {"key": f"w_{name}", "on_change": _write, "args": (name,)}
+
+
+def _write(name: str) -> None:
+    value = st.session_state[f"w_{name}"]
+    put(name, [str(one) for one in value] if isinstance(value, list) else str(value))
+
+
+def put(name: str, value: str | list[str]) -> None:
+    """Set a URL parameter (in callbacks); another pair, run or split has other tokens, and another run other pairs."""
+    for narrower in NARROWER.get(name, ()):
+        st.query_params.pop(narrower, None)
+    st.query_params[name] = value
+
+
+def given() -> Path | None:
+    """The run or folder of runs that the app was started with."""
+    named = os.environ.get(RUN_VARIABLE) or next(iter(sys.argv[1:]), "")
+    return Path(named) if named else None
+
+
+def runs() -> dict[str, Path]:
+    """The runs on offer, by name; the shipped sample alone where the reader asked for it.
+
+    Raises:
+        InputError: what was given does not exist or holds no run.
+    """
+    sample = sample_run()
+    if st.query_params.get("run") == SAMPLE and sample is not None:
+        return {SAMPLE: sample}
+    folder = given()
+    return find_runs(folder) if folder is not None else {}
+
+
+def chosen_run() -> Run | None:
+    """The run that the URL names, else the first on offer; None where there is none.
+
+    Raises:
+        InputError: as ``runs``.
+        StorageError: its manifest is damaged.
+    """
+    found = runs()
+    return open_run(found[wanted("run", list(found), next(iter(found)))]) if found else None
+
+
+def beta() -> float | None:
+    """The chosen beta; None means each series' own."""
+    name = st.query_params.get("beta", OWN)
+    return next((value for value in BETAS if f"{value:g}" == name), None)
+
+
+def split(run: Run) -> str:
+    """The chosen split; held-out pairs unless asked."""
+    return wanted("split", run.splits, "eval" if "eval" in run.splits else run.splits[0])
+
+
+def of_split(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """The rows of the chosen split."""
+    return frame[frame["split"] == split(run)].reset_index(drop=True)
+
+
+def steps(run: Run) -> pd.DataFrame:
+    """The step table at the chosen beta, of the chosen split."""
+    return of_split(_table(tables.step_table, run, beta=beta()), run)
+
+
+def pairs(run: Run) -> pd.DataFrame:
+    """The pair table at the chosen beta, of the chosen split."""
+    return of_split(_table(tables.pair_table, run, beta=beta()), run)
+
+
+def positions(run: Run) -> pd.DataFrame:
+    """The position table of the chosen split."""
+    return of_split(_table(tables.position_table, run), run)
+
+
+def tokens(run: Run, pair_id: str) -> pd.DataFrame:
+    """The tokens of one pair under every model, at the chosen beta."""
+    return _table(tables.token_table, run, pair_id=pair_id, beta=beta())
+
+
+def logged(run: Run) -> pd.DataFrame:
+    """The trainer's own log beside the chosen split; empty where none was imported."""
+    return of_split(_table(_curves, run), run)
+
+
+def differences(run: Run) -> pd.DataFrame:
+    """How far the log and the recomputed curves of the chosen split are apart, by series and metric."""
+    return of_split(overlay.overlay_summary(_table(overlay.overlay_table, run)), run)
+
+
+def prompts(run: Run) -> pd.DataFrame:
+    """By pair_id: ``prompt`` as it was tokenised, and ``question``, the last message of the row where it is a conversation."""
+    return _table(_prompts, run)
+
+
+def _curves(run: Run) -> pd.DataFrame:
+    """The log with the run's own split names beside the trainer's (``logged_split``): ``eval_x`` is ``x`` here."""
+    curves = run.curves()
+    frame = schema.CURVES_SCHEMA.empty_table().to_pandas() if curves is None else curves.to_pandas()
+    own = frame["split"].astype(str)
+    return frame.assign(logged_split=own, split=own.where(own.isin(run.splits), own.str.removeprefix("eval_")))
+
+
+def _prompts(run: Run) -> pd.DataFrame:
+    frame = run.pairs(columns=["pair_id", "prompt", "source"]).to_pandas().set_index("pair_id")
+    asked = [_question(source) for source in frame.pop("source")]
+    return frame.assign(question=[question or prompt or "" for question, prompt in zip(asked, frame["prompt"], strict=True)])
+
+
+def _question(source: str | None) -> str:
+    """What was asked, from the row as it was read; empty where the row has no prompt of its own."""
+    row = json.loads(source or "{}")
+    asked = row.get("prompt") if isinstance(row, dict) else None
+    last = asked[-1] if isinstance(asked, list) and asked else asked
+    content = last.get("content") if isinstance(last, dict) else last
+    return content if isinstance(content, str) else ""
+
+
+def from_reference(run: Run) -> list[str]:
+    """The series whose training began at the reference: their curves start at 0."""
+    return [name for name, series in run.series.items() if series.start == "reference"]
+
+
+def signature(path: Path) -> str:
+    """Changes whenever a file of the run folder is added or replaced (all are written by renaming)."""
+    folders = [path, *sorted(folder for folder in path.rglob("*") if folder.is_dir())]
+    return ",".join(str(folder.stat().st_mtime_ns) for folder in folders)
+
+
+def _table(make: Callable[..., pd.DataFrame], run: Run, **arguments: object) -> pd.DataFrame:
+    return _cached(make.__name__, make, str(run.path), signature(run.path), run, arguments)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _cached(
+    name: str, _make: Callable[..., pd.DataFrame], path: str, seen: str, _run: Run, arguments: dict[str, Any]
+) -> pd.DataFrame:
+    return _make(_run, **arguments)

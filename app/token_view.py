@@ -1,0 +1,43 @@
+"""The app's custom component: tokens.js and tokens.css of ``dpo_analysis.figures``, given to Streamlit as text."""
+
+from typing import Any
+
+import choices
+import state
+import streamlit as st
+
+from dpo_analysis.figures.tokens import script, style
+
+MOUNT = """
+export default function({ data, parentElement, setStateValue }) {
+  let root = parentElement.querySelector(".token-root");
+  if (!root) {
+    root = document.createElement("div");
+    root.className = "token-root";
+    parentElement.append(root);
+  }
+  mountTokenView(root, data, (token) => setStateValue("token", token));
+}"""
+WATCH = """
+export default function({ data, parentElement, setStateValue }) {
+  const probe = document.createElement("i");
+  probe.style.color = "var(--st-background-color)";
+  parentElement.append(probe);
+  const [red, green, blue] = (getComputedStyle(probe).color.match(/[\\d.]+/g) || [255, 255, 255]).map(Number);
+  probe.remove();
+  const type = 0.299 * red + 0.587 * green + 0.114 * blue < 128 ? "dark" : "light";
+  if (type !== data.type) setStateValue("type", type);
+}"""
+
+_tokens = st.components.v2.component("dpo_analysis.token_view", css=style(), js=f"{script()}\n{MOUNT}")
+_theme = st.components.v2.component("dpo_analysis.theme", js=WATCH)
+
+
+def show_tokens(payload: dict[str, Any], selected: dict[str, object] | None) -> None:
+    """Draw the panels; a click or Enter on a token puts it into the URL."""
+    _tokens(key=state.TOKENS, data={**payload, "selected": selected}, on_token_change=choices.write_token)
+
+
+def watch_theme() -> None:
+    """Tell Python when the reader changes the theme, so that the figures follow at once."""
+    _theme(key=state.THEME, data={"type": state.theme()}, height=1, on_type_change=lambda: None)

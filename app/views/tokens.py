@@ -1,0 +1,58 @@
+"""Which tokens gain and lose? One pair, chosen above rejected, up to four checkpoints side by side."""
+
+import choices
+import show
+import state
+import streamlit as st
+from token_view import show_tokens
+
+from dpo_analysis import figures, words
+from dpo_analysis.figures.cells import visible
+from dpo_analysis.figures.tokens import payload
+from dpo_analysis.runs import Run
+
+MAP_COLUMNS = {"change": "advantage"}
+
+
+def page(run: Run) -> None:
+    """Draw the page of ``run``."""
+    lang = state.language()
+    st.title(words.text("tokens.title", lang), anchor=False)
+    facts = st.empty()
+    pair_id = choices.choose_pair(run, lang)
+    if pair_id is None:
+        st.info(words.text("tokens.none", lang))
+        return
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    with left:
+        models = choices.choose_models(run, pair_id, lang)
+    with right:
+        color = choices.choose_color(lang)
+    with facts.container():
+        show.facts(run, lang)
+    with st.expander(words.text("tokens.prompt", lang)):
+        st.text(visible(state.prompts(run)["prompt"][pair_id]))
+    _panels(run, (pair_id, tuple(models), color), lang)
+    _map(run, pair_id, models[0], MAP_COLUMNS.get(color, color), lang)
+
+
+@st.fragment
+def _panels(run: Run, shown: tuple[str, tuple[str, ...], str], lang: str) -> None:
+    """The token view and the chosen token's path; a click reruns only this."""
+    pair_id, models, color = shown
+    tokens = state.tokens(run, pair_id)
+    selected = choices.selected_token(tokens)
+    show_tokens(payload(choices.of_models(tokens, models), color=color, noise=run.noise_floor, lang=lang), selected)
+    if selected is not None:
+        show.section("tokens.path", lang)
+        drawn = figures.token_trajectory(tokens, **selected, lang=lang, theme=state.theme())
+        show.figure(drawn, key="path", alt=words.text("tokens.path.title", lang))
+        rows = show.path_rows(tokens, selected, lang)
+        st.dataframe(rows, hide_index=True, column_config=show.decimals(rows, 4))
+
+
+def _map(run: Run, pair_id: str, model: str, color: str, lang: str) -> None:
+    show.section("tokens.map", lang)
+    tokens = choices.of_series(state.tokens(run, pair_id), model)
+    drawn = figures.token_heatmap(tokens, color=color, lang=lang, theme=state.theme())
+    show.figure(drawn, key="map", alt=words.text("tokens.map.title", lang))

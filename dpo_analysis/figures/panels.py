@@ -1,0 +1,247 @@
+"""Small multiples of lines over steps: bands, end labels that do not collide, one zero line, bars where there is one point.
+
+``curves.py`` says which numbers; this file only draws them.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dpo_analysis.figures.theme import LABEL, PALETTES, TITLE, Mark, colour, dress, faded, percent, signed
+
+PANEL_HEIGHT, GAP = 250, 16
+"""Pixels: the height of one panel, and the least distance of two labels at line ends."""
+MARGIN, BETWEEN = 88, 84
+"""Pixels: above and below all panels, and between two rows of them (axis, axis title, panel title)."""
+RINGS = 12
+"""Up to so many logged values are rings wide enough to be seen around the recomputed marks where both agree."""
+PAGE_WIDTH = 1000
+"""Pixels a figure is likely to have; only used to leave room for the labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: ``points`` has x and y, and where known p10, p90 and note (the hover text)."""
+
+    name: str
+    mark: Mark
+    points: pd.DataFrame
+    logged: pd.DataFrame | None = None
+    band: bool = True
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One small chart: its place, title and lines; ``levels`` are dotted horizontal lines (label, colour's role, y)."""
+
+    row: int
+    column: int
+    title: str
+    lines: list[Line]
+    levels: list[tuple[str, str, float]] = field(default_factory=list)
+    ticks: dict[float, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What all panels share: axis titles, whether values are shares, one y scale or many, bars or marks for a lone checkpoint."""
+
+    x: str
+    y: str
+    share: bool = False
+    same_scale: bool = True
+    bars: bool = False
+
+
+def draw(panels: list[Panel], axes: Axes, *, theme: str) -> go.Figure:
+    """Draw the panels; a panel in which every line has one point becomes bars (or marks, where 0 means nothing)."""
+    rows, columns = max(p.row for p in panels), max(p.column for p in panels)
+    height = rows * PANEL_HEIGHT + MARGIN + (rows - 1) * BETWEEN
+    inner = height - MARGIN
+    figure = make_subplots(
+        rows, columns, vertical_spacing=BETWEEN / inner if rows > 1 else 0, horizontal_spacing=0.05 if axes.same_scale else 0.07
+    )
+    common = _span(panels, axes)
+    for panel in panels:
+        _draw_panel(figure, panel, axes, common if axes.same_scale else _span([panel], axes), theme)
+    dress(figure, theme=theme, height=height)
+    return figure
+
+
+def _span(panels: list[Panel], axes: Axes) -> tuple[float, float]:
+    """The y range: every mean and log entry, zero, and as much of the bands as does not dwarf the means."""
+    lines = [line for panel in panels for line in panel.lines]
+    means = [line.points["y"] for line in lines] + [line.logged["y"] for line in lines if line.logged is not None]
+    means.append(pd.Series([level[2] for panel in panels for level in panel.levels], dtype=float))
+    bands = [line.points[end] for line in lines if line.band for end in ("p10", "p90") if end in line.points]
+    values = pd.concat([*means, pd.Series(dtype=float)]).dropna()
+    if values.empty:
+        return (0.0, 1.0) if axes.share else (-1.0, 1.0)
+    if axes.share:
+        return max(-0.03, min(values.min() - 0.06, 0.45)), 1.03
+    low, high = min(0.0, values.min()), max(0.0, values.max())
+    reach = 0.6 * max(high - low, 1e-9)
+    wide = pd.concat([*bands, values]).dropna()
+    low, high = max(min(wide.min(), low), low - reach), min(max(wide.max(), high), high + reach)
+    pad = 0.06 * max(high - low, 1e-9)
+    return low - pad, high + pad
+
+
+def _draw_panel(figure: go.Figure, panel: Panel, axes: Axes, span: tuple[float, float], theme: str) -> None:
+    place = {"row": panel.row, "col": panel.column}
+    if all(len(line.points) <= 1 and line.logged is None for line in panel.lines):
+        _lone(figure, panel, axes, place, theme)
+    else:
+        for line in panel.lines:
+            _line(figure, line, place, theme)
+        _end_labels(figure, panel, span, place, theme)
+        _x_axis(figure, panel, axes, place)
+    _levels(figure, panel, place, theme)
+    _y_axis(figure, panel, axes, span, theme)
+    _title(figure, panel, theme)
+
+
+def _levels(figure: go.Figure, panel: Panel, place: dict[str, int], theme: str) -> None:
+    """Dotted lines over the whole panel, each with its name at the left where it has one."""
+    for name, role, level in panel.levels:
+        shade = colour(role, theme)
+        figure.add_hline(level, line={"color": shade, "width": 1.3, "dash": "dot"}, **place)
+        if name:
+            figure.add_annotation(
+                text=f"{name} {signed(level)}", y=level, x=0, xref="x domain", xanchor="left", yshift=9, showarrow=False,
+                font={"color": shade, "size": LABEL}, **place,
+            )  # fmt: skip
+
+
+def _line(figure: go.Figure, line: Line, place: dict[str, int], theme: str) -> None:
+    mark, points = line.mark, line.points
+    shade = colour(mark.colour, theme)
+    if line.band and {"p10", "p90"} <= set(points):
+        band = points.dropna(subset=["p10", "p90"])
+        x = [*band["x"], *band["x"][::-1]]
+        y = [*band["p90"], *band["p10"][::-1]]
+        fill = faded(shade, 0.13 if theme == "light" else 0.18)
+        figure.add_scatter(x=x, y=y, fill="toself", fillcolor=fill, line_width=0, hoverinfo="skip", mode="lines", **place)
+    if line.logged is not None and len(line.logged):
+        figure.add_scatter(
+            x=line.logged["x"], y=line.logged["y"], mode="lines+markers", line={"color": faded(shade, 0.55), "width": 1},
+            marker={"symbol": f"{mark.symbol}-open", "size": 13 if len(line.logged) <= RINGS else 5, "color": faded(shade, 0.8)},
+            text=line.logged["note"], hovertemplate="%{text}<extra></extra>", **place,
+        )  # fmt: skip
+    figure.add_scatter(
+        x=points["x"], y=points["y"], mode="lines+markers", name=line.name,
+        line={"color": shade, "width": 2.2, "dash": mark.dash}, marker={"symbol": mark.symbol, "size": 7, "color": shade},
+        text=points["note"], hovertemplate="%{text}<extra></extra>", connectgaps=False, **place,
+    )  # fmt: skip
+
+
+def _end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float], place: dict[str, int], theme: str) -> None:
+    ends = [(line, line.points.dropna(subset=["y"])) for line in panel.lines]
+    ends = [(line, points.iloc[-1]) for line, points in ends if len(points)]
+    wanted = [float(end["y"]) for _, end in ends]
+    for (line, end), y in zip(ends, spread(wanted, span, GAP / PANEL_HEIGHT), strict=True):
+        figure.add_annotation(
+            x=end["x"], y=y, text=line.label or line.name, showarrow=False, xanchor="left", xshift=9,
+            font={"color": colour(line.mark.colour, theme), "size": LABEL}, borderpad=0,
+            bgcolor=faded(PALETTES[theme].background, 0.85), **place,
+        )  # fmt: skip
+
+
+def spread(wanted: list[float], span: tuple[float, float], least: float) -> list[float]:
+    """Move label heights apart until any two are ``least`` of the span from each other; order and span are kept."""
+    low, high = span
+    gap = min(least * (high - low), (high - low) / max(1, len(wanted)))
+    order = np.argsort(wanted, kind="stable")
+    placed = np.array(wanted, dtype=float)
+    floor = low + gap / 2
+    for index in order:
+        placed[index] = floor = max(placed[index], floor)
+        floor += gap
+    ceiling = high - gap / 2
+    for index in order[::-1]:
+        placed[index] = ceiling = min(placed[index], ceiling)
+        ceiling -= gap
+    return placed.tolist()
+
+
+def _lone(figure: go.Figure, panel: Panel, axes: Axes, place: dict[str, int], theme: str) -> None:
+    """One checkpoint: a bar (a mark where 0 is no baseline) per line with its 10-90 % range; name and value stand under it."""
+    for line in panel.lines:
+        mark, points = line.mark, line.points
+        shade, reach = colour(mark.colour, theme), None
+        if line.band and {"p10", "p90"} <= set(points):
+            reach = {"array": points["p90"] - points["y"], "arrayminus": points["y"] - points["p10"], "symmetric": False}
+            reach |= {"color": shade, "thickness": 1.2, "width": 6}
+        shown = {"x": [line.label.replace(" ", "<br>") or line.name] * len(points), "y": points["y"], "error_y": reach}
+        shown |= {"hovertext": points["note"], "hovertemplate": "%{hovertext}<extra></extra>"} | place
+        if axes.bars:
+            figure.add_bar(marker_color=faded(shade, 0.55), width=0.5, **shown)
+        else:
+            figure.add_scatter(mode="markers", marker={"symbol": mark.symbol, "size": 11, "color": shade}, **shown)
+    figure.update_xaxes(showgrid=False, zeroline=False, tickfont={"size": LABEL}, type="category", **place)
+
+
+def _y_axis(figure: go.Figure, panel: Panel, axes: Axes, span: tuple[float, float], theme: str) -> None:
+    first = panel.column == 1
+    figure.update_yaxes(
+        range=list(span), gridcolor=colour("grid", theme), nticks=6, tickformat=".0%" if axes.share else "",
+        zeroline=not axes.share, zerolinecolor=colour("zero", theme), zerolinewidth=1.4,
+        title={"text": axes.y, "standoff": 8, "font": {"size": LABEL}} if first else None,
+        showticklabels=first or not axes.same_scale, row=panel.row, col=panel.column,
+    )  # fmt: skip
+
+
+def _x_axis(figure: go.Figure, panel: Panel, axes: Axes, place: dict[str, int]) -> None:
+    """Ticks at checkpoints only, and room at the right for the labels at line ends."""
+    xs = pd.concat([frame["x"] for line in panel.lines for frame in (line.points, line.logged) if frame is not None])
+    low, high = float(xs.min()), float(xs.max())
+    columns = len({x_axis.domain for x_axis in figure.select_xaxes()})
+    width = PAGE_WIDTH / columns - 40
+    room = 14 + 7.4 * max(_width(line.label or line.name) for line in panel.lines)
+    stop = low + (high - low) * width / max(width - room, 60)
+    ticks = panel.ticks or {x: f"{x:g}" for x in _few(sorted({x for line in panel.lines for x in line.points["x"]}), high - low)}
+    figure.update_xaxes(
+        range=[low - 0.02 * (high - low), stop], tickvals=list(ticks), ticktext=list(ticks.values()), showgrid=False, zeroline=False,
+        title={"text": axes.x, "standoff": 4, "font": {"size": LABEL}}, **place,
+    )  # fmt: skip
+
+
+def _few(steps: list[float], span: float) -> list[float]:
+    """The steps that are written: none closer than a tenth of the axis to the one before; the last one always is."""
+    kept: list[float] = []
+    for step in reversed(steps):
+        if not kept or kept[-1] - step >= span / 10:
+            kept.append(step)
+    return kept[::-1]
+
+
+def _title(figure: go.Figure, panel: Panel, theme: str) -> None:
+    place = {"row": panel.row, "col": panel.column}
+    x_axis, y_axis = next(figure.select_xaxes(**place)), next(figure.select_yaxes(**place))
+    figure.add_annotation(
+        text=panel.title, x=x_axis.domain[0], y=y_axis.domain[1], xref="paper", yref="paper", xanchor="left", yanchor="bottom",
+        yshift=6, showarrow=False, font={"size": TITLE, "color": colour("text", theme)}, align="left",
+    )  # fmt: skip
+
+
+def _width(text: str) -> float:
+    """Letters of a label, a Chinese one counted twice."""
+    return sum(1.9 if ord(letter) > 0x2E80 else 1 for letter in text)
+
+
+def hover(rows: pd.DataFrame, name: str, metric: str, share: bool) -> list[str]:
+    """One line of hover text per point: the mean, its interval and the 10-90 % range where there are any."""
+    show = percent if share else lambda value: signed(value, 3)
+    texts = []
+    for row in rows.to_dict("records"):
+        text = f"{name} <b>{show(row[metric])}</b>"
+        low, high = row.get(f"{metric}_low", math.nan), row.get(f"{metric}_high", math.nan)
+        if math.isfinite(low) and math.isfinite(high):
+            text += f" [{show(low)}, {show(high)}]"
+        texts.append(text)
+    return texts

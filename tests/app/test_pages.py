@@ -1,0 +1,152 @@
+"""Every page in every state: what it says, and never a traceback."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from dpo_analysis.launcher import RUN_VARIABLE
+from dpo_analysis.words import text
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = ("overview", "tokens")
+GOLDEN = ROOT / "tests" / "golden" / "schema-1"
+
+
+@pytest.fixture
+def show(monkeypatch):
+    """Draw a page of a run or folder with URL parameters."""
+
+    def draw(root, page="overview", /, **query):
+        monkeypatch.setenv(RUN_VARIABLE, str(root))
+        monkeypatch.setattr(sys, "argv", ["streamlit"])
+        app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        app._page_hash = "" if page == "overview" else calc_hash(page)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return draw
+
+
+def said(app):
+    kinds = (app.title, app.header, app.caption, app.error, app.info, app.warning, app.code, app.text)
+    html = [element.proto.body for element in app.get("html")]
+    return "\n".join([*(element.value for kind in kinds for element in kind), *html])
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("run", "lang"), [("whole", "en"), ("whole", "zh"), ("lone", "en"), ("partial", "zh")])
+def test_every_page_of_every_run_draws_in_both_languages(show, runs, page, run, lang):
+    app = show(runs, page, run=run, lang=lang)
+    assert [error.message for error in app.exception] == []
+    assert not app.error
+    assert app.title[0].value == text(f"{page}.title", lang)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_golden_folder_opens(show, page):
+    app = show(GOLDEN, page)
+    assert [error.message for error in app.exception] == []
+    assert not app.error
+
+
+def test_the_overview_says_how_many_pairs_count(show, runs):
+    assert "12 of 14 pairs counted" in said(show(runs / "whole"))
+
+
+def test_a_beta_is_a_matter_of_tables_only(show, runs):
+    own, half = (said(show(runs / "whole", **query)) for query in ({}, {"beta": "0.5"}))
+    first, second = (float(re.search(r"reward is −([\d.]+)", page)[1]) for page in (own, half))
+    assert second == pytest.approx(5 * first, abs=0.03)
+    assert "β 0.5 " in half
+
+
+def test_the_split_in_the_url_is_shown(show, runs):
+    assert "12 of 12 pairs counted" in said(show(runs / "whole", split="train"))
+
+
+def test_a_token_in_the_url_is_followed(show, runs):
+    app = show(runs / "whole", "tokens", token="rejected-2")
+    assert text("tokens.path.title") in [header.value for header in app.header]
+    assert not [h for h in show(runs / "whole", "tokens", token="rejected-9999").header if h.value == text("tokens.path.title")]
+
+
+@pytest.mark.parametrize("token", ["", "-", "rejected-", "x-1", "rejected-1e9", "chosen--1", "<script>"])
+def test_a_mangled_token_in_the_url_is_ignored(show, runs, token):
+    app = show(runs / "whole", "tokens", token=token)
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize(("name", "page"), [("run", "overview"), ("split", "overview"), ("beta", "overview"), ("pair", "tokens"), ("color", "tokens")])
+def test_what_the_url_asks_for_in_vain_is_named(show, runs, name, page):
+    app = show(runs, page, **{name: "<b>nowhere</b>"})
+    assert "&lt;b&gt;nowhere&lt;/b&gt;" in said(app)
+    assert text(f"app.name.{name}") in said(app)
+    assert not app.exception
+
+
+def test_without_a_run_the_page_says_how_to_make_one(show, monkeypatch):
+    app = show("")
+    assert app.title[0].value == text("app.none.title")
+    assert "dpo-analysis score" in said(app)
+
+
+@pytest.mark.parametrize(("folder", "why"), [("gone", "there is no such folder"), ("empty", "neither it nor a folder in it has a manifest.json")])
+def test_a_folder_without_a_run_is_named(show, tmp_path, folder, why):
+    (tmp_path / "empty").mkdir()
+    app = show(tmp_path / folder)
+    assert why in said(app)
+    assert not app.exception
+
+
+def test_a_partial_run_says_so_and_shows_what_is_there(show, runs):
+    app = show(runs / "partial")
+    assert "parts are there" in app.info[0].value
+    assert "of 14 pairs counted" in said(app)
+
+
+def test_a_run_without_any_score_says_so(show, runs, tmp_path):
+    shutil.copytree(runs / "partial", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "scores")
+    for page in PAGES:
+        app = show(tmp_path / "run", page)
+        assert not app.exception
+        assert not app.error
+    assert text("tokens.none") in said(app)
+
+
+def test_a_damaged_part_is_named_with_what_to_do(show, runs, tmp_path):
+    shutil.copytree(runs / "whole", tmp_path / "run")
+    part = tmp_path / "run" / "scores" / "gentle" / "checkpoint-60" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    app = show(tmp_path / "run")
+    assert app.error[0].value == text("app.error.storage")
+    assert "part-00000.parquet" in app.code[0].value
+    assert not app.exception
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 99}'])
+def test_a_damaged_or_newer_manifest_is_named(show, runs, tmp_path, content):
+    shutil.copytree(runs / "lone", tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").write_text(content)
+    app = show(tmp_path / "run")
+    assert app.error
+    assert not app.exception
+
+
+def test_the_pages_load_no_model_library():
+    code = f"""import os, sys
+os.environ["{RUN_VARIABLE}"] = "tests/golden/schema-1"
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app/main.py", default_timeout=60).run()
+assert app.title and not app.exception
+print(" ".join(name for name in ("torch", "transformers", "peft", "tokenizers") if name in sys.modules))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,80 @@
+"""The app's sources: what they import, how long they are, and which doors they never open."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).resolve().parent.parent.parent / "app"
+SOURCES = sorted(APP.rglob("*.py"))
+VIEWS = sorted((APP / "views").glob("*.py"))
+OWN = {path.stem for path in APP.glob("*.py")} | {"views"}
+LIBRARIES = {"streamlit", "pandas", "dpo_analysis"}
+STANDARD = {"collections", "contextlib", "functools", "html", "os", "pathlib", "re", "sys", "typing", "urllib"}
+READ_SIDE = {"errors", "words", "schema", "runs", "tables", "overlay", "figures", "launcher"}
+BANNED = ["unsafe_allow_html", "unsafe_allow_javascript", "components.v1", "LinkColumn", "st.write(", "to_csv", "open(path, \"w\""]
+ids = {"ids": lambda path: str(path.relative_to(APP))}
+
+
+def modules(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "dpo_analysis":
+            yield from (f"dpo_analysis.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("path", SOURCES, **ids)
+def test_a_source_imports_streamlit_the_read_side_and_little_else(path):
+    roots = {name.partition(".")[0] for name in modules(path)}
+    assert roots <= OWN | LIBRARIES | STANDARD
+    rooms = {name.split(".")[1] for name in modules(path) if name.startswith("dpo_analysis.")}
+    assert rooms <= READ_SIDE
+
+
+@pytest.mark.parametrize("path", SOURCES, **ids)
+def test_a_source_uses_no_banned_sink(path):
+    text = path.read_text("utf-8")
+    assert [sink for sink in BANNED if sink in text] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, **ids)
+def test_markdown_is_only_ever_fed_from_words(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SPEAKING:
+            for text in node.args[:1]:
+                assert isinstance(text, ast.Constant) or "words.text" in ast.unparse(text), ast.unparse(node)
+
+
+SPEAKING = {"markdown", "title", "header", "subheader", "caption", "info", "error", "warning", "success", "toast", "metric"}
+
+
+def test_the_markdown_check_can_fail():
+    source = "st.markdown(f'**{name}**')"
+    call = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    assert "words.text" not in ast.unparse(call.args[0])
+
+
+def test_html_is_written_in_one_place_and_escaped_there():
+    places = [(path.name, line) for path in SOURCES for line in path.read_text("utf-8").splitlines() if "st.html(" in line]
+    assert [name for name, _ in places] == ["show.py"]
+    assert "html.escape(text, quote=True)" in places[0][1]
+
+
+@pytest.mark.parametrize("path", VIEWS, **ids)
+def test_a_view_is_short_and_has_neither_arithmetic_nor_try(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    assert len(path.read_text("utf-8").splitlines()) < 80
+    allowed = (ast.BitOr,)
+    sums = [ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.BinOp) and not isinstance(n.op, allowed)]
+    assert sums == []
+    assert not any(isinstance(node, ast.Try) for node in ast.walk(tree))
+
+
+def test_every_session_key_is_named_in_state():
+    for path in SOURCES:
+        if path.name != "state.py":
+            assert re.findall(r"session_state\[[\"']", path.read_text("utf-8")) == []
