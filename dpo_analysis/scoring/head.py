@@ -1,22 +1,21 @@
-"""From hidden states to numbers: the model's own head on the response positions, a chunk of rows at a time.
+"""From hidden states to numbers per token, when the head is a plain linear map: the vocabulary tile by tile.
 
-The head is the model's own forward with its trunk stood in for. Logit scales, soft-caps, biases and adapters on the
-head are thereby the model's, whatever its architecture, and batch x time x vocabulary is never in memory.
+A tile of logits is (rows, columns) and stays in the cache; running maxima and sums join the tiles (the online softmax
+of Milakov and Gimelshein 2018, arXiv:1805.02867). The logits of a pack, let alone of all positions, never exist.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-CPU_CHUNK = 1 << 20
-"""Logits held at once on a CPU, where a chunk that stays in the cache is fastest."""
-CUDA_CHUNK = 1 << 27
-"""Logits held at once on an accelerator: 0.5 GiB in float32."""
-SMALLEST_CHUNK = 64
-"""Rows below which reading the head's weights again costs more than the cache gives."""
+ROWS = {"cpu": 512, "cuda": 1024}
+"""Response positions per block."""
+CPU_COLUMNS = 1024
+"""Vocabulary entries per tile on a CPU: 512 x 1024 float32 logits are 2 MiB; an accelerator takes them all at once."""
+_FORBIDDEN = -1e4
+"""Stands for -inf below the maximum: its exponential is 0, and 0 x -inf must not become NaN."""
 
 
 class TokenColumns(NamedTuple):
@@ -29,68 +28,98 @@ class TokenColumns(NamedTuple):
     argmax_id: Tensor
 
 
-def reduce_logits(logits: Tensor, labels: Tensor) -> TokenColumns:
-    """Log-prob, entropy and rank of ``labels`` and the most likely token, in float32 whatever came in.
+def join_columns(parts: list[TokenColumns]) -> TokenColumns:
+    """The columns of several blocks, one behind the other."""
+    return TokenColumns(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def score_rows(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> TokenColumns:
+    """Log-prob, entropy and rank of ``labels`` and the most likely token at every row; sums in float32.
 
     Args:
-        logits: (tokens, vocabulary), any float type, unnormalised; used up, since a copy would double the memory.
-        labels: (tokens,) int64.
+        states: (rows, d) what the trunk hands to the head.
+        weight: (vocabulary, d) of the head.
+        bias: (vocabulary,) or None.
+        labels: (rows,) int64.
     """
-    scores = logits.float()
-    top, argmax_id = scores.max(dim=-1)
-    label = scores.gather(-1, labels.to(scores.device).unsqueeze(-1))  # (tokens, 1)
-    rank = 1 + (scores > label).sum(dim=-1)
-    scores = scores.sub_(top.unsqueeze(-1))
-    weights = scores.exp()
-    total = weights.sum(dim=-1)
-    # -inf marks an entry the model forbids: its weight is 0, and 0 x -inf must not become NaN
-    expected = weights.mul_(scores.clamp_min_(-1e4)).sum(dim=-1) / total
-    log_total = total.log()
+    size = ROWS.get(states.device.type, ROWS["cuda"])
+    blocks = zip(states.split(size), labels.split(size), strict=True)
+    return join_columns([_score_block(some, weight, bias, wanted) for some, wanted in blocks])
+
+
+@dataclass(slots=True)
+class _Running:
+    """What is known of each row after some tiles; ``weighted`` is the sum of exp(z - top) * (z - top)."""
+
+    top: Tensor
+    total: Tensor
+    weighted: Tensor
+    best: Tensor
+    above: Tensor
+    own: Tensor
+
+
+def _score_block(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> TokenColumns:
+    count, vocabulary = len(labels), weight.shape[0]
+    width = min(vocabulary, CPU_COLUMNS if states.device.type == "cpu" else vocabulary)
+    running = _start(states, weight, bias, labels)
+    tile = torch.empty(count * width, dtype=torch.float32, device=states.device)
+    other = torch.empty_like(tile)
+    for first in range(0, vocabulary, width):
+        columns = min(width, vocabulary - first)
+        z, scratch = (buffer[: count * columns].view(count, columns) for buffer in (tile, other))
+        _logits(states, weight[first : first + columns], z)
+        if bias is not None:
+            z += bias[first : first + columns]
+        _take_tile(running, z, scratch, labels - first, first)
+    log_total = running.total.log()
+    rank = torch.where(running.best == labels, 1, running.above + 1)
     return TokenColumns(
-        logp=label.squeeze(-1) - top - log_total,
-        entropy=log_total - expected,
+        logp=running.own - running.top - log_total,
+        entropy=log_total - running.weighted / running.total,
         argmax_logp=-log_total,
         rank=rank.int(),
-        argmax_id=argmax_id.int(),
+        argmax_id=running.best.int(),
     )
 
 
-def chunk_rows(vocabulary: int, device: torch.device) -> int:
-    """Rows of logits to hold at once for a head of ``vocabulary`` entries."""
-    budget = CPU_CHUNK if device.type == "cpu" else CUDA_CHUNK
-    return max(SMALLEST_CHUNK, budget // vocabulary)
+def _start(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> _Running:
+    """Before the first tile. The label's logit is needed from the start, to count what is above it."""
+    own = (states.float() * weight[labels].float()).sum(dim=1)
+    own = own if bias is None else own + bias[labels].float()
+    zero, whole = torch.zeros_like(own), torch.zeros_like(labels)
+    return _Running(torch.full_like(own, -torch.inf), zero, zero.clone(), whole, whole.clone(), own)
 
 
-class OwnHead:
-    """Hidden states to logits by the model's own forward, ``trunk`` answering with the states it is given."""
-
-    def __init__(self, model: nn.Module, trunk: nn.Module) -> None:
-        self._model, self._trunk = model, trunk
-
-    def hidden(self, input_ids: Tensor) -> object:
-        """The trunk's whole output for ``input_ids`` (sequences, width)."""
-        return self._trunk(input_ids=input_ids, use_cache=False)
-
-    def logits(self, output: object, states: Tensor) -> Tensor:
-        """Logits (tokens, vocabulary) of ``states`` (tokens, model width); ``output`` gives the kind of answer."""
-        stand_in = (states[None],) if isinstance(output, tuple) else type(output)(last_hidden_state=states[None])  # type: ignore[call-arg]
-        dummy = torch.zeros((1, len(states)), dtype=torch.long, device=states.device)
-        with self._answering(stand_in):
-            return self._model(input_ids=dummy, use_cache=False).logits[0]
-
-    @contextmanager
-    def _answering(self, answer: object) -> Iterator[None]:
-        before = self._trunk.__dict__.get("forward")
-        self._trunk.forward = lambda *args, **kwargs: answer
-        try:
-            yield
-        finally:
-            if before is None:
-                del self._trunk.forward
-            else:
-                self._trunk.forward = before
+def _logits(states: Tensor, weight: Tensor, out: Tensor) -> None:
+    """(rows, d) times (columns, d) transposed, float32 into ``out`` (rows, columns)."""
+    if weight.dtype == torch.float32:
+        torch.mm(states, weight.t(), out=out)
+    elif states.device.type == "cuda":
+        out.copy_(torch.mm(states, weight.t(), out_dtype=torch.float32))
+    else:
+        out.copy_(torch.mm(states, weight.t()))
 
 
-def last_hidden_state(output: object) -> Tensor:
-    """(sequences, width, model width): what the trunk hands to the head."""
-    return output[0] if isinstance(output, tuple) else output.last_hidden_state  # type: ignore[attr-defined]
+def _take_tile(running: _Running, z: Tensor, scratch: Tensor, local: Tensor, first: int) -> None:
+    """Join one tile of logits into ``running``; ``local`` are the labels counted from the tile's first column."""
+    top, place = z.max(dim=1)
+    above = (z > running.own[:, None]).sum(dim=1)
+    inside = ((local >= 0) & (local < z.shape[1])).nonzero()[:, 0]
+    if len(inside):
+        # from here on the label's logit is the one of the matrix product, as all others are
+        exact = z[inside, local[inside]]
+        above[inside] -= (exact > running.own[inside]).long()
+        running.own[inside] = exact
+    running.above += above
+    running.best = torch.where(top > running.top, place + first, running.best)
+    peak = torch.maximum(running.top, top)
+    shift = torch.where(running.total > 0, running.top - peak, 0.0)
+    scale = shift.exp()
+    z -= torch.where(peak == -torch.inf, 0.0, peak)[:, None]
+    z.clamp_(min=_FORBIDDEN)
+    torch.exp(z, out=scratch)
+    running.weighted = scale * (running.weighted + shift * running.total)
+    running.total = scale * running.total + scratch.sum(dim=1)
+    running.weighted += scratch.mul_(z).sum(dim=1)
+    running.top = peak

@@ -1,51 +1,82 @@
-"""A batch of requests as arrays: right-padded ids, and where in them each response token is predicted.
-
-Padding stands on the right, where causal attention never looks from a real token: neither an attention mask nor
-position ids are needed, and models with absolute positions count from 0 as they did in training.
-"""
+"""One pack as one row of tokens: ids, positions, who attends to what, and which rows the head reads."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from dpo_analysis.scoring.plan import Batch, width
-from dpo_analysis.scoring.requests import Request
+from dpo_analysis.scoring.plan import Group
 
-PADDING_ID = 0
+
+class Segment(NamedTuple):
+    """Tokens ``start:stop`` of the row attend causally to themselves and to all of ``context_start:context_stop``."""
+
+    start: int
+    stop: int
+    context_start: int
+    context_stop: int
 
 
 class Layout(NamedTuple):
-    """One batch, ready for the model.
+    """A pack laid out in one row of T tokens; H rows of the trunk's output are read by the head.
 
     Attributes:
-        input_ids: (sequences, width) int64.
-        rows: (response tokens,) int64, which sequence predicts each response token.
-        columns: (response tokens,) int64, at which position: one before the token.
-        labels: (response tokens,) int64, the token.
-        lengths: (sequences,) int64, response tokens of each member, in the batch's order.
+        input_ids: (T,) int64.
+        position_ids: (T,) int64; every response restarts behind its context.
+        segments: the attention, in the order of the row; together they cover 0..T once.
+        head_rows: (H,) places in the row whose output predicts a response token.
+        labels: (H,) the token ids predicted there.
+        takes: per request of the pack (place in the list of requests, indices into 0..H in the response's order).
     """
 
     input_ids: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
+    position_ids: np.ndarray
+    segments: tuple[Segment, ...]
+    head_rows: np.ndarray
     labels: np.ndarray
-    lengths: np.ndarray
+    takes: tuple[tuple[int, np.ndarray], ...]
 
 
-def lay_out(requests: Sequence[Request], batch: Batch) -> Layout:
-    """The arrays of ``batch``, its members among ``requests``."""
-    members = [requests[index] for index in batch.members]
-    input_ids = np.full((len(members), batch.width), PADDING_ID, dtype=np.int64)
-    for row, request in enumerate(members):
-        assert len(request.prompt_token_ids), "nothing predicts the first token of a text"
-        input_ids[row, : width(request)] = np.concatenate([request.prompt_token_ids, request.token_ids[:-1]])
-    lengths = np.array([len(request.token_ids) for request in members], dtype=np.int64)
-    first = [len(request.prompt_token_ids) - 1 for request in members]
+def lay_out(pack: Sequence[Group]) -> Layout:
+    """Lay the groups of ``pack`` out one behind the other."""
+    ids: list[np.ndarray] = []
+    positions: list[np.ndarray] = []
+    segments: list[Segment] = []
+    rows: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    takes: list[tuple[int, np.ndarray]] = []
+    end, read = 0, 0
+    for group in pack:
+        context, shared = group.context, group.shared
+        start, length = end, len(context)
+        first = length - shared - 1
+        rows.append(start + first + np.arange(shared))
+        labels.append(context[length - shared :])
+        common = read + np.arange(shared)
+        read += shared
+        ids.append(context)
+        positions.append(np.arange(length))
+        end += length
+        for number, (place, response) in enumerate(zip(group.members, group.responses, strict=True)):
+            own = response[shared:]
+            inner = own[:-1]
+            ids.append(inner)
+            positions.append(length + np.arange(len(inner)))
+            if number == 0:
+                segments.append(Segment(start, end + len(inner), start, start))
+            elif len(inner):
+                segments.append(Segment(end, end + len(inner), start, start + length))
+            if len(own):
+                rows.append(np.concatenate([[start + length - 1], end + np.arange(len(inner))]))
+                labels.append(own)
+            takes.append((place, np.concatenate([common, read + np.arange(len(own))])))
+            read += len(own)
+            end += len(inner)
     return Layout(
-        input_ids=input_ids,
-        rows=np.repeat(np.arange(len(members)), lengths),
-        columns=np.concatenate([start + np.arange(n) for start, n in zip(first, lengths, strict=True)]),
-        labels=np.concatenate([np.asarray(request.token_ids, dtype=np.int64) for request in members]),
-        lengths=lengths,
+        np.concatenate(ids).astype(np.int64),
+        np.concatenate(positions).astype(np.int64),
+        tuple(segments),
+        np.concatenate(rows).astype(np.int64),
+        np.concatenate(labels).astype(np.int64),
+        tuple(takes),
     )

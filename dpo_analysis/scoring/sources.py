@@ -175,8 +175,8 @@ class Shelf:
                 raise Damaged(f"cannot score {files.folder}: {error}" + (f" (first: {bad})" if bad else "")) from error
             except InputError as error:
                 raise InputError(f"cannot score {files.folder}: {error}") from error
-            if engine.path == "whole":
-                self.note(f"{files.folder}: trunk and head do not come apart, so each sequence goes through alone")
+            if engine.path != "packed":
+                self.note(f"{files.folder}: scored by the slower route '{engine.path}', since {engine.why}")
             loaded.engines[name] = engine
         return loaded.engines[name]
 
