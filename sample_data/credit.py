@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 import dpo_analysis
+from dpo_analysis.token_tables import token_parts
 
 HERE = Path(__file__).resolve().parent
 KINDS = {
@@ -84,14 +85,13 @@ def credit_table(replies: list[dict[str, Any]]) -> pd.DataFrame:
 def read_replies(path: Path) -> list[dict[str, Any]]:
     """The held-out rejected replies of a scored run folder, for every checkpoint of every series."""
     run = dpo_analysis.open_run(path)
+    pairs = run.pairs(columns=["pair_id", "split", "source"]).to_pylist()
+    rows = {pair["pair_id"]: json.loads(pair["source"]) for pair in pairs if pair["split"] == "eval"}
     replies = []
-    for pair in run.pairs(columns=["pair_id", "split", "source"]).to_pylist():
-        row = json.loads(pair["source"])
-        if pair["split"] != "eval":
-            continue
-        tokens = dpo_analysis.token_table(run, pair_id=pair["pair_id"])
-        for (series, step), some in tokens[tokens["side"] == "rejected"].groupby(["series", "step"]):
-            some = some.sort_values("position")
+    for tokens in token_parts(run):
+        rejected = tokens[(tokens["side"] == "rejected") & tokens["pair_id"].isin(list(rows))]
+        for (pair_id, series, step), some in rejected.groupby(["pair_id", "series", "step"]):
+            row = rows[str(pair_id)]
             replies.append(
                 {
                     "series": series,
