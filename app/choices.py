@@ -1,4 +1,4 @@
-"""The widgets that choose: language, run, beta, split, pair, checkpoints, colour. Each is tied to the URL by ``state``."""
+"""The widgets that choose: language, run, beta, split, pair, checkpoints, colour; ``state`` ties each to the URL."""
 
 import re
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def choose_language() -> str:
 
 
 def choose_run(lang: str) -> Run | None:
-    """The run that was given, or the one chosen in a folder of runs; None where there is none; errors as ``state.chosen_run``."""
+    """The given run, or the one chosen in a folder of runs; None where there is none; errors as ``chosen_run``."""
     found, run = list(state.runs()), state.chosen_run()
     if run is not None and len(found) > 1:
         st.selectbox(words.text("app.run", lang), found, **state.bound("run", state.wanted("run", found, found[0])))
@@ -50,7 +50,9 @@ def choose_beta(run: Run, lang: str) -> None:
 def choose_split(run: Run, lang: str) -> None:
     """Which split the pages show, where there are several."""
     if len(run.splits) > 1:
-        st.segmented_control(words.text("app.split", lang), run.splits, required=True, **state.bound("split", state.split(run)))
+        st.segmented_control(
+            words.text("app.split", lang), run.splits, required=True, **state.bound("split", state.split(run))
+        )
 
 
 def choose_layout(steps: pd.DataFrame, lang: str) -> str:
@@ -58,8 +60,9 @@ def choose_layout(steps: pd.DataFrame, lang: str) -> str:
     if steps["series"].nunique() < 2:
         return LAYOUTS[0]
     return st.segmented_control(
-        words.text("overview.layout", lang), LAYOUTS, format_func=lambda name: words.text(f"overview.layout.{name}", lang),
-        required=True, label_visibility="collapsed", **state.bound("layout", state.wanted("layout", LAYOUTS, LAYOUTS[0])),
+        words.text("overview.layout", lang), LAYOUTS, required=True, label_visibility="collapsed",
+        format_func=lambda name: words.text(f"overview.layout.{name}", lang),
+        **state.bound("layout", state.wanted("layout", LAYOUTS, LAYOUTS[0])),
     )  # fmt: skip
 
 
@@ -85,13 +88,26 @@ def choose_pair(run: Run, lang: str) -> str | None:
     select, before, behind = st.columns([10, 1, 1], vertical_alignment="bottom")
     select.selectbox(words.text("tokens.pair", lang), ids, format_func=labels.__getitem__, **state.bound("pair", value))
     _step(before, ":material/chevron_left:", words.text("tokens.previous", lang), ids[max(place - 1, 0)], place == 0)
-    _step(behind, ":material/chevron_right:", words.text("tokens.next", lang), ids[min(place + 1, len(ids) - 1)], place + 1 == len(ids))
+    _step(
+        behind,
+        ":material/chevron_right:",
+        words.text("tokens.next", lang),
+        ids[min(place + 1, len(ids) - 1)],
+        place + 1 == len(ids),
+    )
     return value
 
 
 def _step(column, icon: str, name: str, pair_id: str, disabled: bool) -> None:
     column.button(
-        " ", icon=icon, help=name, key=f"go_{icon}", on_click=state.put, args=("pair", pair_id), disabled=disabled, width="stretch"
+        " ",
+        icon=icon,
+        help=name,
+        key=f"go_{icon}",
+        on_click=state.put,
+        args=("pair", pair_id),
+        disabled=disabled,
+        width="stretch",
     )
 
 
@@ -102,7 +118,7 @@ def label(question: str) -> str:
 
 
 def choose_models(run: Run, pair_id: str, lang: str) -> list[str]:
-    """Up to four checkpoints as SERIES/NAME; at first the first, a middle and the last one of the series in which the pair fell most."""
+    """Up to four checkpoints as SERIES/NAME; at first the first, a middle and the last one where the pair fell most."""
     scored = {model.key: model for model in run.models if run.parts_done(model)}
     asked = [key for key in st.query_params.get_all("at") if key in scored][:SIDE_BY_SIDE]
     rows = fallen(run)
@@ -111,7 +127,8 @@ def choose_models(run: Run, pair_id: str, lang: str) -> list[str]:
     default = list(dict.fromkeys([own[0], own[len(own) // 2], own[-1]]))
     several = len(run.series) > 1
     return st.multiselect(
-        words.text("tokens.models", lang), list(scored), max_selections=SIDE_BY_SIDE, format_func=lambda key: _model_label(scored[key], several, lang),
+        words.text("tokens.models", lang), list(scored), max_selections=SIDE_BY_SIDE,
+        format_func=lambda key: _model_label(scored[key], several, lang),
         help=words.text("tokens.models.help", lang), **state.bound("at", asked or default),
     ) or default  # fmt: skip
 
@@ -124,7 +141,8 @@ def _model_label(model, several: bool, lang: str) -> str:
 def choose_color(lang: str) -> str:
     """What the tokens are coloured by."""
     return st.selectbox(
-        words.text("tokens.color", lang), figures.COLORS, format_func=lambda name: words.text(f"tokens.color.{name}", lang),
+        words.text("tokens.color", lang), figures.COLORS,
+        format_func=lambda name: words.text(f"tokens.color.{name}", lang),
         **state.bound("color", state.wanted("color", figures.COLORS, figures.COLORS[0])),
     )  # fmt: skip
 

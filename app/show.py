@@ -1,6 +1,6 @@
-"""What several pages show in the same way: the line of facts, figures, tables of pairs, and every state that is not data.
+"""What several pages show in the same way: the line of facts, figures, small tables, and every state without data.
 
-Text of models, runs and people is shown as it is: through ``html.escape``, st.text, st.code or st.dataframe, never as Markdown.
+Text of models, runs and people is shown as it is: by html.escape, st.text, st.code or st.dataframe, not as Markdown.
 """
 
 import html
@@ -43,7 +43,8 @@ def facts(run: Run, lang: str) -> None:
     beta = state.beta()
     own = ", ".join(dict.fromkeys(f"{series.beta:g}" for series in run.series.values()))
     values = {
-        "run": words.text("app.sample", lang) if run.path == sample_run() else run.name, "beta": own if beta is None else f"{beta:g}", "pairs": run.n_pairs, "models": len(run.models),
+        "run": words.text("app.sample", lang) if run.path == sample_run() else run.name,
+        "beta": own if beta is None else f"{beta:g}", "pairs": run.n_pairs, "models": len(run.models),
         "reference": Path(run.reference.source).name or run.reference.source,
     }  # fmt: skip
     safe_html((FACTS, words.text("app.facts", lang, **values)))
@@ -66,10 +67,13 @@ def section(name: str, lang: str) -> None:
 
 
 def overlay_note(run: Run, lang: str) -> None:
-    """Why the trainer's log and the recomputed curves differ, and by how much at most; nothing where no log was imported."""
+    """Why the trainer's log and the recomputed curves differ, and by how much at most; nothing without a log."""
     log = state.logged(run)
     drawn = log[log["metric"].isin(DRAWN)].drop_duplicates(["series", "logged_split"])
-    why = [explain_difference(run, series, name) for series, name in zip(drawn["series"], drawn["logged_split"], strict=True)]
+    why = [
+        explain_difference(run, series, name)
+        for series, name in zip(drawn["series"], drawn["logged_split"], strict=True)
+    ]
     reasons = list(dict.fromkeys(key for keys in why for key in keys))
     if not reasons:
         return
@@ -85,8 +89,8 @@ def _largest(run: Run, lang: str) -> list[str]:
     rows = rows[rows["metric"].isin(DRAWN)].sort_values("largest_difference", ascending=False).drop_duplicates("series")
     return [
         words.text(
-            "overview.overlay.largest", lang, series=row["series"], metric=words.text(f"figure.log.{row['metric']}", lang),
-            difference=f"{row['largest_difference']:.4f}", step=row["step"], n=row["n_points"],
+            "overview.overlay.largest", lang, series=row["series"], step=row["step"], n=row["n_points"],
+            metric=words.text(f"figure.log.{row['metric']}", lang), difference=f"{row['largest_difference']:.4f}",
         ) for row in rows.to_dict("records")
     ]  # fmt: skip
 
@@ -106,7 +110,9 @@ def no_run(lang: str) -> None:
     """The page while there is nothing to show: what to type, and the example."""
     st.title(words.text("app.none.title", lang), anchor=False)
     st.markdown(words.text("app.none.body", lang))
-    st.code("dpo-analysis score PAIRS --reference MODEL --policy MODEL --out RUN\ndpo-analysis app RUN", language="bash")
+    st.code(
+        "dpo-analysis score PAIRS --reference MODEL --policy MODEL --out RUN\ndpo-analysis app RUN", language="bash"
+    )
     if sample_run() is not None:
         st.button(words.text("app.none.sample", lang), type="primary", on_click=state.put, args=("run", state.SAMPLE))
 
@@ -132,9 +138,16 @@ def status_counts(run: Run, lang: str) -> pd.DataFrame:
     counts = counts[[name for name in (*schema.STATUSES, schema.PENDING) if name in counts]]
     used = table.assign(used=table["margin"].notna()).groupby(["series", "model"])["used"].sum()
     counts.insert(0, words.text("overview.status.used", lang), used)
-    counts = counts.rename(columns={name: words.text(f"status.{name}", lang) for name in (*schema.STATUSES, schema.PENDING)})
+    counts = counts.rename(
+        columns={name: words.text(f"status.{name}", lang) for name in (*schema.STATUSES, schema.PENDING)}
+    )
     if len(counts.drop_duplicates()) == 1:
-        return counts.head(1).assign(**{_models(lang): words.text("overview.status.all", lang)}).set_index(_models(lang)).reset_index()
+        return (
+            counts.head(1)
+            .assign(**{_models(lang): words.text("overview.status.all", lang)})
+            .set_index(_models(lang))
+            .reset_index()
+        )
     named = [" · ".join(key) for key in counts.index]
     return counts.reset_index(drop=True).assign(**{_models(lang): named}).set_index(_models(lang)).reset_index()
 

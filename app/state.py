@@ -37,7 +37,7 @@ def language() -> str:
 
 
 def theme() -> str:
-    """Light or dark, as the browser shows the page: what the watcher in the page reported, else what Streamlit knows."""
+    """Light or dark, as the browser shows the page: what the page's own watcher reported, else what Streamlit knows."""
     seen = st.session_state.get(THEME) or {}
     return "dark" if (seen.get("type") or st.context.theme.type) == "dark" else "light"
 
@@ -63,7 +63,7 @@ def go(page: str, **query: str | list[str]) -> None:
 
 
 def wanted(name: str, options: Sequence[str], default: str) -> str:
-    """The URL's value of ``name``; the default where it has none or one that is not on offer (noted for ``unknown``)."""
+    """The URL's value of ``name``; the default where it has none, or one that is not on offer (see ``unknown``)."""
     value = st.query_params.get(name, default)
     if value in options:
         return value
@@ -171,7 +171,7 @@ def differences(run: Run) -> pd.DataFrame:
 
 
 def prompts(run: Run) -> pd.DataFrame:
-    """By pair_id: ``prompt`` as it was tokenised, and ``question``, the last message of the row where it is a conversation."""
+    """By pair_id: ``prompt`` as it was tokenised, and ``question``: the row's own prompt, or its last message."""
     return _table(_prompts, run)
 
 
@@ -186,7 +186,9 @@ def _curves(run: Run) -> pd.DataFrame:
 def _prompts(run: Run) -> pd.DataFrame:
     frame = run.pairs(columns=["pair_id", "prompt", "source"]).to_pandas().set_index("pair_id")
     asked = [_question(source) for source in frame.pop("source")]
-    return frame.assign(question=[question or prompt or "" for question, prompt in zip(asked, frame["prompt"], strict=True)])
+    return frame.assign(
+        question=[question or prompt or "" for question, prompt in zip(asked, frame["prompt"], strict=True)]
+    )
 
 
 def _question(source: str | None) -> str:

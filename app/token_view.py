@@ -6,7 +6,7 @@ import choices
 import state
 import streamlit as st
 
-from dpo_analysis.figures.tokens import script, style
+from dpo_analysis.figures.token_page import script, style
 
 MOUNT = """
 export default function({ data, parentElement, setStateValue }) {

@@ -53,9 +53,7 @@ def check(
     from dpo_analysis.data.vocab import vocabulary
 
     encoder = models.load_tokenizer(tokenizer, chat_template=chat_template)
-    tokenized = tokenize_pairs(
-        loaded, encoder, tokenization=tokenization, max_length=max_length, truncation=truncation
-    )
+    tokenized = tokenize_pairs(loaded, encoder, tokenization=tokenization, max_length=max_length, truncation=truncation)
     console().print(*render_check(tokenized, vocabulary(encoder), rows=rows), sep="\n")
 
 
@@ -145,7 +143,9 @@ def verify(
     for problem in problems:
         typer.echo(problem)
     if problems:
-        raise StorageError(f"{len(problems)} problems in {run}: see above; score again with the same command mends missing parts")
+        raise StorageError(
+            f"{len(problems)} problems in {run}: see above; score again with the same command mends missing parts"
+        )
     opened = open_run(run)
     typer.echo(f"whole: {opened.n_parts} parts, the reference and {len(opened.models)} policies in {run}")
 

@@ -69,7 +69,7 @@ def step_table(steps: "pd.DataFrame", lang: str = "en") -> Table:
 
 
 def number(value: float, unit: str) -> str:
-    """A metric for a table cell: a share in percent, anything else to four significant places; ``-`` where undefined."""
+    """A metric for a table cell: a share in percent, anything else to four decimals; ``-`` where undefined."""
     if value != value:
         return "-"
     return f"{value:.1%}" if unit == "share" else f"{value:+.4f}"

@@ -34,7 +34,8 @@ def launch(
         run_or_folder: a run folder, a folder of run folders, or None: then the page says how to make one.
         port: the port, or None for 8501 or the next free one.
         browser: open a browser window; never done where the session comes over SSH.
-        allow_hosts: host names besides localhost under which a proxy serves this. There is no login: the proxy must have one.
+        allow_hosts: host names besides localhost under which a proxy serves this. There is no login here: the proxy
+            must have one.
 
     Raises:
         InputError: no such folder, the port is taken, or the app is not installed.
@@ -43,7 +44,9 @@ def launch(
 
     if run_or_folder is not None:
         if not Path(run_or_folder).is_dir():
-            raise InputError(f"no run folder {run_or_folder}: there is no such folder; give the folder that score wrote (--out)")
+            raise InputError(
+                f"no run folder {run_or_folder}: there is no such folder; give the folder that score wrote (--out)"
+            )
         os.environ[RUN_VARIABLE] = str(Path(run_or_folder).resolve())
     script, number = app_script(), free_port(port)
     remote = bool(os.environ.get("SSH_CONNECTION"))
@@ -84,7 +87,8 @@ def find_runs(folder: Path) -> dict[str, Path]:
     found = {inner.name: inner for inner in sorted(folder.iterdir()) if (inner / MANIFEST).is_file()}
     if not found:
         raise InputError(
-            f"no run in {folder}: neither it nor a folder in it has a {MANIFEST}; give the folder that score wrote (--out)"
+            f"no run in {folder}: neither it nor a folder in it has a {MANIFEST}; "
+            "give the folder that score wrote (--out)"
         )
     return found
 
@@ -97,12 +101,16 @@ def free_port(port: int | None = None) -> int:
     """
     if port is not None:
         if not _is_free(port):
-            raise InputError(f"port {port} on {ADDRESS} cannot be used: something else listens there; give another --port")
+            raise InputError(
+                f"port {port} on {ADDRESS} cannot be used: something else listens there; give another --port"
+            )
         return port
     for number in range(FIRST_PORT, FIRST_PORT + PORTS):
         if _is_free(number):
             return number
-    raise InputError(f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} on {ADDRESS}: all are taken; give --port")
+    raise InputError(
+        f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} on {ADDRESS}: all are taken; give --port"
+    )
 
 
 def _is_free(port: int) -> bool:
@@ -120,10 +128,15 @@ def greeting(port: int, allow_hosts: Sequence[str] = (), *, remote: bool = False
     lines = [f"dpo-analysis is at http://{ADDRESS}:{port}  (Ctrl-C stops it)"]
     if remote:
         user, host = os.environ.get("USER", "USER"), socket.gethostname()
-        lines += ["This session comes over SSH. On your own machine run:", f"    ssh -N -L {port}:{ADDRESS}:{port} {user}@{host}"]
+        lines += [
+            "This session comes over SSH. On your own machine run:",
+            f"    ssh -N -L {port}:{ADDRESS}:{port} {user}@{host}",
+        ]
         lines += [f"and open http://{ADDRESS}:{port} there."]
     if allow_hosts:
-        lines += [f"Also answered as {', '.join(allow_hosts)}: there is no login here, so the proxy in front must have one."]
+        lines += [
+            f"Also answered as {', '.join(allow_hosts)}: there is no login here, so the proxy in front must have one."
+        ]
     return lines
 
 
@@ -145,7 +158,12 @@ def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] 
     }
     config = {f"server.{name}": value for name, value in server.items()}
     config |= {"browser.gatherUsageStats": False, "client.toolbarMode": "viewer", "logger.hideWelcomeMessage": True}
-    config |= {"runner.magicEnabled": False, "client.showErrorDetails": "none", "client.showErrorLinks": False, "theme.baseFontSize": 15}
+    config |= {
+        "runner.magicEnabled": False,
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
+        "theme.baseFontSize": 15,
+    }
     config["theme.paddingTop"] = "1rem"
     config["theme.headingFontSizes"] = ["24px", "19px", "17px", "16px", "15px", "15px"]
     for name, palette in (("light", LIGHT), ("dark", DARK)):
@@ -154,4 +172,9 @@ def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] 
 
 
 def _colours(palette: Palette) -> dict[str, str]:
-    return {"primaryColor": palette.policy, "backgroundColor": palette.background, "secondaryBackgroundColor": palette.raised, "textColor": palette.text}
+    return {
+        "primaryColor": palette.policy,
+        "backgroundColor": palette.background,
+        "secondaryBackgroundColor": palette.raised,
+        "textColor": palette.text,
+    }

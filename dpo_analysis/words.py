@@ -214,8 +214,8 @@ WORDS: dict[str, dict[str, str]] = {
     "overview.title": {"en": "Did it learn, and at whose cost?", "zh": "学到了吗？代价由谁承担？"},
     "overview.reward.title": {"en": "Implicit reward", "zh": "隐式奖励"},
     "overview.reward.caption": {
-        "en": "Mean of β · log(π / π_ref) per response; 0 = as likely as under the reference. Bands: the middle 80 % of pairs. Margin = chosen minus rejected.",
-        "zh": "每个回答的 β · log(π / π_ref) 的均值；0 = 与参考模型同样可能。色带：中间 80 % 的样本对。差值 = 被选减被拒。",
+        "en": "Mean of β · log(π / π_ref) per response; 0 = as likely as under the reference. Bands: the middle 80 % of the pairs (not drawn where series share a panel). Margin = chosen minus rejected.",
+        "zh": "每个回答的 β · log(π / π_ref) 的均值；0 = 与参考模型同样可能。色带：中间 80 % 的样本对（多系列同图时不画）。差值 = 被选减被拒。",
     },
     "overview.overlay": {
         "en": "Thin lines with hollow marks: the trainer's own log. {why}",
@@ -226,7 +226,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Mean over all response tokens; higher = more likely. Dotted: the same responses under the reference.",
         "zh": "所有回答词元的均值；越高越可能。点线：同样的回答在参考模型下。",
     },
-    "overview.accuracy.title": {"en": "Accuracy: by implicit reward, and by the bare policy", "zh": "准确率：按隐式奖励与按策略本身"},
+    "overview.accuracy.title": {
+        "en": "Accuracy: by implicit reward, and by the bare policy",
+        "zh": "准确率：按隐式奖励与按策略本身",
+    },
     "overview.accuracy.caption": {
         "en": "By reward: the chosen response has the higher implicit reward. By policy: would the bare policy order them so, that is, find the chosen response likelier? Ties are left out; dotted: one half.",
         "zh": "按奖励：被选回答的隐式奖励更高。按策略：策略本身是否也这样排序，即认为被选回答更可能？不计平局；点线：二分之一。",

@@ -57,7 +57,17 @@ def weights(folder: Path, change, file: str = "model.safetensors") -> Path:
 
 def score(tmp: Path, pairs: object = None, *, reference: object = SFT, policy: object = CHECKPOINT, more: tuple = ()):
     pairs = pairs or lines(tmp / "pairs.jsonl", CHAT)
-    return ["score", str(pairs), "--reference", str(reference), "--policy", str(policy), "--out", str(tmp / "run"), *more]
+    return [
+        "score",
+        str(pairs),
+        "--reference",
+        str(reference),
+        "--policy",
+        str(policy),
+        "--out",
+        str(tmp / "run"),
+        *more,
+    ]
 
 
 def check(tmp: Path, *rows: object, name: str = "pairs.jsonl", more: tuple = ()):

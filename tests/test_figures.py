@@ -10,7 +10,7 @@ import pytest
 
 from dpo_analysis import figures
 from dpo_analysis.errors import InputError
-from dpo_analysis.figures import panels, theme, tokens
+from dpo_analysis.figures import labels, theme, token_page, tokens
 from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.words import LANGUAGES
 
@@ -23,8 +23,15 @@ def steps(series=("gentle",), at=(60, 120), split="eval", **values):
     rows = []
     for name in series:
         for place, step in enumerate(at, start=1):
-            row = {"series": name, "model": f"checkpoint-{step}", "step": step, "split": split, "n_pairs": 10, "n_used": 9}
-            numbers = {metric: -0.1 * place for metric in METRICS} | {"accuracy": 0.5, "ranking_accuracy": 0.4} | values
+            row = {
+                "series": name,
+                "model": f"checkpoint-{step}",
+                "step": step,
+                "split": split,
+                "n_pairs": 10,
+                "n_used": 9,
+            }
+            numbers = dict.fromkeys(METRICS, -0.1 * place) | {"accuracy": 0.5, "ranking_accuracy": 0.4} | values
             for metric, value in numbers.items():
                 row |= {metric: value, f"{metric}_low": value - 0.01, f"{metric}_high": value + 0.01}
                 row |= {f"{metric}_p10": value - 1, f"{metric}_p90": value + 1}
@@ -124,14 +131,18 @@ def test_checkpoints_without_steps_are_named_on_the_axis():
 
 
 def test_the_trainers_log_is_drawn_behind_with_hollow_marks():
-    log = pd.DataFrame({"series": "gentle", "split": "eval", "step": [30, 60], "metric": "margin", "value": [0.1, np.nan]})
+    log = pd.DataFrame(
+        {"series": "gentle", "split": "eval", "step": [30, 60], "metric": "margin", "value": [0.1, np.nan]}
+    )
     hollow = [trace for trace in figures.reward_curves(steps(), logged=log).data if "open" in str(trace.marker.symbol)]
     assert [(list(trace.x), list(trace.y)) for trace in hollow] == [([30.0], [0.1])]
 
 
 def test_the_logged_accuracy_is_the_trainers_own_definition():
     log = pd.DataFrame({"series": "gentle", "split": "eval", "step": [60], "metric": ["accuracy_trl"], "value": [0.7]})
-    hollow = [trace for trace in figures.accuracy_curves(steps(), logged=log).data if "open" in str(trace.marker.symbol)]
+    hollow = [
+        trace for trace in figures.accuracy_curves(steps(), logged=log).data if "open" in str(trace.marker.symbol)
+    ]
     assert list(hollow[0].y) == [0.7]
 
 
@@ -143,7 +154,7 @@ def test_every_curve_is_drawn_in_both_languages_and_themes(lang, look):
 
 
 def test_labels_at_line_ends_never_touch():
-    placed = panels.spread([0.0, 0.01, 0.02, 1.0], (0.0, 1.0), 0.1)
+    placed = labels.spread([0.0, 0.01, 0.02, 1.0], (0.0, 1.0), 0.1)
     assert np.diff(placed).min() >= 0.1 - 1e-9
     assert placed == sorted(placed)
     assert 0 <= placed[0] <= placed[-1] <= 1
@@ -227,7 +238,7 @@ def test_parts_of_a_split_character_are_told_apart():
 
 def test_the_path_of_a_token_has_the_reference_dotted():
     figure = figures.token_trajectory(token_rows(), side="chosen", position=1)
-    assert list(lines(figure).values())[0].y.tolist() == [-3.0, -5.0]
+    assert next(iter(lines(figure).values())).y.tolist() == [-3.0, -5.0]
     assert figure.layout.shapes[0].y0 == -1.0
     assert "reference −1.00" in notes(figure)
 
@@ -305,9 +316,12 @@ def test_the_page_is_self_contained_and_its_text_is_inert():
 
 def test_the_policy_names_exactly_the_pages_script_and_style():
     page = figures.token_view(token_rows()).html
-    style, script = re.search(r"<style>(.*?)</style>", page, re.S)[1], re.findall(r"<script>(.*?)</script>", page, re.S)[0]
-    assert tokens._hash(style) in page
-    assert tokens._hash(script) in page
+    style, script = (
+        re.search(r"<style>(.*?)</style>", page, re.S)[1],
+        re.findall(r"<script>(.*?)</script>", page, re.S)[0],
+    )
+    assert token_page._hash(style) in page
+    assert token_page._hash(script) in page
 
 
 def test_a_notebook_gets_it_in_a_sandbox():
@@ -318,8 +332,8 @@ def test_a_notebook_gets_it_in_a_sandbox():
 
 
 def test_shades_stay_light_enough_for_text():
-    assert "66.0%" in tokens.style()
-    assert "67" not in re.findall(r"var\(--positive\) (\d+)", tokens.style())
+    assert "66.0%" in token_page.style()
+    assert "67" not in re.findall(r"var\(--positive\) (\d+)", token_page.style())
 
 
 @pytest.mark.parametrize("palette", theme.PALETTES.values(), ids=theme.PALETTES)

@@ -83,7 +83,7 @@ def test_runs_are_found_by_their_manifest():
 
 
 def test_what_holds_no_run_is_refused_in_one_line(tmp_path):
-    with pytest.raises(InputError, match="no run in .*manifest.json; give the folder"):
+    with pytest.raises(InputError, match=r"no run in .*manifest\.json; give the folder"):
         launcher.find_runs(tmp_path)
     with pytest.raises(InputError, match="there is no such folder"):
         launcher.find_runs(tmp_path / "gone")
@@ -142,7 +142,9 @@ def listening(port):
 
 def upgrade(port, host):
     """The status with which a WebSocket asked for under this name is answered."""
-    ask = f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: http://{host}:{port}\r\nUpgrade: websocket\r\n"
+    ask = (
+        f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: http://{host}:{port}\r\nUpgrade: websocket\r\n"
+    )
     ask += "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
         link.sendall(ask.encode())

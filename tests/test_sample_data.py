@@ -202,7 +202,6 @@ def test_the_score_line_of_two_replies_by_hand():
     assert credit.score_line(replies, "s") == {"auroc": 0.75, "top1": 0.5, "pooled": pytest.approx(6.5 / 8)}
 
 
-@pytest.mark.skipif(not (SAMPLE / "run").exists(), reason="the scored run folder is not here")
 def test_implicit_reward_finds_the_errors_that_surprisal_cannot_see():
     table = credit.credit_table(credit.read_replies(SAMPLE / "run"))
     first = table[(table["series"] == "gentle") & (table["step"] == 60)].set_index("errors")

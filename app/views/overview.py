@@ -1,4 +1,4 @@
-"""First page: did it learn, and at whose cost? Rewards, log-probs and accuracy over steps, and where in the response."""
+"""Did it learn, and at whose cost? Rewards, log-probs and accuracy over steps, and where in the response."""
 
 import choices
 import pandas as pd
@@ -34,7 +34,8 @@ def _curves(run: Run, steps: pd.DataFrame, lang: str) -> None:
     look |= {"logged": state.logged(run), "from_reference": state.from_reference(run)}
     show.section("overview.reward", lang)
     show.figure(figures.reward_curves(steps, **look), key="reward", alt=words.text("overview.reward.title", lang))
-    show.overlay_note(run, lang)
+    if look["layout"] != "together":
+        show.overlay_note(run, lang)
     show.section("overview.logp", lang)
     show.figure(figures.logp_curves(steps, **look), key="logp", alt=words.text("overview.logp.title", lang))
     show.section("overview.accuracy", lang)
@@ -46,7 +47,12 @@ def _worst(run: Run, lang: str) -> None:
     worst = choices.fallen(run).head(SHOWN_PAIRS)
     rows = show.pair_rows(worst, run, lang)
     picked = st.dataframe(
-        rows, hide_index=True, on_select="rerun", selection_mode="single-row", key=state.WORST, column_config=show.decimals(rows)
+        rows,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=state.WORST,
+        column_config=show.decimals(rows),
     )
     for row in picked["selection"]["rows"]:
         state.go("tokens", pair=worst["pair_id"].iloc[row])

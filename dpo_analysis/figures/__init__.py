@@ -1,4 +1,4 @@
-"""Tables to figures: Plotly charts and the token view as HTML, for the app, notebooks and reports alike; no streamlit."""
+"""Tables to figures: Plotly charts and the token view as HTML, for app, notebooks and reports alike; no streamlit."""
 
 from dpo_analysis.figures.curves import accuracy_curves, logp_curves, reward_curves
 from dpo_analysis.figures.headline import headline

@@ -57,9 +57,12 @@ def shown(cell: Cell) -> str:
 
 
 def visible(text: str) -> str:
-    r"""A text in which nothing is hidden: control, bidirectional and zero-width characters as ``\u202E``; line breaks stay."""
+    r"""A text that hides nothing: control, bidirectional and zero-width characters as ``\u202E``; line breaks stay."""
     chars = list(_characters(text.encode("utf-8", errors="replace")))
-    return "".join(char.text if char.text in ("\n", "\t", " ") else shape for char, (_, shape) in zip(chars, _kinds(chars), strict=True))
+    return "".join(
+        char.text if char.text in ("\n", "\t", " ") else shape
+        for char, (_, shape) in zip(chars, _kinds(chars), strict=True)
+    )
 
 
 def _characters(data: bytes) -> Iterator[_Char]:
@@ -108,7 +111,7 @@ def _kinds(chars: list[_Char]) -> list[tuple[str, str]]:
 
 
 def _kind(char: _Char, before: str, after: str) -> tuple[str, str]:
-    r"""How a character is shown: ``↵``, ``→``, ``·`` for one of several spaces, ``\xE4`` or ``\u202E`` for what has no shape."""
+    r"""How a character is shown: ``↵``, ``→``, ``·`` (one of many spaces), ``\xE4`` or ``\u202E`` (without shape)."""
     text = char.text
     if not text:
         return ESCAPE, "".join(f"\\x{byte:02X}" for byte in char.raw)

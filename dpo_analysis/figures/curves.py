@@ -3,59 +3,17 @@
 Each function takes the step table (``dpo_analysis.tables.step_table``) and returns a Plotly figure.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from dpo_analysis import words
-from dpo_analysis.figures.panels import Axes, Line, Panel, draw, hover
+from dpo_analysis.figures.charts import ACCURACY, LOGGED_AS, LOGP, REWARD, Chart, Curve, zero
+from dpo_analysis.figures.labels import hover
+from dpo_analysis.figures.panels import Axes, Line, Panel, draw
 from dpo_analysis.figures.theme import MARKS, Mark, blank, percent, plain, signed, unit
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A metric as one line: its mark, and its value under the reference, which is its start where training began there."""
-
-    metric: str
-    mark: str
-    reference: Callable[[pd.Series], float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Curves that share one y axis."""
-
-    name: str
-    curves: tuple[Curve, ...]
-    unit_of: str
-    share: bool = False
-
-
-def _zero(_: pd.Series) -> float:
-    """The reward of the reference itself, exactly."""
-    return 0.0
-
-
-REWARD = Chart(
-    "reward",
-    (
-        Curve("chosen_reward", "chosen", _zero),
-        Curve("rejected_reward", "rejected", _zero),
-        Curve("margin", "margin", _zero),
-    ),
-    "chosen_reward",
-)
-LOGP = Chart(
-    "logp",
-    (
-        Curve("chosen_logps_per_token", "chosen", lambda row: row.chosen_logps_per_token - row.chosen_drift_per_token),
-        Curve("rejected_logps_per_token", "rejected", lambda row: row.rejected_logps_per_token - row.rejected_drift_per_token),
-    ),
-    "log_ratio_per_token",
-)
-ACCURACY = Chart("accuracy", (Curve("accuracy", "policy"), Curve("ranking_accuracy", "reference", lambda row: row.reference_ranking_accuracy)), "", share=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +65,7 @@ def logp_curves(
     lang: str = "en",
     theme: str = "light",
 ) -> go.Figure:
-    """Mean log-prob per token of both sides, nats per token; dotted: under the reference. Arguments as ``reward_curves``."""
+    """Mean log-prob of both sides, nats per token; dotted: under the reference. Arguments as ``reward_curves``."""
     return _chart(steps, LOGP, _View(logged, from_reference, layout, lang, theme))
 
 
@@ -129,7 +87,7 @@ def accuracy_curves(
 
 
 def _chart(steps: pd.DataFrame, chart: Chart, view: _View) -> go.Figure:
-    steps = steps[steps["n_used"] > 0]
+    steps = steps.loc[steps["n_used"] > 0]
     if steps.empty:
         return blank(lang=view.lang, theme=view.theme)
     splits = steps.groupby("split", sort=False)
@@ -139,17 +97,20 @@ def _chart(steps: pd.DataFrame, chart: Chart, view: _View) -> go.Figure:
     if not chart.share:
         y_title = words.text("figure.axis.title", view.lang, name=y_title, unit=unit(chart.unit_of, view.lang))
     x_title = words.text("figure.axis.step", view.lang)
-    return draw(panels, Axes(x_title, y_title, chart.share, view.layout != "free", bars=chart is REWARD), theme=view.theme)
+    return draw(
+        panels, Axes(x_title, y_title, chart.share, view.layout != "free", bars=chart is REWARD), theme=view.theme
+    )
 
 
 def _series_panels(steps: pd.DataFrame, chart: Chart, view: _View, row: int) -> list[Panel]:
     """A panel per series: its curves, its log, its reference."""
     panels = []
     for column, (name, rows) in enumerate(steps.groupby("series", sort=False), start=1):
-        rows, ticks = _with_x(rows)
-        mine = _log_of(view, str(name), str(rows["split"].iloc[0]))
-        lines = [_line(rows, curve, chart, mine, view) for curve in chart.curves]
-        panels.append(Panel(row, column, _title(str(name), rows, view.lang), lines, _levels(rows.iloc[-1], chart), ticks))
+        placed, ticks = _with_x(rows)
+        mine = _log_of(view, str(name), str(placed["split"].iloc[0]))
+        lines = [_line(placed, curve, chart, mine, view) for curve in chart.curves]
+        title, levels = _title(str(name), placed, view.lang), _levels(placed.iloc[-1], chart)
+        panels.append(Panel(row, column, title, lines, levels, ticks))
     return panels
 
 
@@ -165,14 +126,16 @@ def _curve_panels(steps: pd.DataFrame, chart: Chart, view: _View, row: int) -> l
             value = line.label.removeprefix(line.name)
             lines.append(replace(line, name=plain(name), mark=mark, band=False, label=f"{plain(name)}{value}"))
         title = _title(words.text(f"figure.line.{curve.metric}", view.lang), steps, view.lang)
-        levels = [("", "reference", 0.5)] if chart.share else []
+        levels = _levels(tables[0][1].iloc[-1], replace(chart, curves=(curve,)))
         panels.append(Panel(row, column, title, lines, levels))
     return panels
 
 
 def _title(name: str, rows: pd.DataFrame, lang: str) -> str:
     last = rows.iloc[-1]
-    count = words.text("figure.used", lang, used=int(rows["n_used"].min()), total=int(last.n_pairs), split=plain(last.split))
+    count = words.text(
+        "figure.used", lang, used=int(rows["n_used"].min()), total=int(last.n_pairs), split=plain(last.split)
+    )
     return f"<b>{plain(name)}</b>  <span style='font-size:12px'>{count}</span>"
 
 
@@ -196,7 +159,7 @@ def _levels(last: pd.Series, chart: Chart) -> list[tuple[str, str, float]]:
     """Where the reference is, in charts where that is not simply 0; one half for shares."""
     if chart.share:
         return [("", "reference", 0.5)]
-    curves = [curve for curve in chart.curves if curve.reference and curve.reference is not _zero]
+    curves = [curve for curve in chart.curves if curve.reference and curve.reference is not zero]
     return [("", MARKS[curve.mark].colour, curve.reference(last)) for curve in curves if curve.reference]
 
 
@@ -218,7 +181,7 @@ def _line(rows: pd.DataFrame, curve: Curve, chart: Chart, logged: pd.DataFrame |
 
 
 def _starts(rows: pd.DataFrame, logged: pd.DataFrame | None, view: _View) -> bool:
-    """Whether a line begins at step 0: training began at the reference, and there is more than a lone checkpoint to draw."""
+    """Whether a line begins at step 0: training began at the reference, and there is more than one point to draw."""
     by_step = rows["step"].notna().all() and rows["step"].is_unique and rows["x"].min() > 0
     return bool(by_step and rows["series"].iloc[0] in view.from_reference and (len(rows) > 1 or logged is not None))
 
@@ -242,5 +205,3 @@ def _logged(logged: pd.DataFrame | None, metric: str, name: str, share: bool, la
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
-LOGGED_AS = {"accuracy": "accuracy_trl"}
-"""Metrics whose logged counterpart has another definition: a trainer counts ties as losses."""

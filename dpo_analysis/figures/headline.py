@@ -23,7 +23,7 @@ def headline(steps: pd.DataFrame, *, lang: str = "en") -> list[tuple[str, str, s
 
 
 def _sentences(rows: pd.DataFrame, lang: str) -> tuple[str, str]:
-    total, rows = int(rows["n_pairs"].iloc[-1]), rows[rows["n_used"] > 0]
+    total, rows = int(rows["n_pairs"].iloc[-1]), rows.loc[rows["n_used"] > 0]
     if rows.empty:
         return words.text("figure.headline.none", lang, total=total), ""
     last = rows.iloc[-1]

@@ -1,4 +1,4 @@
-"""Heat maps over positions: where in the response the log-ratio goes (position x step), and one pair's tokens x checkpoints."""
+"""Heat maps: where in the response the log-ratio goes (position x step), and one pair's tokens x checkpoints."""
 
 import math
 
@@ -33,7 +33,11 @@ def position_heatmap(positions: pd.DataFrame, *, lang: str = "en", theme: str = 
     groups = list(positions.groupby(["series", "split"], sort=False))
     if not groups:
         return blank(lang=lang, theme=theme)
-    names = [f"<b>{plain(series)}</b>  {plain(split)}, {words.text(f'side.{side}', lang)}" for (series, split), _ in groups for side in schema.SIDES]
+    names = [
+        f"<b>{plain(series)}</b>  {plain(split)}, {words.text(f'side.{side}', lang)}"
+        for (series, split), _ in groups
+        for side in schema.SIDES
+    ]
     counts = [max(LEAST, rows["model"].nunique()) for _, rows in groups]
     height = sum(counts) * ROW + (len(groups) - 1) * CHROME + TOP + 44
     figure = _frame((len(groups), 2), names, counts, CHROME / (height - TOP - 44))
@@ -53,8 +57,8 @@ def _position_trace(rows: pd.DataFrame, lang: str) -> go.Heatmap:
     template = words.text("figure.hover.position", lang).replace("{position}", "%{x}").replace("{model}", "%{y}")
     template = template.replace("{value}", "%{z:+.3f}").replace("{n}", "%{customdata:.0f}")
     return go.Heatmap(
-        x=list(grid.columns), y=_labels(order, lang), z=grid.to_numpy(), customdata=counts.to_numpy(), coloraxis="coloraxis",
-        hovertemplate=template + "<extra></extra>", xgap=0, ygap=1,
+        x=list(grid.columns), y=_labels(order, lang), z=grid.to_numpy(), customdata=counts.to_numpy(),
+        coloraxis="coloraxis", hovertemplate=template + "<extra></extra>", xgap=0, ygap=1,
     )  # fmt: skip
 
 
@@ -89,13 +93,13 @@ def _token_trace(rows: pd.DataFrame, color: str, lang: str) -> go.Heatmap:
     template = words.text("figure.hover.token", lang).replace("{position}", "%{x}").replace("{model}", "%{y}")
     template = template.replace("{value}", "%{z:+.4f}").replace("{token}", "%{customdata}")
     return go.Heatmap(
-        x=list(grid.columns), y=_labels(order, lang), z=grid.to_numpy(), customdata=[names] * len(grid), coloraxis="coloraxis",
-        hovertemplate=template + "<extra></extra>", xgap=0.5, ygap=1,
+        x=list(grid.columns), y=_labels(order, lang), z=grid.to_numpy(), customdata=[names] * len(grid),
+        coloraxis="coloraxis", hovertemplate=template + "<extra></extra>", xgap=0.5, ygap=1,
     )  # fmt: skip
 
 
 def token_names(rows: pd.DataFrame) -> list[str]:
-    """Each token's text as it is shown; a token that only begins or continues a character is its cell and its place in it."""
+    """Each token's text as it is shown; a part of a character is its cell and its place in it: ``好 1/2``."""
     pieces = rows.drop_duplicates("position").sort_values("position")["token_bytes"]
     names: list[str] = []
     for cell in cells(list(pieces)):
@@ -114,7 +118,10 @@ def _name_tokens(figure: go.Figure, rows: pd.DataFrame, row: int) -> None:
 def _ordered(rows: pd.DataFrame) -> dict[str, float]:
     """Models in the table's order with their steps."""
     first = rows.drop_duplicates("model")
-    return {str(name): float(step) if pd.notna(step) else math.nan for name, step in zip(first["model"], first["step"], strict=True)}
+    return {
+        str(name): float(step) if pd.notna(step) else math.nan
+        for name, step in zip(first["model"], first["step"], strict=True)
+    }
 
 
 def _labels(order: dict[str, float], lang: str) -> list[str]:
@@ -149,7 +156,13 @@ def _finish(figure: go.Figure, limit: float, title: str, x_title: str, look: tup
         note.update(font={"size": TITLE, "color": text}, x=axis.domain[0], xanchor="left")
     ticks = [-limit, 0, limit]
     bar = {"title": {"text": title, "side": "right"}, "thickness": 10, "outlinewidth": 0, "tickvals": ticks}
-    bar |= {"ticktext": [signed(tick) for tick in ticks], "lenmode": "pixels", "len": min(200, height - TOP - 40), "y": 1, "yanchor": "top"}
+    bar |= {
+        "ticktext": [signed(tick) for tick in ticks],
+        "lenmode": "pixels",
+        "len": min(200, height - TOP - 40),
+        "y": 1,
+        "yanchor": "top",
+    }
     figure.update_layout(coloraxis={"colorscale": diverging(theme), "cmin": -limit, "cmax": limit, "colorbar": bar})
     figure.update_layout(margin={"l": 84, "r": 12, "t": TOP, "b": 44})
     return figure

@@ -1,20 +1,19 @@
-"""Small multiples of lines over steps: bands, end labels that do not collide, one zero line, bars where there is one point.
+"""Small multiples of lines over steps: bands, labels at line ends that do not collide, a zero line, bars for one point.
 
 ``curves.py`` says which numbers; this file only draws them.
 """
 
-import math
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dpo_analysis.figures.theme import LABEL, PALETTES, TITLE, Mark, colour, dress, faded, percent, signed
+from dpo_analysis.figures.labels import few, spread, width
+from dpo_analysis.figures.theme import LABEL, PALETTES, TITLE, Mark, colour, dress, faded, signed
 
-PANEL_HEIGHT, GAP = 250, 16
-"""Pixels: the height of one panel, and the least distance of two labels at line ends."""
+PANEL_HEIGHT, GAP, TICK_WIDTH = 250, 16, 34
+"""Pixels: the height of one panel, and the least distance of two labels at line ends and of two steps on the axis."""
 MARGIN, BETWEEN = 88, 84
 """Pixels: above and below all panels, and between two rows of them (axis, axis title, panel title)."""
 RINGS = 12
@@ -49,7 +48,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What all panels share: axis titles, whether values are shares, one y scale or many, bars or marks for a lone checkpoint."""
+    """What all panels share: axis titles, shares or not, one y scale or many, bars or marks for a lone checkpoint."""
 
     x: str
     y: str
@@ -64,7 +63,10 @@ def draw(panels: list[Panel], axes: Axes, *, theme: str) -> go.Figure:
     height = rows * PANEL_HEIGHT + MARGIN + (rows - 1) * BETWEEN
     inner = height - MARGIN
     figure = make_subplots(
-        rows, columns, vertical_spacing=BETWEEN / inner if rows > 1 else 0, horizontal_spacing=0.05 if axes.same_scale else 0.07
+        rows,
+        columns,
+        vertical_spacing=BETWEEN / inner if rows > 1 else 0,
+        horizontal_spacing=0.05 if axes.same_scale else 0.07,
     )
     common = _span(panels, axes)
     for panel in panels:
@@ -113,8 +115,8 @@ def _levels(figure: go.Figure, panel: Panel, place: dict[str, int], theme: str) 
         figure.add_hline(level, line={"color": shade, "width": 1.3, "dash": "dot"}, **place)
         if name:
             figure.add_annotation(
-                text=f"{name} {signed(level)}", y=level, x=0, xref="x domain", xanchor="left", yshift=9, showarrow=False,
-                font={"color": shade, "size": LABEL}, **place,
+                text=f"{name} {signed(level)}", y=level, x=0, xref="x domain", xanchor="left", yshift=9,
+                showarrow=False, font={"color": shade, "size": LABEL}, **place,
             )  # fmt: skip
 
 
@@ -126,16 +128,21 @@ def _line(figure: go.Figure, line: Line, place: dict[str, int], theme: str) -> N
         x = [*band["x"], *band["x"][::-1]]
         y = [*band["p90"], *band["p10"][::-1]]
         fill = faded(shade, 0.13 if theme == "light" else 0.18)
-        figure.add_scatter(x=x, y=y, fill="toself", fillcolor=fill, line_width=0, hoverinfo="skip", mode="lines", **place)
-    if line.logged is not None and len(line.logged):
         figure.add_scatter(
-            x=line.logged["x"], y=line.logged["y"], mode="lines+markers", line={"color": faded(shade, 0.55), "width": 1},
-            marker={"symbol": f"{mark.symbol}-open", "size": 13 if len(line.logged) <= RINGS else 5, "color": faded(shade, 0.8)},
+            x=x, y=y, fill="toself", fillcolor=fill, line_width=0, hoverinfo="skip", mode="lines", **place
+        )
+    if line.logged is not None and len(line.logged):
+        size = 13 if len(line.logged) <= RINGS else 5
+        figure.add_scatter(
+            x=line.logged["x"], y=line.logged["y"], mode="lines+markers",
+            line={"color": faded(shade, 0.55), "width": 1},
+            marker={"symbol": f"{mark.symbol}-open", "size": size, "color": faded(shade, 0.8)},
             text=line.logged["note"], hovertemplate="%{text}<extra></extra>", **place,
         )  # fmt: skip
     figure.add_scatter(
         x=points["x"], y=points["y"], mode="lines+markers", name=line.name,
-        line={"color": shade, "width": 2.2, "dash": mark.dash}, marker={"symbol": mark.symbol, "size": 7, "color": shade},
+        line={"color": shade, "width": 2.2, "dash": mark.dash},
+        marker={"symbol": mark.symbol, "size": 7, "color": shade},
         text=points["note"], hovertemplate="%{text}<extra></extra>", connectgaps=False, **place,
     )  # fmt: skip
 
@@ -143,39 +150,32 @@ def _line(figure: go.Figure, line: Line, place: dict[str, int], theme: str) -> N
 def _end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float], place: dict[str, int], theme: str) -> None:
     ends = [(line, line.points.dropna(subset=["y"])) for line in panel.lines]
     ends = [(line, points.iloc[-1]) for line, points in ends if len(points)]
-    wanted = [float(end["y"]) for _, end in ends]
-    for (line, end), y in zip(ends, spread(wanted, span, GAP / PANEL_HEIGHT), strict=True):
-        figure.add_annotation(
-            x=end["x"], y=y, text=line.label or line.name, showarrow=False, xanchor="left", xshift=9,
-            font={"color": colour(line.mark.colour, theme), "size": LABEL}, borderpad=0,
-            bgcolor=faded(PALETTES[theme].background, 0.85), **place,
-        )  # fmt: skip
+    for x in dict.fromkeys(end["x"] for _, end in ends):
+        here = [(line, end) for line, end in ends if end["x"] == x]
+        heights = spread([float(end["y"]) for _, end in here], span, GAP / PANEL_HEIGHT)
+        for (line, _), y in zip(here, heights, strict=True):
+            _end_label(figure, line, (x, y), place, theme)
 
 
-def spread(wanted: list[float], span: tuple[float, float], least: float) -> list[float]:
-    """Move label heights apart until any two are ``least`` of the span from each other; order and span are kept."""
-    low, high = span
-    gap = min(least * (high - low), (high - low) / max(1, len(wanted)))
-    order = np.argsort(wanted, kind="stable")
-    placed = np.array(wanted, dtype=float)
-    floor = low + gap / 2
-    for index in order:
-        placed[index] = floor = max(placed[index], floor)
-        floor += gap
-    ceiling = high - gap / 2
-    for index in order[::-1]:
-        placed[index] = ceiling = min(placed[index], ceiling)
-        ceiling -= gap
-    return placed.tolist()
+def _end_label(figure: go.Figure, line: Line, at: tuple[float, float], place: dict[str, int], theme: str) -> None:
+    figure.add_annotation(
+        x=at[0], y=at[1], text=line.label or line.name, showarrow=False, xanchor="left", xshift=9, borderpad=0,
+        font={"color": colour(line.mark.colour, theme), "size": LABEL},
+        bgcolor=faded(PALETTES[theme].background, 0.85), **place,
+    )  # fmt: skip
 
 
 def _lone(figure: go.Figure, panel: Panel, axes: Axes, place: dict[str, int], theme: str) -> None:
-    """One checkpoint: a bar (a mark where 0 is no baseline) per line with its 10-90 % range; name and value stand under it."""
+    """One checkpoint: a bar (a mark where 0 is no baseline) per line, its 10-90 % range, its name and value below."""
     for line in panel.lines:
         mark, points = line.mark, line.points
         shade, reach = colour(mark.colour, theme), None
         if line.band and {"p10", "p90"} <= set(points):
-            reach = {"array": points["p90"] - points["y"], "arrayminus": points["y"] - points["p10"], "symmetric": False}
+            reach = {
+                "array": points["p90"] - points["y"],
+                "arrayminus": points["y"] - points["p10"],
+                "symmetric": False,
+            }
             reach |= {"color": shade, "thickness": 1.2, "width": 6}
         shown = {"x": [line.label.replace(" ", "<br>") or line.name] * len(points), "y": points["y"], "error_y": reach}
         shown |= {"hovertext": points["note"], "hovertemplate": "%{hovertext}<extra></extra>"} | place
@@ -201,47 +201,22 @@ def _x_axis(figure: go.Figure, panel: Panel, axes: Axes, place: dict[str, int]) 
     xs = pd.concat([frame["x"] for line in panel.lines for frame in (line.points, line.logged) if frame is not None])
     low, high = float(xs.min()), float(xs.max())
     columns = len({x_axis.domain for x_axis in figure.select_xaxes()})
-    width = PAGE_WIDTH / columns - 40
-    room = 14 + 7.4 * max(_width(line.label or line.name) for line in panel.lines)
-    stop = low + (high - low) * width / max(width - room, 60)
-    ticks = panel.ticks or {x: f"{x:g}" for x in _few(sorted({x for line in panel.lines for x in line.points["x"]}), high - low)}
+    pixels = PAGE_WIDTH / columns - 40
+    room = 14 + 7.4 * max(width(line.label or line.name) for line in panel.lines)
+    stop = low + (high - low) * pixels / max(pixels - room, 60)
+    steps = sorted({x for line in panel.lines for x in line.points["x"]})
+    ticks = panel.ticks or {x: f"{x:g}" for x in few(steps, (stop - low) * TICK_WIDTH / pixels)}
     figure.update_xaxes(
-        range=[low - 0.02 * (high - low), stop], tickvals=list(ticks), ticktext=list(ticks.values()), showgrid=False, zeroline=False,
+        range=[low - 0.02 * (high - low), stop], tickvals=list(ticks), ticktext=list(ticks.values()), showgrid=False,
+        zeroline=False, tickangle=0 if not panel.ticks else None,
         title={"text": axes.x, "standoff": 4, "font": {"size": LABEL}}, **place,
     )  # fmt: skip
-
-
-def _few(steps: list[float], span: float) -> list[float]:
-    """The steps that are written: none closer than a tenth of the axis to the one before; the last one always is."""
-    kept: list[float] = []
-    for step in reversed(steps):
-        if not kept or kept[-1] - step >= span / 10:
-            kept.append(step)
-    return kept[::-1]
 
 
 def _title(figure: go.Figure, panel: Panel, theme: str) -> None:
     place = {"row": panel.row, "col": panel.column}
     x_axis, y_axis = next(figure.select_xaxes(**place)), next(figure.select_yaxes(**place))
     figure.add_annotation(
-        text=panel.title, x=x_axis.domain[0], y=y_axis.domain[1], xref="paper", yref="paper", xanchor="left", yanchor="bottom",
-        yshift=6, showarrow=False, font={"size": TITLE, "color": colour("text", theme)}, align="left",
+        text=panel.title, x=x_axis.domain[0], y=y_axis.domain[1], xref="paper", yref="paper", xanchor="left",
+        yanchor="bottom", yshift=6, showarrow=False, font={"size": TITLE, "color": colour("text", theme)}, align="left",
     )  # fmt: skip
-
-
-def _width(text: str) -> float:
-    """Letters of a label, a Chinese one counted twice."""
-    return sum(1.9 if ord(letter) > 0x2E80 else 1 for letter in text)
-
-
-def hover(rows: pd.DataFrame, name: str, metric: str, share: bool) -> list[str]:
-    """One line of hover text per point: the mean, its interval and the 10-90 % range where there are any."""
-    show = percent if share else lambda value: signed(value, 3)
-    texts = []
-    for row in rows.to_dict("records"):
-        text = f"{name} <b>{show(row[metric])}</b>"
-        low, high = row.get(f"{metric}_low", math.nan), row.get(f"{metric}_high", math.nan)
-        if math.isfinite(low) and math.isfinite(high):
-            text += f" [{show(low)}, {show(high)}]"
-        texts.append(text)
-    return texts

@@ -12,7 +12,9 @@ import plotly.graph_objects as go
 
 from dpo_analysis import schema, words
 
-FONT = '"Source Sans", "Source Sans 3", "Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", sans-serif'
+FONT = (
+    '"Source Sans", "Source Sans 3", "Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", sans-serif'
+)
 TICK, LABEL, TITLE = 12, 13, 14
 
 
@@ -50,7 +52,7 @@ PALETTES = {"light": LIGHT, "dark": DARK}
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How one kind of line is drawn: the palette's colour, and the dash and symbol that tell it apart without colour."""
+    """How one kind of line is drawn: the palette's colour, and the dash and symbol that work without colour."""
 
     colour: str
     dash: str
@@ -143,7 +145,9 @@ def blank(*, lang: str, theme: str) -> go.Figure:
     """A figure of nothing, which says so: no checkpoint has a score yet."""
     figure = go.Figure()
     text = words.text("figure.nothing", lang)
-    figure.add_annotation(text=text, x=0, y=0.5, xref="paper", yref="paper", xanchor="left", showarrow=False, font_size=LABEL)
+    figure.add_annotation(
+        text=text, x=0, y=0.5, xref="paper", yref="paper", xanchor="left", showarrow=False, font_size=LABEL
+    )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return dress(figure, theme=theme, height=120)

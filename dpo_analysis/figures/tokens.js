@@ -10,7 +10,7 @@ function mountTokenView(root, data, onSelect) {
     root.tokenView.pick(data.selected);
     return;
   }
-  const view = { id: data.id, data, root, panels: [], onSelect: onSelect || (() => {}) };
+  const view = { id: data.id, data, root, panels: [], marked: {}, onSelect: onSelect || (() => {}) };
   const box = make("div", "token-view");
   view.box = box;
   view.tip = make("div", "tip");
@@ -134,8 +134,9 @@ function twins(view, { one, index }) {
 }
 
 function mark(view, place, name) {
-  view.box.querySelectorAll(`.${name}`).forEach((span) => span.classList.remove(name));
-  if (place) twins(view, place).forEach((span) => span.classList.add(name));
+  (view.marked[name] || []).forEach((span) => span.classList.remove(name));
+  view.marked[name] = place ? twins(view, place) : [];
+  view.marked[name].forEach((span) => span.classList.add(name));
 }
 
 function show(view, place, span) {

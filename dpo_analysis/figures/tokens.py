@@ -1,16 +1,13 @@
 """The token view: chosen above rejected, checkpoints side by side, every token coloured by one number on one scale.
 
-``payload`` turns a token table into what tokens.js draws; ``token_view`` wraps it as one HTML page for a notebook or a file.
+``payload`` turns a token table into what tokens.js draws; ``token_view`` wraps it as a page for a notebook or a file.
 """
 
-import base64
 import hashlib
 import html
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,15 +17,13 @@ from dpo_analysis import schema, words
 from dpo_analysis.errors import InputError
 from dpo_analysis.figures.cells import ESCAPE, NEWLINE, SPACE, TAB, TEXT, Cell, cells
 from dpo_analysis.figures.theme import signed, unit
+from dpo_analysis.figures.token_page import BINS, page
 
 COLORS = ("advantage", "value", "logp", "reference_logp", "change")
 """What tokens can be coloured by; ``change`` is the change of the advantage since the first checkpoint shown."""
 PANELS = 4
-BINS = 20
-"""Shades of each pole."""
 NOISE_BIN, MISSING_BIN = "~", " "
 KINDS = {TEXT: "", NEWLINE: "n", TAB: "t", SPACE: "s", ESCAPE: "e"}
-HERE = Path(__file__).parent
 
 
 class Noise(Protocol):
@@ -49,13 +44,15 @@ class TokenView:
     @property
     def html(self) -> str:
         """One HTML page that loads nothing and runs only its own script (content-security policy by hash)."""
-        return _page(self.payload)
+        return page(self.payload)
 
     def _repr_html_(self) -> str:
         tokens = max((len(bins) for side in self.payload["sides"] for bins in side["bins"]), default=0)
         height = 150 + len(self.payload["sides"]) * min(480, 70 + 10 * max(6, tokens // 3))
         source = html.escape(self.html, quote=True)
-        return f'<iframe sandbox="allow-scripts" srcdoc="{source}" style="width:100%;height:{height}px;border:0"></iframe>'
+        return (
+            f'<iframe sandbox="allow-scripts" srcdoc="{source}" style="width:100%;height:{height}px;border:0"></iframe>'
+        )
 
 
 def token_view(
@@ -89,7 +86,10 @@ def payload(
     scale: float | None = None,
     lang: str = "en",
 ) -> dict[str, Any]:
-    """What tokens.js draws, ready for JSON: cells and words once, values and colour bins per side and model; arguments as ``token_view``."""
+    """What tokens.js draws, ready for JSON: cells and words once, values and shades per side and model.
+
+    Arguments and errors as ``token_view``.
+    """
     _check(tokens, color)
     chosen = _models(tokens)
     grids = {side: _grids(tokens[tokens["side"] == side], chosen, color, noise) for side in schema.SIDES}
@@ -126,7 +126,7 @@ def scale_of(grids: list[np.ndarray]) -> float:
 
 
 def bins(values: np.ndarray, quiet: np.ndarray, limit: float) -> str:
-    """One character per token: its shade from -20 ("0") over 0 ("D") to +20 ("X"), "~" for noise, a blank for no value."""
+    """One character per token: its shade from -20 ("0") over 0 ("D") to 20 ("X"); "~" is noise, a blank no value."""
     with np.errstate(invalid="ignore"):
         strength = np.minimum(np.abs(values) / limit, 1.0) ** 0.8
         shades = np.where(np.isfinite(values), np.rint(np.sign(values) * strength * BINS), 0).astype(int)
@@ -139,7 +139,9 @@ def bins(values: np.ndarray, quiet: np.ndarray, limit: float) -> str:
 
 def _check(tokens: pd.DataFrame, color: str) -> None:
     if color not in COLORS:
-        raise InputError(f"unknown color {color!r} for the token view: it can be {', '.join(COLORS)}; give one of these")
+        raise InputError(
+            f"unknown color {color!r} for the token view: it can be {', '.join(COLORS)}; give one of these"
+        )
     if tokens.empty:
         raise InputError("no tokens to show: the table has no rows; give the token table of one scored pair")
     if tokens["pair_id"].nunique() > 1:
@@ -152,7 +154,7 @@ def _models(tokens: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _label(tokens: pd.DataFrame, key: tuple[str, str], lang: str) -> str:
-    """A checkpoint as a panel names it: its step (its name where there is none), behind its series where there are several."""
+    """A checkpoint as a panel names it: its step, else its name; behind its series where there are several."""
     series, model = key
     step = tokens.loc[(tokens["series"] == series) & (tokens["model"] == model), "step"].iloc[0]
     name = model if pd.isna(step) else words.text("figure.step", lang, step=int(step))
@@ -212,42 +214,3 @@ def _words(color: str, limit: float, base: str, lang: str) -> dict[str, str]:
     said["title"] = words.text(f"tokens.color.{color}.meaning", lang, base=base)
     low, high = signed(-limit, 3), signed(limit, 3)
     return said | {"low": low, "high": high if not color.endswith("logp") else "0"}
-
-
-@cache
-def script() -> str:
-    """The text of tokens.js: it defines ``mountTokenView(root, data, onSelect)``."""
-    return (HERE / "tokens.js").read_text("utf-8")
-
-
-@cache
-def style() -> str:
-    """The text of tokens.css with the shades of both poles: 66 % of a pole in the page's background at most."""
-    shades = (
-        f"--{pole[0]}{step}:color-mix(in oklab,var(--{pole}) {66 * step / BINS:.1f}%,var(--page))"
-        for pole in ("positive", "negative") for step in range(1, BINS + 1)
-    )  # fmt: skip
-    rules = (f".{pole}{step}{{background-color:var(--{pole}{step})}}" for pole in "pn" for step in range(1, BINS + 1))
-    return f"{(HERE / 'tokens.css').read_text('utf-8')}\n.token-view{{{';'.join(shades)}}}\n{''.join(rules)}\n"
-
-
-PAGE_COLOURS = """:root{color-scheme:light dark;--st-background-color:#ffffff;--st-text-color:#31333f}
-@media (prefers-color-scheme:dark){:root{--st-background-color:#0e1117;--st-text-color:#fafafa}}
-body{margin:16px;background:var(--st-background-color);color:var(--st-text-color)}"""
-
-
-def _page(data: dict[str, Any]) -> str:
-    """The self-contained page; data stands in a JSON block in which ``<`` never appears."""
-    css = f"{PAGE_COLOURS}\n{style()}"
-    js = f"{script()}\nmountTokenView(document.getElementById('view'), JSON.parse(document.getElementById('data').textContent));"
-    policy = f"default-src 'none'; script-src '{_hash(js)}'; style-src '{_hash(css)}'; base-uri 'none'; form-action 'none'"
-    content = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    return (
-        f'<!doctype html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<title>{html.escape(data['words']['title'])}</title><style>{css}</style></head><body><div id=\"view\"></div>"
-        f'<script type="application/json" id="data">{content}</script><script>{js}</script></body></html>'
-    )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

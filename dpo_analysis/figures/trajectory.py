@@ -36,7 +36,13 @@ def _panel(rows: pd.DataFrame, place: int, name: str, look: tuple[str, str]) -> 
     known = rows["step"].notna().all() and rows["step"].is_unique
     x = rows["step"].astype(float) if known else pd.Series(range(len(rows)), index=rows.index, dtype=float)
     labels = [step_label(step, model, lang) for step, model in zip(rows["step"], rows["model"], strict=True)]
-    points = pd.DataFrame({"x": x, "y": rows["logp"], "note": [f"{a}: <b>{signed(b, 3)}</b>" for a, b in zip(labels, rows["logp"], strict=True)]})
+    points = pd.DataFrame(
+        {
+            "x": x,
+            "y": rows["logp"],
+            "note": [f"{a}: <b>{signed(b, 3)}</b>" for a, b in zip(labels, rows["logp"], strict=True)],
+        }
+    )
     line = Line(name, MARKS[side], points.sort_values("x"), label=signed(rows["logp"].iloc[-1]))
     level = (words.text("figure.line.reference", lang), "reference", float(rows["reference_logp"].iloc[0]))
     ticks = {} if known else dict(zip(x, labels, strict=True))

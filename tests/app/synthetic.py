@@ -1,4 +1,4 @@
-"""A run folder that the pages are tested on: invented numbers that look like a DPO run, over texts that are hard to show."""
+"""A run folder for testing the pages: invented numbers that look like a DPO run, over texts that are hard to show."""
 
 import hashlib
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ STEPS = (60, 120, 180, 240, 300)
 
 
 def pieces(text: str, size: int = 4) -> list[int]:
-    """Cut the UTF-8 bytes into tokens of up to ``size`` bytes, anywhere; an id is a run of 1-3 bytes, as VOCAB has it."""
+    """Cut the UTF-8 bytes into tokens of up to ``size`` bytes, anywhere, and give each its id."""
     data = text.encode()
     return [_id(data[place : place + size]) for place in range(0, len(data), size)]
 
@@ -55,13 +55,15 @@ def pair(number: int, split: str, status: str = "ok") -> TokenizedPair:
         side: Response(ids, np.array([*pieces(text, 2 + number % 4), _id(b"<|im_end|>")], np.int32), False)
         for side, text in texts.items()
     }
-    row = Pair(key, split, prompt, texts["chosen"], texts["rejected"], None, {}, {"prompt": prompt}, "pairs.jsonl:1", "")
+    row = Pair(
+        key, split, prompt, texts["chosen"], texts["rejected"], None, {}, {"prompt": prompt}, "pairs.jsonl:1", ""
+    )
     scored = responses if status in schema.SCORED else {}
     return TokenizedPair(row, key, status, prompt, texts["chosen"], texts["rejected"], scored)
 
 
 class Scorer:
-    """Log-probs that drift with the step: the chosen side falls a little, the rejected side a lot, most at few tokens."""
+    """Log-probs that drift with the step: chosen falls a little, rejected a lot, and most of it at few tokens."""
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
@@ -77,7 +79,9 @@ class Scorer:
         drift = self.strength * (0.02 - 1.2 * noise**6 - sides * np.exp(-place / 8))
         logp = (-base + np.minimum(drift, base * 0.9)).astype(np.float32)
         rank = (1 + ids % 9).astype(np.int32)
-        return TokenScores(offsets, logp, (0.3 + noise).astype(np.float32), np.minimum(logp, -0.05), rank, ids.astype(np.int32))
+        return TokenScores(
+            offsets, logp, (0.3 + noise).astype(np.float32), np.minimum(logp, -0.05), rank, ids.astype(np.int32)
+        )
 
 
 class Source:
@@ -93,11 +97,18 @@ class Source:
 
 def model(series: str, step: int | None, name: str = "") -> Model:
     name = name or f"checkpoint-{step}"
-    return Model(series, name, step, "fake", f"models/{series}/{name}", hashlib.sha256(f"{series}{name}".encode()).hexdigest())
+    return Model(
+        series, name, step, "fake", f"models/{series}/{name}", hashlib.sha256(f"{series}{name}".encode()).hexdigest()
+    )
 
 
 def build(
-    path: Path, *, series: Sequence[str] = ("gentle", "strong"), steps: Sequence[int] = STEPS, count: int = 12, parts: int | None = None
+    path: Path,
+    *,
+    series: Sequence[str] = ("gentle", "strong"),
+    steps: Sequence[int] = STEPS,
+    count: int = 12,
+    parts: int | None = None,
 ) -> Path:
     """Write the run; with ``parts`` only so many parts of each model are scored (a run still being written)."""
     tokenized = [pair(n, split) for split in ("eval", "train") for n in range(count)]

@@ -91,7 +91,9 @@ def test_a_page_opens_in_the_browsers_language_and_theme(tab, name, scheme, loca
     assert text_of(page, "h1") == [text(f"{name}.title", lang)]
     page.locator(".js-plotly-plot").last.wait_for()
     assert page.locator('[data-testid="stException"]').count() == 0
-    background = page.locator(".js-plotly-plot .main-svg").first.evaluate("element => getComputedStyle(element).backgroundColor")
+    background = page.locator(".js-plotly-plot .main-svg").first.evaluate(
+        "element => getComputedStyle(element).backgroundColor"
+    )
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}[scheme]
 
 
@@ -108,7 +110,11 @@ def test_hover_is_linked_and_lists_every_checkpoint(tab):
     page = tab("tokens?run=whole")
     page.locator(".panel.rejected .c").nth(3).hover()
     assert page.locator(".c.hover").count() == 3
-    assert [line.split()[:2] for line in text_of(page, ".tip .row")] == [["step", "60"], ["step", "180"], ["step", "300"]]
+    assert [line.split()[:2] for line in text_of(page, ".tip .row")] == [
+        ["step", "60"],
+        ["step", "180"],
+        ["step", "300"],
+    ]
     assert page.locator(".tip .row.here").count() == 1
 
 

@@ -74,7 +74,9 @@ def test_the_split_in_the_url_is_shown(show, runs):
 def test_a_token_in_the_url_is_followed(show, runs):
     app = show(runs / "whole", "tokens", token="rejected-2")
     assert text("tokens.path.title") in [header.value for header in app.header]
-    assert not [h for h in show(runs / "whole", "tokens", token="rejected-9999").header if h.value == text("tokens.path.title")]
+    assert not [
+        h for h in show(runs / "whole", "tokens", token="rejected-9999").header if h.value == text("tokens.path.title")
+    ]
 
 
 @pytest.mark.parametrize("token", ["", "-", "rejected-", "x-1", "rejected-1e9", "chosen--1", "<script>"])
@@ -84,7 +86,10 @@ def test_a_mangled_token_in_the_url_is_ignored(show, runs, token):
     assert not app.error
 
 
-@pytest.mark.parametrize(("name", "page"), [("run", "overview"), ("split", "overview"), ("beta", "overview"), ("pair", "tokens"), ("color", "tokens")])
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("run", "overview"), ("split", "overview"), ("beta", "overview"), ("pair", "tokens"), ("color", "tokens")],
+)
 def test_what_the_url_asks_for_in_vain_is_named(show, runs, name, page):
     app = show(runs, page, **{name: "<b>nowhere</b>"})
     assert "&lt;b&gt;nowhere&lt;/b&gt;" in said(app)
@@ -98,7 +103,10 @@ def test_without_a_run_the_page_says_how_to_make_one(show, monkeypatch):
     assert "dpo-analysis score" in said(app)
 
 
-@pytest.mark.parametrize(("folder", "why"), [("gone", "there is no such folder"), ("empty", "neither it nor a folder in it has a manifest.json")])
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [("gone", "there is no such folder"), ("empty", "neither it nor a folder in it has a manifest.json")],
+)
 def test_a_folder_without_a_run_is_named(show, tmp_path, folder, why):
     (tmp_path / "empty").mkdir()
     app = show(tmp_path / folder)

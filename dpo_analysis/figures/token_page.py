@@ -1,0 +1,58 @@
+"""The token view as one page: tokens.js, tokens.css and a payload, under a policy that allows nothing else."""
+
+import base64
+import hashlib
+import html
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+BINS = 20
+"""Shades of each pole."""
+
+
+@cache
+def script() -> str:
+    """The text of tokens.js: it defines ``mountTokenView(root, data, onSelect)``."""
+    return (HERE / "tokens.js").read_text("utf-8")
+
+
+@cache
+def style() -> str:
+    """The text of tokens.css with the shades of both poles: 66 % of a pole in the page's background at most."""
+    shades = (
+        f"--{pole[0]}{step}:color-mix(in oklab,var(--{pole}) {66 * step / BINS:.1f}%,var(--page))"
+        for pole in ("positive", "negative") for step in range(1, BINS + 1)
+    )  # fmt: skip
+    rules = (f".{pole}{step}{{background-color:var(--{pole}{step})}}" for pole in "pn" for step in range(1, BINS + 1))
+    return f"{(HERE / 'tokens.css').read_text('utf-8')}\n.token-view{{{';'.join(shades)}}}\n{''.join(rules)}\n"
+
+
+PAGE_COLOURS = """:root{color-scheme:light dark;--st-background-color:#ffffff;--st-text-color:#31333f}
+@media (prefers-color-scheme:dark){:root{--st-background-color:#0e1117;--st-text-color:#fafafa}}
+body{margin:16px;background:var(--st-background-color);color:var(--st-text-color)}"""
+
+
+START = "mountTokenView(document.getElementById('view'), JSON.parse(document.getElementById('data').textContent));"
+
+
+def page(data: dict[str, Any]) -> str:
+    """The self-contained page; data stands in a JSON block in which ``<`` never appears."""
+    css = f"{PAGE_COLOURS}\n{style()}"
+    js = f"{script()}\n{START}"
+    policy = (
+        f"default-src 'none'; script-src '{_hash(js)}'; style-src '{_hash(css)}'; base-uri 'none'; form-action 'none'"
+    )
+    content = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    return (
+        '<!doctype html><html><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<title>{html.escape(data["words"]["title"])}</title><style>{css}</style></head><body><div id="view"></div>'
+        f'<script type="application/json" id="data">{content}</script><script>{js}</script></body></html>'
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
