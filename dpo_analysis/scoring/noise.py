@@ -13,7 +13,7 @@ NOISE_PAIRS = 64
 
 
 def noise_floor(scorer: Scorer, tokenized: Sequence[TokenizedPair], *, batch_tokens: int) -> NoiseFloor | None:
-    """Score the pairs of the smallest group hashes twice: in batches, and each response alone.
+    """Score the pairs of the smallest group hashes twice: in batches, and each prompt in a batch of its own.
 
     Args:
         scorer: the reference, opened.
