@@ -14,8 +14,9 @@ ROWS = {"cpu": 512, "cuda": 1024}
 """Response positions per block."""
 CPU_COLUMNS = 1024
 """Vocabulary entries per tile on a CPU: 512 x 1024 float32 logits are 2 MiB; an accelerator takes them all at once."""
-_FORBIDDEN = -1e4
-"""Stands for -inf below the maximum: its exponential is 0, and 0 x -inf must not become NaN."""
+FAR_BELOW = -80.0
+"""Nats below the maximum at which an entry stops counting: its share is 2e-35. Further down exponentials are
+denormal, up to 35 times slower on a CPU, and 0 x -inf would be NaN."""
 
 
 class TokenColumns(NamedTuple):
@@ -103,21 +104,20 @@ def _logits(states: Tensor, weight: Tensor, out: Tensor) -> None:
 
 def _take_tile(running: _Running, z: Tensor, scratch: Tensor, local: Tensor, first: int) -> None:
     """Join one tile of logits into ``running``; ``local`` are the labels counted from the tile's first column."""
-    top, place = z.max(dim=1)
-    above = (z > running.own[:, None]).sum(dim=1)
     inside = ((local >= 0) & (local < z.shape[1])).nonzero()[:, 0]
     if len(inside):
         # from here on the label's logit is the one of the matrix product, as all others are
-        exact = z[inside, local[inside]]
-        above[inside] -= (exact > running.own[inside]).long()
-        running.own[inside] = exact
-    running.above += above
-    running.best = torch.where(top > running.top, place + first, running.best)
+        running.own[inside] = z[inside, local[inside]]
+    running.above += torch.gt(z, running.own[:, None], out=scratch).sum(dim=1).long()
+    top = z.amax(dim=1)
+    risen = (top > running.top).nonzero()[:, 0]
+    if len(risen):
+        running.best[risen] = z[risen].argmax(dim=1) + first
     peak = torch.maximum(running.top, top)
-    shift = torch.where(running.total > 0, running.top - peak, 0.0)
+    shift = torch.where(running.top == -torch.inf, 0.0, running.top - peak)
     scale = shift.exp()
     z -= torch.where(peak == -torch.inf, 0.0, peak)[:, None]
-    z.clamp_(min=_FORBIDDEN)
+    z.clamp_(min=FAR_BELOW)
     torch.exp(z, out=scratch)
     running.weighted = scale * (running.weighted + shift * running.total)
     running.total = scale * running.total + scratch.sum(dim=1)

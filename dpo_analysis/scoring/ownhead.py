@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from dpo_analysis.scoring.head import TokenColumns, join_columns
+from dpo_analysis.scoring.head import FAR_BELOW, TokenColumns, join_columns
 
 CPU_CHUNK = 1 << 20
 """Logits held at once on a CPU, where a chunk that stays in the cache is fastest."""
@@ -32,10 +32,9 @@ def reduce_logits(logits: Tensor, labels: Tensor) -> TokenColumns:
     label = scores.gather(-1, labels.to(scores.device).unsqueeze(-1))  # (tokens, 1)
     rank = 1 + (scores > label).sum(dim=-1)
     scores = scores.sub_(top.unsqueeze(-1))
-    weights = scores.exp()
+    weights = scores.clamp_min_(FAR_BELOW).exp()
     total = weights.sum(dim=-1)
-    # -inf marks an entry the model forbids: its weight is 0, and 0 x -inf must not become NaN
-    expected = weights.mul_(scores.clamp_min_(-1e4)).sum(dim=-1) / total
+    expected = weights.mul_(scores).sum(dim=-1) / total
     log_total = total.log()
     return TokenColumns(
         logp=label.squeeze(-1) - top - log_total,
