@@ -82,29 +82,31 @@ def score(
     """Score the reference and every policy on the pairs, per token, into a run folder; run again to go on."""
     scoring = _needs_score("score", module="dpo_analysis.scoring.score")
     from dpo_analysis.console import Reporter, console
+    from dpo_analysis.scoring.work import stop_signals
 
-    run = scoring.score(
-        pairs,
-        reference=reference,
-        policies=list(policy or ()),
-        trainer_outputs=list(trainer_output or ()),
-        out=out,
-        beta=beta,
-        loss_type=loss_type,
-        tokenizer=tokenizer,
-        max_length=max_length,
-        truncation=truncation,
-        tokenization=tokenization,
-        chat_template=chat_template,
-        base=base,
-        dtype=dtype,
-        device=device,
-        limit=limit,
-        batch_tokens=batch_tokens,
-        part_size=part_size,
-        shard=_shard(shard),
-        report=Reporter(),
-    )
+    with stop_signals():
+        run = scoring.score(
+            pairs,
+            reference=reference,
+            policies=list(policy or ()),
+            trainer_outputs=list(trainer_output or ()),
+            out=out,
+            beta=beta,
+            loss_type=loss_type,
+            tokenizer=tokenizer,
+            max_length=max_length,
+            truncation=truncation,
+            tokenization=tokenization,
+            chat_template=chat_template,
+            base=base,
+            dtype=dtype,
+            device=device,
+            limit=limit,
+            batch_tokens=batch_tokens,
+            part_size=part_size,
+            shard=_shard(shard),
+            report=Reporter(),
+        )
     console().print(f"scored: {len(run.models)} policies and the reference in {run.path}")
     console().print(f"look at it: dpo-analysis app {run.path}")
 

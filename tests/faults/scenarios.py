@@ -22,6 +22,7 @@ import pyarrow as pa
 from dpo_analysis.errors import DPOAnalysisError, StorageError
 from dpo_analysis.runs import faults, open_run
 from dpo_analysis.runs.manifest import load_manifest
+from dpo_analysis.scoring.work import stop_signals
 from tests.faults import fakes
 from tests.faults.children import Child
 
@@ -204,6 +205,12 @@ def _failing(run: Path, name: str, after: int) -> None:
     fakes.score_run(run)
 
 
+def _watched(run: Path) -> None:
+    """Score as the command does: its signals are watched from the start to the end, not in the loop alone."""
+    with stop_signals():
+        fakes.score_run(run)
+
+
 def signals(folder: Path, rounds: int = 20) -> dict:
     """SIGINT and SIGTERM at random moments of the scoring; then the same command again."""
     whole, seconds = undisturbed(folder)
@@ -211,7 +218,7 @@ def signals(folder: Path, rounds: int = 20) -> dict:
     report = {"codes": Counter(), "temps": [], "broken": [], "different": 0, "slowest": 0.0, "messages": []}
     for number in range(rounds):
         run = folder / f"run-{number}"
-        child = Child(lambda place=run: fakes.score_run(place))
+        child = Child(lambda place=run: _watched(place))
         child.wait_for_writing()
         time.sleep(chance.uniform(0, seconds * 0.6))
         begin = time.monotonic()
