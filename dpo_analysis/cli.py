@@ -145,8 +145,9 @@ def verify(
     for problem in problems:
         typer.echo(problem)
     if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise StorageError(
-            f"{len(problems)} problems in {run}: see above; score again with the same command mends missing parts"
+            f"{count} in {run}: see above; delete what is damaged, then the same score command makes it again"
         )
     opened = open_run(run)
     typer.echo(f"whole: {opened.n_parts} parts, the reference and {len(opened.models)} policies in {run}")
@@ -184,7 +185,7 @@ def demo(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; a mendable error is one line on standard error and its exit code."""
     try:
-        code = app(list(sys.argv[1:] if argv is None else argv), prog_name="dpo-analysis", standalone_mode=False)
+        code = app(list(sys.argv[1:] if argv is None else argv) or ["--help"], prog_name="dpo-analysis", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.TyperException as error:
         _fail(f"usage: {error.format_message()}; see dpo-analysis --help", 2)

@@ -1,5 +1,6 @@
 """The run folder written: planned once, added to, refused when it is another's, finished when whole."""
 
+import errno
 import os
 import shutil
 import socket
@@ -344,3 +345,13 @@ def test_a_checkpoint_without_scores_may_be_mended():
     with pytest.raises(InputError, match="other weights"):
         merge_models(stored, [mended], scored=lambda model: True)
     assert merge_models(stored, [], scored=lambda model: False) == stored
+
+
+def test_a_file_system_that_refuses_the_clean_up_too_is_one_line(tmp_path, monkeypatch):
+    def refuse(*args, **rest):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(StorageError), atomic_file(tmp_path / "x.csv"):
+        pass

@@ -12,7 +12,7 @@ import re
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -187,7 +187,9 @@ def atomic_file(path: Path, *, point: str = "file", tag: str = "") -> Iterator[B
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
-        temp.unlink(missing_ok=True)
+        # a file system that refuses the write may refuse this too: the first error is the one to tell
+        with suppress(OSError):
+            temp.unlink(missing_ok=True)
 
 
 def atomic_write(path: Path, data: bytes | memoryview, *, point: str = "file", tag: str = "") -> None:
