@@ -81,7 +81,7 @@ def score(
 ) -> None:
     """Score the reference and every policy on the pairs, per token, into a run folder; run again to go on."""
     scoring = _needs_score("score", module="dpo_analysis.scoring.score")
-    from dpo_analysis.console import Reporter, console
+    from dpo_analysis.console import Reporter, scored_lines
     from dpo_analysis.scoring.work import stop_signals
 
     with stop_signals():
@@ -107,8 +107,9 @@ def score(
             shard=_shard(shard),
             report=Reporter(),
         )
-    console().print(f"scored: {len(run.models)} policies and the reference in {run.path}")
-    console().print(f"look at it: dpo-analysis app {run.path}")
+    for line in scored_lines(run, beta):
+        typer.echo(line)
+    typer.echo(f"look at it: dpo-analysis app {run.path}")
 
 
 @app.command()
@@ -185,7 +186,9 @@ def demo(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; a mendable error is one line on standard error and its exit code."""
     try:
-        code = app(list(sys.argv[1:] if argv is None else argv) or ["--help"], prog_name="dpo-analysis", standalone_mode=False)
+        code = app(
+            list(sys.argv[1:] if argv is None else argv) or ["--help"], prog_name="dpo-analysis", standalone_mode=False
+        )
         sys.exit(code if isinstance(code, int) else 0)
     except typer.TyperException as error:
         _fail(f"usage: {error.format_message()}; see dpo-analysis --help", 2)

@@ -2,24 +2,27 @@
 
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from dpo_analysis import words
+from dpo_analysis.schema import NOT_SCORED
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dpo_analysis.runs import Run
     from dpo_analysis.scoring.work import Progress
 
-SHOWN = ("loss", "accuracy", "ranking_accuracy", "margin", "chosen_reward", "rejected_reward", "share_chosen_fell")
+SHOWN = ("accuracy", "ranking_accuracy", "margin", "chosen_reward", "rejected_reward", "share_chosen_fell")
 
 
 def console() -> Console:
     """A console on standard output that never cuts a table to a pipe's guessed width."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
 
 
 def duration(seconds: float) -> str:
@@ -53,26 +56,66 @@ class Reporter:
 
 
 def step_table(steps: "pd.DataFrame", lang: str = "en") -> Table:
-    """The main metrics of every policy and split, one row each, units in the heads."""
-    from dpo_analysis.metrics import METRICS
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("series", "model", "split", "n_used"):
-        table.add_column(words.text(f"column.{head}", lang), justify="right" if head == "n_used" else "left")
+    """The main metrics of every policy and split, one row each; it fits into 80 columns with short names."""
+    units = words.text("console.units", lang)
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", caption=units, caption_justify="left")
+    for head in ("model", "split", "n_used"):
+        right = "right" if head == "n_used" else "left"
+        table.add_column(words.text(f"column.{head}", lang), justify=right, no_wrap=True)  # type: ignore[arg-type]
     shown = [name for name in SHOWN if name in steps.columns]
     for name in shown:
-        table.add_column(f"{words.text(f'metric.{name}', lang)}\n[dim]{METRICS[name].unit}[/dim]", justify="right")
+        table.add_column(words.text(f"metric.{name}", lang).replace(" ", "\n"), justify="right", no_wrap=True)
     for row in steps.to_dict("records"):
-        cells = [str(row["series"]), str(row["model"]), str(row["split"]), f"{row['n_used']} / {row['n_pairs']}"]
-        table.add_row(*cells, *(number(row[name], METRICS[name].unit) for name in shown))
+        step = row["model"] if row["step"] != row["step"] or row["step"] is None else f"{int(row['step'])}"
+        used = f"{row['n_used']}" if row["n_used"] == row["n_pairs"] else f"{row['n_used']} / {row['n_pairs']}"
+        cells = [f"{row['series']} {step}", str(row["split"]), used]
+        table.add_row(*cells, *(number(row[name], name) for name in shown))
     return table
 
 
-def number(value: float, unit: str) -> str:
-    """A metric for a table cell: a share in percent, anything else to four decimals; ``-`` where undefined."""
+def number(value: float, name: str) -> str:
+    """A metric for a table cell: rewards and margins with their sign, shares in percent; ``-`` where undefined."""
+    from dpo_analysis.metrics import METRICS
+
     if value != value:
         return "-"
-    return f"{value:.1%}" if unit == "share" else f"{value:+.4f}"
+    return f"{value:.1%}" if METRICS[name].unit == "share" else f"{value:+.3f}"
+
+
+def scored_lines(run: "Run", beta: float | None) -> list[str]:
+    """What a person must know after scoring: what is done, what was assumed, left out, or is still missing.
+
+    Args:
+        run: the run folder, opened after the command.
+        beta: what the caller gave; None if the trainer's own, or DPO's usual one, was taken.
+    """
+    n_policies = len(run.models)
+    policies = "1 policy" if n_policies == 1 else f"{n_policies} policies"
+    missing = sum(whole - done for done, whole in run.progress().values())
+    if missing:
+        lines = [f"this worker's share is done; {missing} parts of {run.path} remain: run the other shards"]
+    else:
+        lines = [f"scored: {policies} and the reference in {run.path}"]
+    counts = Counter(run.pairs(columns=["status"])["status"].to_pylist())
+    left_out = {status: count for status, count in counts.items() if status in NOT_SCORED}
+    if left_out:
+        told = ", ".join(f"{count} {status}" for status, count in sorted(left_out.items()))
+        lines.append(f"note: {sum(left_out.values())} of {sum(counts.values())} pairs were not scored: {told}")
+    if beta is None:
+        told = ", ".join(f"{name} {one.beta:g}" for name, one in sorted(run.series.items()))
+        lines.append(f"note: no --beta given; taken from the trainer's folder or assumed (0.1): {told}")
+    return [*lines, *(f"note: {text}" for text in _notes(run))]
+
+
+def _notes(run: "Run") -> list[str]:
+    """The notes of the last start of scoring, each once."""
+    notes: list[str] = []
+    for event in run.log():
+        if event.get("event") == "start":
+            notes = []
+        elif event.get("event") == "note":
+            notes.append(str(event.get("text", "")))
+    return list(dict.fromkeys(notes))
 
 
 def findings(steps: "pd.DataFrame", lang: str = "en") -> list[str]:

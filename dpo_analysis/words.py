@@ -53,6 +53,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "These are the rows as they were read. Add --tokenizer MODEL to see them as tokens.",
         "zh": "以上是读入的数据。加上 --tokenizer MODEL 可查看词元。",
     },
+    "console.units": {
+        "en": "rewards and margin in beta x nats; the others are shares of pairs",
+        "zh": "奖励与差值的单位为 beta x nats；其余为样本对占比",
+    },
     "console.chosen_falls": {
         "en": "{series}, {split}: at {model} the chosen reward is {reward} beta x nats, below the reference; it fell in {share} of {n} pairs while the mean margin is {margin} beta x nats.",
         "zh": "{series}，{split}：在 {model}，被选回答的隐式奖励为 {reward} beta x nats，低于参考模型；{n} 对中有 {share} 下降，平均差值为 {margin} beta x nats。",
@@ -179,7 +183,7 @@ WORDS: dict[str, dict[str, str]] = {
     "app.run": {"en": "Run", "zh": "运行"},
     "app.split": {"en": "Split", "zh": "数据划分"},
     "app.beta": {"en": "β for rewards", "zh": "奖励所用的 β"},
-    "app.beta.own": {"en": "as trained ({beta})", "zh": "训练时的值（{beta}）"},
+    "app.beta.own": {"en": "as stored in the run ({beta})", "zh": "运行中记录的值（{beta}）"},
     "app.beta.help": {
         "en": "Rewards, margins and losses are computed again from the stored log-probs. No model runs.",
         "zh": "由已存的对数概率重新计算奖励、差值和损失，不运行任何模型。",
@@ -248,7 +252,7 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Mean log-ratio of the tokens at each position, against the reference: orange = less likely, blue = more likely. Later positions have fewer pairs (see the hover).",
         "zh": "各位置词元相对参考模型的平均对数比：橙色 = 更不可能，蓝色 = 更可能。越靠后样本对越少（见悬停）。",
     },
-    "overview.worst.title": {"en": "Pairs whose chosen response fell most", "zh": "被选回答下降最多的样本对"},
+    "overview.worst.title": {"en": "Pairs with the lowest chosen reward", "zh": "被选奖励最低的样本对"},
     "overview.worst.caption": {
         "en": "At the last checkpoint of each series, in β × nats. Select a row to see its tokens.",
         "zh": "各系列最后一个检查点，单位 β × nats。选中一行即可查看其词元。",

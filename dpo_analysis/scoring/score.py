@@ -20,6 +20,7 @@ from dpo_analysis.scoring.models import few_threads, pick_device, pick_dtype
 from dpo_analysis.scoring.sources import Shelf, Watch
 from dpo_analysis.scoring.work import Progress, score_parts
 from dpo_analysis.training import Training, find_training, read_trainer_state
+from dpo_analysis.training.discover import ASK as ASK_REFERENCE
 
 MAX_LENGTH = 1024
 """TRL's default max_length in tokens, where neither the caller nor a trainer's folder says another."""
@@ -113,7 +114,8 @@ def score(
     with opened as writer, few_threads(n_parameters, place):
         _log_start(writer, lineup, place, budget)
         for line in (note for training in trainings for note in training.notes):
-            writer.log("note", text=line)
+            if reference is None or not line.endswith(ASK_REFERENCE):
+                writer.log("note", text=line)
         _write_curves(writer, trainings)
         shelf = Shelf(device=place, dtype=kind, needs=needs, note=lambda line: writer.log("note", text=line))
         watch = Watch(shelf.note)
