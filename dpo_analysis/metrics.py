@@ -45,7 +45,10 @@ class Metric:
 
     def __call__(self, pairs: Columns) -> float:
         """The metric over all pairs given, in its unit; NaN where it is undefined (no pair, or ties only)."""
-        terms = _finite(self.function(pairs))
+        return self.of(_finite(self.function(pairs)))
+
+    def of(self, terms: Terms) -> float:
+        """The metric of what the pairs add, in its unit; NaN where it is undefined."""
         counted = terms.denominator != 0
         if self.quantile is not None:
             return float(np.quantile(terms.numerator[counted], self.quantile)) if counted.any() else float("nan")
@@ -62,11 +65,11 @@ def summary(pairs: Columns, groups: NDArray[np.int64], n_groups: int) -> dict[st
         n_groups: how many groups the split has, those without a pair that counts among them.
     """
     terms = {name: _finite(metric.function(pairs)) for name, metric in METRICS.items()}
-    values = {name: metric(pairs) for name, metric in METRICS.items()}
+    values = {name: metric.of(terms[name]) for name, metric in METRICS.items()}
     drawn = [_drawn(terms[name], values[name], metric) for name, metric in METRICS.items()]
     low, high = ratio_intervals(
-        np.stack([numerator for numerator, _ in drawn], axis=1),
-        np.stack([denominator for _, denominator in drawn], axis=1),
+        np.stack([numerator for numerator, _ in drawn]).T,
+        np.stack([denominator for _, denominator in drawn]).T,
         groups,
         n_groups,
     )
@@ -83,7 +86,9 @@ def summary(pairs: Columns, groups: NDArray[np.int64], n_groups: int) -> dict[st
 def _finite(terms: Terms) -> Terms:
     """The terms with 0 in both places where either is not finite: such a pair does not count for this metric."""
     numerator, denominator = (np.asarray(part, dtype=np.float64) for part in terms)
-    known = np.isfinite(numerator) & np.isfinite(denominator)
+    known = np.isfinite(numerator + denominator)
+    if known.all():
+        return Terms(numerator, denominator)
     return Terms(np.where(known, numerator, 0.0), np.where(known, denominator, 0.0))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dpo_analysis import intervals
 from dpo_analysis.intervals import quantile_interval, ratio_intervals
 
 
@@ -80,3 +81,22 @@ def test_intervals_hold_what_they_promise():
 def test_a_quantile_without_values_has_no_interval():
     assert np.isnan(quantile_interval(np.zeros(0), 0.5, 0.4, 0.6)).all()
     assert np.isnan(quantile_interval(np.ones(3), 0.5, np.nan, np.nan)).all()
+
+
+def test_many_groups_have_the_interval_that_resampling_gives(monkeypatch):
+    rng = np.random.default_rng(7)
+    groups = np.sort(rng.integers(0, 1500, 4000))
+    top = rng.lognormal(size=(4000, 2)) * rng.lognormal(size=1500)[groups][:, None]
+    bottom = np.stack([np.ones(4000), rng.integers(1, 60, 4000)], axis=1)
+    drawn = np.stack(ratio_intervals(top, bottom, groups, 1500))
+    monkeypatch.setattr(intervals, "MANY", 1000)
+    counted = np.stack(ratio_intervals(top, bottom, groups, 1500))
+    assert np.abs(counted - drawn).max(axis=0) == pytest.approx([0, 0], abs=0.1 * np.diff(drawn, axis=0).max())
+
+
+def test_the_interval_of_a_rare_share_of_many_groups_stays_above_nothing():
+    values = np.zeros(5000)
+    values[0] = 1.0
+    low, high = mean_interval(values)
+    assert low == 0.0
+    assert 1 / 5000 < high < 5 / 5000
