@@ -1,0 +1,131 @@
+"""The Pairs page."""
+
+WORDS: dict[str, dict[str, str]] = {
+    "pairs.nav": {"en": "Pairs", "zh": "样本对"},
+    "pairs.title": {"en": "Which pairs pay?", "zh": "代价落在哪些样本对上？"},
+    "pairs.map.title": {"en": "Chosen against rejected", "zh": "被选与被拒的对照"},
+    "pairs.map.caption": {
+        "en": "Each point is a pair: how far its two responses moved from the reference; below the dotted line the margin shrank. Draw a box over points to keep only those in the table below.",
+        "zh": "每个点是一个样本对：两个回答各自偏离参考模型多少；点线以下差值变小。在点上拖出方框，下表只保留框内的样本对。",
+    },
+    "pairs.alt": {
+        "en": "Scatter: change of the rejected against change of the chosen log-prob, one point per pair",
+        "zh": "散点图：被拒回答与被选回答对数概率的变化，每点一个样本对",
+    },
+    "pairs.axis.chosen": {
+        "en": "chosen: change against the reference ({unit})",
+        "zh": "被选：相对参考模型的变化（{unit}）",
+    },
+    "pairs.axis.rejected": {
+        "en": "rejected: change against the reference ({unit})",
+        "zh": "被拒：相对参考模型的变化（{unit}）",
+    },
+    "pairs.quarter.fell_fell": {"en": "both fell: {n}", "zh": "两者都下降：{n}"},
+    "pairs.quarter.fell_rose": {"en": "chosen fell, rejected rose: {n}", "zh": "被选下降、被拒上升：{n}"},
+    "pairs.quarter.rose_fell": {"en": "chosen rose, rejected fell: {n}", "zh": "被选上升、被拒下降：{n}"},
+    "pairs.quarter.rose_rose": {"en": "both rose: {n}", "zh": "两者都上升：{n}"},
+    "pairs.thinned": {
+        "en": "{drawn} of {total} points are drawn: those that fell most, and a fixed sample of the others. The table and the numbers are of all.",
+        "zh": "共 {total} 个点，画出 {drawn} 个：下降最多者，加上其余的固定抽样。表格与数字仍基于全部。",
+    },
+    "pairs.model": {"en": "Checkpoint", "zh": "检查点"},
+    "pairs.sort": {"en": "Order", "zh": "排序"},
+    "pairs.sort.chosen_fell": {"en": "chosen fell most first", "zh": "被选下降最多者在前"},
+    "pairs.sort.margin": {"en": "smallest margin first", "zh": "差值最小者在前"},
+    "pairs.sort.rejected_fell": {"en": "rejected fell most first", "zh": "被拒下降最多者在前"},
+    "pairs.sort.flip_margin": {"en": "hardest to turn first", "zh": "最难翻转者在前"},
+    "pairs.sort.loss": {"en": "largest loss first", "zh": "损失最大者在前"},
+    "pairs.sort.tokens": {"en": "longest chosen response first", "zh": "被选回答最长者在前"},
+    "pairs.filter": {"en": "Only pairs where", "zh": "只看满足以下条件的样本对"},
+    "pairs.filter.chosen_fell": {"en": "chosen fell", "zh": "被选下降"},
+    "pairs.filter.both_fell": {"en": "both fell", "zh": "两者都下降"},
+    "pairs.filter.margin_grew": {"en": "margin grew", "zh": "差值变大"},
+    "pairs.filter.margin_shrank": {"en": "margin shrank", "zh": "差值变小"},
+    "pairs.filter.misranked": {"en": "policy orders it wrong", "zh": "策略排错序"},
+    "pairs.filter.unflipped": {"en": "wrong under the reference and still wrong", "zh": "参考模型排错，现在仍错"},
+    "pairs.filter.cannot_flip": {"en": "DPO cannot flip it", "zh": "DPO 翻不过来"},
+    "pairs.filter.chosen_longer": {"en": "chosen is longer", "zh": "被选更长"},
+    "pairs.filter.rejected_longer": {"en": "rejected is longer", "zh": "被拒更长"},
+    "pairs.filter.long": {"en": "longest quarter", "zh": "最长的四分之一"},
+    "pairs.flip.title": {"en": "What “DPO cannot flip it” means", "zh": "“DPO 翻不过来”是什么意思"},
+    "pairs.flip": {
+        "en": "The bare policy finds the chosen response likelier exactly where the margin is above β·c, with c = log( π_ref(rejected | x) / π_ref(chosen | x) ): the reference's own preference for the rejected response. To get there the pair's loss must fall below −log σ(β·c). By then its gradient weight σ(−margin), 0.5 at the start, is σ(−β·c). A pair counts as one that DPO cannot flip where that weight is at most {weight} (β·c ≥ {needed}), and the policy still orders it wrong. Such a pair stops training before its order turns (Chen et al. 2024, arXiv:2405.19534). Log-probs are sums over the response, so length counts: a long chosen response makes c large.",
+        "zh": "当且仅当差值大于 β·c 时，策略本身才认为被选回答更可能，其中 c = log( π_ref(rejected | x) / π_ref(chosen | x) )，即参考模型自身对被拒回答的偏好。要到那一步，该样本对的损失须低于 −log σ(β·c)；而此时其梯度权重 σ(−margin)（开始时为 0.5）只剩 σ(−β·c)。若该权重不超过 {weight}（β·c ≥ {needed}），且策略仍排错序，就算作 DPO 翻不过来：次序翻转之前它已几乎停止训练（Chen et al. 2024，arXiv:2405.19534）。对数概率是对整个回答求和，因此长度有影响：被选回答很长时 c 就大。",
+    },
+    "pairs.status": {"en": "Status", "zh": "状态"},
+    "pairs.status.any": {"en": "any", "zh": "不限"},
+    "pairs.search": {"en": "Text in prompt, chosen or rejected", "zh": "在提示、被选或被拒文本中查找"},
+    "pairs.table.title": {"en": "The pairs", "zh": "样本对列表"},
+    "pairs.table.caption": {
+        "en": "Changes against the reference in nats; margins in β × nats. The small curve is the chosen reward at every checkpoint of the series, from its first to its last. Select a row to see its tokens.",
+        "zh": "相对参考模型的变化，单位 nats；差值单位 β × nats。小曲线为该系列从首个到末个检查点的被选奖励。选中一行即可查看其词元。",
+    },
+    "pairs.count": {
+        "en": "{kept} of {total} pairs match; {shown} are listed.",
+        "zh": "{total} 对中有 {kept} 对符合；列出 {shown} 对。",
+    },
+    "pairs.count.mean": {
+        "en": "Mean of those that match: chosen {chosen} nats, rejected {rejected} nats, margin {margin} β × nats.",
+        "zh": "符合者的均值：被选 {chosen} nats，被拒 {rejected} nats，差值 {margin} β × nats。",
+    },
+    "pairs.none": {
+        "en": "No pair of this split meets all of this. Take off a filter, empty the search, or clear the box.",
+        "zh": "此划分中没有样本对同时满足以上条件。请去掉一个筛选、清空查找或清除方框。",
+    },
+    "pairs.clear": {"en": "Clear the box", "zh": "清除方框"},
+    "pairs.clear_all": {"en": "Take off every filter", "zh": "去掉所有筛选"},
+    "pairs.download": {"en": "Download these pairs as CSV", "zh": "把这些样本对下载为 CSV"},
+    "pairs.column.prompt": {"en": "prompt", "zh": "提示"},
+    "pairs.column.status": {"en": "status", "zh": "状态"},
+    "pairs.column.chosen_log_ratio": {"en": "chosen", "zh": "被选"},
+    "pairs.column.rejected_log_ratio": {"en": "rejected", "zh": "被拒"},
+    "pairs.column.margin": {"en": "margin", "zh": "差值"},
+    "pairs.column.flip_margin": {"en": "needed to turn", "zh": "翻转所需"},
+    "pairs.column.chosen_n_tokens": {"en": "tokens", "zh": "词元"},
+    "pairs.column.path": {"en": "over steps", "zh": "随步数"},
+    "pairs.help.chosen_log_ratio": {
+        "en": "Change of the chosen response's log-prob against the reference, nats.",
+        "zh": "被选回答的对数概率相对参考模型的变化，nats。",
+    },
+    "pairs.help.rejected_log_ratio": {
+        "en": "Change of the rejected response's log-prob against the reference, nats.",
+        "zh": "被拒回答的对数概率相对参考模型的变化，nats。",
+    },
+    "pairs.help.margin": {
+        "en": "Chosen reward minus rejected reward, β × nats.",
+        "zh": "被选奖励减被拒奖励，β × nats。",
+    },
+    "pairs.help.flip_margin": {
+        "en": "The margin above which the bare policy orders the pair right: β · log(π_ref(rejected) / π_ref(chosen)). Below 0 the reference already does.",
+        "zh": "策略本身排对序所需的差值：β · log(π_ref(被拒) / π_ref(被选))。小于 0 表示参考模型已排对。",
+    },
+    "pairs.help.chosen_n_tokens": {
+        "en": "Tokens of the chosen response.",
+        "zh": "被选回答的词元数。",
+    },
+    "pairs.help.path": {
+        "en": "Implicit reward of the chosen response at every checkpoint of the series, β × nats.",
+        "zh": "被选回答在该系列各检查点的隐式奖励，β × nats。",
+    },
+    "pairs.answers.title": {"en": "Other answers to the same prompt", "zh": "同一提示的其他回答"},
+    "pairs.answers.caption": {
+        "en": "Every response that the pairs of one prompt have, most probability lost first. Rewards of one prompt compare; those of two prompts do not.",
+        "zh": "同一提示的各样本对中的全部回答，概率下降最多者在前。同一提示内的奖励可以比较，不同提示之间则不行。",
+    },
+    "pairs.answers.none": {
+        "en": "In this split every prompt has one pair, so there are no other answers to lay beside it.",
+        "zh": "此划分中每个提示只有一个样本对，没有其他回答可并列。",
+    },
+    "pairs.answers.pick": {
+        "en": "Prompt (number of its pairs)",
+        "zh": "提示（样本对数）",
+    },
+    "pairs.answers.more": {
+        "en": "{more} further answers are not shown.",
+        "zh": "另有 {more} 个回答未显示。",
+    },
+    "pairs.answers.numbers": {
+        "en": "{side} · change {ratio} nats ({per_token} per token) · log-prob {logps} nats · {n} tokens",
+        "zh": "{side} · 变化 {ratio} nats（每词元 {per_token}）· 对数概率 {logps} nats · {n} 个词元",
+    },
+}

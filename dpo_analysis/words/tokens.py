@@ -1,0 +1,77 @@
+"""The Tokens page and the token view."""
+
+WORDS: dict[str, dict[str, str]] = {
+    "tokens.view.token": {"en": "position {position} of 0–{last}", "zh": "位置 {position}（0–{last}）"},
+    "tokens.view.bytes": {"en": "bytes", "zh": "字节"},
+    "tokens.view.noise": {"en": "grey: below the noise floor", "zh": "灰色：低于噪声水平"},
+    "tokens.view.clipped": {"en": "underlined: beyond the scale", "zh": "下划线：超出色标"},
+    "tokens.view.keys": {
+        "en": "click a token to follow it; keys: ← → move, n / p next / previous strongest",
+        "zh": "点击词元可追踪；按键：← → 移动，n / p 下一个/上一个最强词元",
+    },
+    "tokens.view.all": {"en": "Show all tokens", "zh": "显示全部词元"},
+    "tokens.view.missing": {"en": "not scored", "zh": "未打分"},
+    "tokens.color.advantage": {"en": "implicit reward", "zh": "隐式奖励"},
+    "tokens.color.value": {"en": "value so far (Q)", "zh": "累计价值（Q）"},
+    "tokens.color.logp": {"en": "log-prob", "zh": "对数概率"},
+    "tokens.color.reference_logp": {"en": "reference log-prob", "zh": "参考模型对数概率"},
+    "tokens.color.change": {"en": "change since the first", "zh": "相对首个检查点的变化"},
+    "tokens.color.advantage.meaning": {
+        "en": "Implicit reward of each token, β · log(π / π_ref): orange = less likely than under the reference, blue = more likely.{base}",
+        "zh": "每个词元的隐式奖励 β · log(π / π_ref)：橙色 = 比参考模型更不可能，蓝色 = 更可能。{base}",
+    },
+    "tokens.color.value.meaning": {
+        "en": "Running sum of the implicit reward (Q of the token so far): orange = below the reference, blue = above.{base}",
+        "zh": "隐式奖励的累计和（到该词元为止的 Q）：橙色 = 低于参考模型，蓝色 = 高于。{base}",
+    },
+    "tokens.color.logp.meaning": {
+        "en": "Log-prob of each token under the checkpoint: the stronger the orange, the less likely the token.{base}",
+        "zh": "检查点下每个词元的对数概率：橙色越深，该词元越不可能。{base}",
+    },
+    "tokens.color.reference_logp.meaning": {
+        "en": "Log-prob of each token under the reference: the stronger the orange, the less likely the token.{base}",
+        "zh": "参考模型下每个词元的对数概率：橙色越深，该词元越不可能。{base}",
+    },
+    "tokens.color.change.meaning": {
+        "en": "Change of the implicit reward of each token since {base}: orange = fell, blue = rose.",
+        "zh": "每个词元的隐式奖励自{base}以来的变化：橙色 = 下降，蓝色 = 上升。",
+    },
+    "tokens.total.advantage": {"en": "reward {value}", "zh": "奖励 {value}"},
+    "tokens.total.value": {"en": "at the end {value}", "zh": "末尾 {value}"},
+    "tokens.total.logp": {"en": "sum {value} nats", "zh": "合计 {value} nats"},
+    "tokens.total.reference_logp": {"en": "sum {value} nats", "zh": "合计 {value} nats"},
+    "tokens.total.change": {"en": "change {value}", "zh": "变化 {value}"},
+    "tokens.nav": {"en": "Tokens", "zh": "词元"},
+    "tokens.title": {"en": "Which tokens gain and lose?", "zh": "哪些词元得分，哪些失分？"},
+    "tokens.none": {
+        "en": "No pair of this split counts yet: see the statuses on the overview, or choose another split.",
+        "zh": "此划分中还没有可计入的样本对：请看概览页的状态，或另选划分。",
+    },
+    "tokens.pair": {
+        "en": "Pair (largest fall of the chosen response first: chosen reward, prompt)",
+        "zh": "样本对（被选回答下降最多者在前：被选奖励、提示）",
+    },
+    "tokens.previous": {"en": "Previous pair", "zh": "上一对"},
+    "tokens.next": {"en": "Next pair", "zh": "下一对"},
+    "tokens.models": {"en": "Checkpoints side by side", "zh": "并排的检查点"},
+    "tokens.models.help": {"en": "Up to four, of any series.", "zh": "最多四个，可来自任意系列。"},
+    "tokens.color": {"en": "Colour by", "zh": "着色依据"},
+    "tokens.prompt": {"en": "Prompt", "zh": "提示"},
+    "tokens.map.title": {"en": "Every token at every checkpoint", "zh": "每个词元在每个检查点"},
+    "tokens.map.caption": {
+        "en": "The series of the first checkpoint above; one scale for both responses, the same as above.",
+        "zh": "上面第一个检查点所属的系列；两个回答与上方词元用同一刻度。",
+    },
+    "tokens.path.title": {"en": "The selected token over training", "zh": "选中的词元在训练中的变化"},
+    "tokens.path.caption": {
+        "en": "Log-prob under each checkpoint; dotted: under the reference. Rank 1 = the most likely token there.",
+        "zh": "各检查点下的对数概率；点线：参考模型。名次 1 = 该处最可能的词元。",
+    },
+    "tokens.column.series": {"en": "series", "zh": "系列"},
+    "tokens.column.model": {"en": "checkpoint", "zh": "检查点"},
+    "tokens.column.advantage": {"en": "implicit reward (β × nats)", "zh": "隐式奖励（β × nats）"},
+    "tokens.column.logp": {"en": "log-prob (nats)", "zh": "对数概率（nats）"},
+    "tokens.column.reference_logp": {"en": "reference log-prob (nats)", "zh": "参考对数概率（nats）"},
+    "tokens.column.rank": {"en": "rank", "zh": "名次"},
+    "tokens.column.entropy": {"en": "entropy (nats)", "zh": "熵（nats）"},
+}
