@@ -9,9 +9,11 @@ from dpo_analysis import rewards
 from dpo_analysis.errors import InputError
 from dpo_analysis.quantities import Setting, quantities
 from dpo_analysis.runs import Model, Run
+from dpo_analysis.runs.summary import PROFILE, read_summary
 from dpo_analysis.schema import SIDES
+from dpo_analysis.segments import lists, side_places
 from dpo_analysis.selection import Names, choose_models, choose_pairs, names
-from dpo_analysis.sums import inputs, lists, side_places
+from dpo_analysis.sums import inputs, sums
 
 POSITION_COLUMNS = ["series", "model", "step", "split", "side", "position", "n_used", "log_ratio", "reward"]
 
@@ -36,19 +38,43 @@ def position_table(
     cells = names(split) or run.splits
     code = pd.Categorical(splits, categories=cells).codes.astype(np.int64)
     chosen = choose_models(run, series, model)
-    used = {policy.key: kept & quantities(run, policy, setting)["used"] for policy in chosen}
-    profiles = {policy.key: _Profile(len(cells)) for policy in chosen}
-    rows = pairs["row"].to_numpy()
-    for part in range(run.n_parts):
-        reference = run.scores(run.reference, part, columns=["row", "side", "logp"])
-        for policy in chosen if len(reference) else ():
-            own = run.scores(policy, part, columns=["row", "side", "logp"])
-            profiles[policy.key].add(*_ratios(own, reference, rows[used[policy.key]], code[used[policy.key]]))
     frames = [
-        profiles[policy.key].table(policy, cells, setting.beta_of(run.series[policy.series])) for policy in chosen
+        _profile(run, policy, kept, code, cells).table(policy, cells, setting.beta_of(run.series[policy.series]))
+        for policy in chosen
     ]
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=POSITION_COLUMNS)
+
+
+def _profile(run: Run, policy: Model, kept: NDArray, code: NDArray, cells: list[str]) -> "_Profile":
+    """What ``policy`` changed by position, over the pairs that count under it and under the reference."""
+    profile = _Profile(len(cells))
+    used = quantities(run, policy, Setting())["used"]
+    if all(np.array_equal(_summed(run, model), used) for model in (policy, run.reference)):
+        profile.take(_arrays(run, policy, cells), _arrays(run, run.reference, cells))
+        return profile
+    rows, places = inputs(run).pairs["row"].to_numpy()[kept & used], code[kept & used]
+    for part in run.parts_done(policy):
+        tables = [run.scores(model, part, columns=["row", "side", "logp"]) for model in (policy, run.reference)]
+        if all(map(len, tables)):
+            profile.add(*_ratios(tables[0], tables[1], rows, places))
+    return profile
+
+
+def _summed(run: Run, model: Model) -> NDArray[np.bool_]:
+    """Which pairs the summary of ``model`` by position adds up."""
+    return np.isfinite(sums(run, model).logps).all(axis=1)
+
+
+def _arrays(run: Run, model: Model, cells: list[str]) -> tuple[NDArray, NDArray]:
+    """Counts and sums of log-probs, nats, of the summary of ``model``: two arrays (splits, sides, positions)."""
+    table = read_summary(run, PROFILE, model).to_pandas()
+    table = table[table["split"].isin(cells)]
+    place = [pd.Categorical(table[name], categories=names).codes for name, names in (("split", cells), ("side", SIDES))]
+    position = table["position"].to_numpy()
+    n, logp = np.zeros((2, len(cells), len(SIDES), int(position.max(initial=0)) + 1))
+    n[place[0], place[1], position], logp[place[0], place[1], position] = table["n"], table["logp"]
+    return n.astype(np.int64), logp
 
 
 def _ratios(own: pa.Table, reference: pa.Table, rows: NDArray, splits: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -85,6 +111,11 @@ class _Profile:
         cell = place * self._sums.shape[2] + position
         self._sums += np.bincount(cell, ratios, self._sums.size).reshape(self._sums.shape)
         self._counts += np.bincount(cell, minlength=self._sums.size).reshape(self._sums.shape)
+
+    def take(self, own: tuple[NDArray, NDArray], reference: tuple[NDArray, NDArray]) -> None:
+        """Take counts and sums of log-probs of the same pairs under policy and reference."""
+        assert np.array_equal(own[0], reference[0]), "the summaries of policy and reference count other tokens"
+        self._counts, self._sums = own[0], own[1] - reference[1]
 
     def table(self, policy: Model, splits: list[str], beta: float) -> pd.DataFrame:
         """One row per split, side and position that some pair reaches, in ``POSITION_COLUMNS``."""

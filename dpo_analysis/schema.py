@@ -78,6 +78,63 @@ SCORES_SCHEMA = pa.schema(
         pa.field("argmax_logp", pa.list_(pa.float32())),
     ]
 )
+INPUTS_SCHEMA = pa.schema(
+    [PAIRS_SCHEMA.field(name) for name in ("row", "pair_id", "group_id", "split", "status")]
+    + [pa.field(f"{side}_n_tokens", pa.int64()) for side in SIDES]
+)
+"""Summary of pairs and responses: one line per pair; a pair that is not scored has no lengths."""
+SUMS_SCHEMA = pa.schema(
+    [pa.field("row", pa.int64(), nullable=False), pa.field("status", pa.string(), nullable=False)]
+    + [pa.field(f"{side}_logps", pa.float64()) for side in SIDES]
+    + [pa.field(f"{side}_entropy", pa.float64()) for side in SIDES]
+)
+"""Summary of one model's scores: one line per pair; logps and entropy are sums over the response, nats."""
+PROFILE_SCHEMA = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),
+        pa.field("logp", pa.float64(), nullable=False),
+    ]
+)
+"""Summary of one model's scores by place in the response: n pairs reach it, logp is their sum there, nats."""
+TOPK_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("gained", pa.list_(pa.float32())),
+        pa.field("n_top", pa.list_(pa.int32())),
+        pa.field("top_id", pa.list_(pa.int32())),
+        pa.field("top_logp", pa.list_(pa.float32())),
+        pa.field("top_reference_logp", pa.list_(pa.float32())),
+    ]
+)
+"""One value per response token; but in ``top_*`` n_top[0] values of the first token, then n_top[1] of the next."""
+KL_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("kl_reference_policy", pa.list_(pa.float32())),
+        pa.field("kl_policy_reference", pa.list_(pa.float32())),
+        pa.field("null_variance", pa.list_(pa.float32())),
+    ]
+)
+HIDDEN_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("chosen_n_states", pa.int32()),
+        pa.field("rejected_n_states", pa.int32()),
+        pa.field("chosen_rejected", pa.float64()),
+        pa.field("chosen_chosen", pa.float64()),
+        pa.field("rejected_rejected", pa.float64()),
+    ]
+)
+EVIDENCE_SCHEMAS = {"topk": TOPK_SCHEMA, "kl": KL_SCHEMA, "hidden": HIDDEN_SCHEMA}
+"""What is collected of a sample of pairs, by kind; a null stands where a response did not fit into memory."""
 CURVES_SCHEMA = pa.schema(
     [
         pa.field("series", pa.string(), nullable=False),
@@ -98,7 +155,7 @@ STORED: dict[str, Column] = {
     "model": Column("word", "one checkpoint of a series"),
     "step": Column("optimiser steps", "read from checkpoint-N or a numeric name; empty where unknown"),
     "side": Column("word", "chosen or rejected"),
-    "status": Column("word", "ok, identical and truncated count; the others are kept and shown, not counted"),
+    "status": Column("word", "ok, identical (same scored tokens on both sides) and truncated count; the others do not"),
     "prompt": Column("text", "the rendered text that was tokenised in front of both responses"),
     "chosen": Column("text", "the rendered chosen response"),
     "rejected": Column("text", "the rendered rejected response"),
@@ -108,6 +165,21 @@ STORED: dict[str, Column] = {
     "rank": Column("rank", "1 + number of vocabulary entries with a higher log-prob than the token"),
     "argmax_id": Column("token id", "the most likely token at this position"),
     "argmax_logp": Column("nats", "log-prob of the most likely token at this position"),
+}
+EVIDENCE: dict[str, Column] = {
+    "gained": Column("share", "probability that moved: sum over the vocabulary of max(0, pi - pi_ref)"),
+    "n_top": Column("tokens", "ids kept at this position: the likeliest of policy and reference, and the token itself"),
+    "top_id": Column("token id", "the ids kept, ascending within a position"),
+    "top_logp": Column("nats", "log-prob of a kept id under the policy"),
+    "top_reference_logp": Column("nats", "log-prob of a kept id under the reference"),
+    "kl_reference_policy": Column("nats", "KL(pi_ref || pi) of the next-token distributions, exact"),
+    "kl_policy_reference": Column("nats", "KL(pi || pi_ref) of the next-token distributions, exact"),
+    "null_variance": Column("nats^2", "variance of log pi - log pi_ref under pi_ref at this position"),
+    "chosen_n_states": Column("tokens", "states summed for the chosen response: those that predict its tokens"),
+    "rejected_n_states": Column("tokens", "states summed for the rejected response"),
+    "chosen_rejected": Column("inner product", "of the two responses' sums of final hidden states"),
+    "chosen_chosen": Column("inner product", "of the chosen response's sum of final hidden states with itself"),
+    "rejected_rejected": Column("inner product", "of the rejected response's sum of final hidden states with itself"),
 }
 TOKEN: dict[str, Column] = {
     "position": Column("tokens", "place in the response, from 0"),
@@ -119,6 +191,9 @@ TOKEN: dict[str, Column] = {
     "log_ratio": Column("nats", "logp - reference_logp; 0 means no drift"),
     "advantage": Column("beta x nats", "beta * log_ratio of one token: its implicit reward"),
     "value": Column("beta x nats", "running sum of advantage: Q of the token so far, V after it"),
+    "credit": Column("beta x nats", "advantage + beta * KL(pi_ref || pi): 0 on average over what pi_ref would say"),
+    "credit_variance": Column("(beta x nats)^2", "variance of credit over what pi_ref would say"),
+    "credit_z": Column("standard deviations", "credit / sqrt(credit_variance): below -2 it fell by more than pi moved"),
 }
 RESPONSE: dict[str, Column] = {
     "n_tokens": Column("tokens", "scored tokens of the response, with its end-of-text token where there is one"),
@@ -147,7 +222,7 @@ STEP: dict[str, Column] = {
     "n_pairs": Column("pairs", "pairs of the split"),
     "n_used": Column("pairs", "pairs that count: scored under policy and reference with finite values"),
 }
-COLUMNS: dict[str, Column] = STORED | TOKEN | RESPONSE | PAIR | STEP
+COLUMNS: dict[str, Column] = STORED | EVIDENCE | TOKEN | RESPONSE | PAIR | STEP
 
 
 def unit(name: str) -> str:

@@ -1,6 +1,6 @@
 """The stored token lists summed to one number per response: beta-free, and what all tables of pairs are made from.
 
-Sums are float64 and made by numpy over whole parts. They are kept in memory by the parts they come from, so that
+Sums are float64 and come from the run's summaries. They are kept in memory by the parts they come from, so that
 another beta reads no file again; a part that is added or replaced is noticed by its size and time.
 """
 
@@ -11,14 +11,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.runs.parts import part_path, scores_folder
+from dpo_analysis.runs.summary import SUMS, read_inputs, read_summary
 from dpo_analysis.schema import FLAGGED, PENDING, SCORED, SIDES
+from dpo_analysis.segments import lists, segment_sums, side_places
 
 Array = NDArray[np.float64]
+INPUT_COLUMNS = ["row", "pair_id", "group_id", "split", "status"]
 KEPT = 64
 """How many models' sums stay in memory."""
 
@@ -124,36 +126,28 @@ def _stamps(run: Run, folder: str) -> tuple[tuple[int, int, int], ...]:
 
 @lru_cache(maxsize=4)
 def _inputs(files: _Files) -> Inputs:
-    columns = ["row", "pair_id", "group_id", "split", "status"]
-    pairs = files.run.pairs(columns=columns).to_pandas()
-    n_tokens = np.full((len(pairs), len(SIDES)), np.nan)
-    for index in range(files.run.n_parts):
-        table = files.run.responses(index, columns=["row", "side", "token_ids"])
-        table, place, side = _known(table, pairs["row"].to_numpy())
-        lengths, _ = lists(table["token_ids"])
-        n_tokens[place, side] = lengths
-    return Inputs(pairs, n_tokens)
+    table = read_inputs(files.run)
+    lengths = [table[f"{side}_n_tokens"].to_numpy().astype(np.float64) for side in SIDES]
+    return Inputs(table.select(INPUT_COLUMNS).to_pandas(), np.stack(lengths, axis=1))
 
 
 @lru_cache(maxsize=KEPT)
 def _sums(files: _Files, model: Model) -> Sums:
     rows = inputs(files.run).pairs["row"].to_numpy()
+    table = read_summary(files.run, SUMS, model)
+    place = np.searchsorted(rows, table["row"].to_numpy())
+    known = place < len(rows)
+    known[known] = rows[place[known]] == table["row"].to_numpy()[known]
     status = np.full(len(rows), "", dtype=object)
-    logps, entropy = (np.full((len(rows), len(SIDES)), np.nan) for _ in range(2))
-    for index in range(files.run.n_parts):
-        table = files.run.scores(model, index, columns=["row", "side", "status", "logp", "logps", "entropy"])
-        if not len(table):
-            continue
-        table, place, side = _known(table, rows)
-        status[place] = table["status"].to_pandas().to_numpy(dtype=object)
-        entropy[place, side] = _totals(table["entropy"])
-        totals = _totals(table["logp"])
-        logps[place, side] = np.where(np.isnan(totals), table["logps"].to_pandas().to_numpy(float), totals)
-    flagged = ~np.isin(status, SCORED)
-    for values in (logps, entropy):
-        values[flagged] = np.nan
-        values.setflags(write=False)
-    return Sums(status, logps, entropy)
+    status[place[known]] = table["status"].to_pandas().to_numpy(dtype=object)[known]
+    values = []
+    for quantity in ("logps", "entropy"):
+        own = np.full((len(rows), len(SIDES)), np.nan)
+        for index, side in enumerate(SIDES):
+            own[place[known], index] = table[f"{side}_{quantity}"].to_numpy()[known]
+        own.setflags(write=False)
+        values.append(own)
+    return Sums(status, values[0], values[1])
 
 
 def _known(table: pa.Table, rows: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:
@@ -165,34 +159,6 @@ def _known(table: pa.Table, rows: NDArray[np.int64]) -> tuple[pa.Table, NDArray[
     known[known] = rows[place[known]] == own[known]
     # Copying lists is slow, and there is nearly always nothing to leave out.
     return table if known.all() else table.filter(pa.array(known)), place[known], side[known]
-
-
-def side_places(table: pa.Table) -> NDArray[np.int64]:
-    """The place in ``schema.SIDES`` of every row's side, shape (rows,); -1 for another side."""
-    return pd.Categorical(table["side"].to_pandas(), categories=list(SIDES)).codes.astype(np.int64)
-
-
-def lists(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray]:
-    """A column of lists as lengths, shape (rows,), 0 for null, and all values one after the other."""
-    joined = column.combine_chunks()
-    lengths = pc.fill_null(joined.value_lengths(), 0).to_numpy(zero_copy_only=False)
-    return lengths.astype(np.int64), joined.flatten().to_numpy(zero_copy_only=False)
-
-
-def _totals(column: pa.ChunkedArray) -> Array:
-    """The sum of every list, float64, shape (rows,); NaN for null and empty lists."""
-    lengths, values = lists(column)
-    return segment_sums(values, lengths)
-
-
-def segment_sums(values: NDArray, lengths: NDArray[np.int64]) -> Array:
-    """Sums of consecutive segments of ``values``, float64, shape (segments,); NaN for an empty segment."""
-    result = np.full(len(lengths), np.nan)
-    starts = np.cumsum(lengths) - lengths
-    if len(values):
-        filled = lengths > 0
-        result[filled] = np.add.reduceat(values.astype(np.float64), starts[filled])
-    return result
 
 
 def _shared(column: pa.ChunkedArray, place: NDArray, side: NDArray, n_pairs: int) -> Array:

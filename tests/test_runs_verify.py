@@ -103,7 +103,7 @@ def test_a_missing_file_is_named(folder):
     (folder / PART).unlink()
     found = verify_run(folder)
     assert found[0] == f"missing {folder / PART}: the manifest lists it"
-    assert "1 of 3" in found[1] or "of 3: not scored yet" in found[1]
+    assert found[1] == f"missing {folder / PART} of 3: not scored yet"
 
 
 def test_a_run_that_is_still_being_scored_is_not_whole(tmp_path):
@@ -161,9 +161,42 @@ def test_changed_weights_are_named(whole):
         return "0" * 64 if model.series == "strong" else known[model.key]
 
     found = verify_run(whole, weights=changed)
-    assert found[0] == "weights of reference cannot be hashed: no such folder"
+    assert found[0] == "cannot check weights of reference: no such folder"
     assert found[1].startswith("weights of strong/checkpoint-10 have changed: sha256 ")
     assert len(found) == 2
+
+
+def test_a_relative_model_is_looked_for_from_where_it_was_scored(folder, monkeypatch):
+    (folder.parent / "home" / "models" / "sft").mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"event": "start", "scored_from": "../home"}\n')
+    monkeypatch.chdir("/")
+    asked = []
+    verify_run(folder, weights=lambda model: asked.append(model.source) or model.weights)
+    assert asked == [f"{folder}/../home/models/sft", "models/g/checkpoint-10", "models/s/checkpoint-10"]
+
+
+@pytest.mark.parametrize("path", ["vocab.parquet", "noise.json", "training/curves.parquet"])
+def test_a_reader_refuses_every_flipped_byte_of_the_small_files(folder, path):
+    read = {
+        "vocab.parquet": lambda run: run.vocab(),
+        "noise.json": lambda run: run.noise_floor,
+        "training/curves.parquet": lambda run: run.curves(),
+    }[path]
+    before = (folder / path).read_bytes()
+    for place in range(0, len(before), max(1, len(before) // 40)):
+        (folder / path).write_bytes(before)
+        flip(folder / path, place)
+        with pytest.raises(StorageError, match=f"damaged .*{path}"):
+            read(open_run(folder))
+
+
+def test_a_file_written_anew_since_the_run_was_opened_is_not_called_damaged(folder):
+    run = open_run(folder)
+    with fakes.open_writer(folder) as writer:
+        writer.write_curves(fakes.CURVES.set_column(5, "value", [[0.5]]))
+        assert run.curves()["value"].to_pylist() == [0.5]
+        writer.finish()
+    assert run.curves()["value"].to_pylist() == [0.5]
 
 
 def test_a_damaged_manifest_is_one_problem(folder):

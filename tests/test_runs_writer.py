@@ -153,6 +153,25 @@ def test_a_series_with_another_beta_is_refused_with_what_to_do(folder):
     refused(folder, said, series=[Series("gentle", beta=0.2), fakes.SERIES[1]])
 
 
+def test_what_the_user_gave_corrects_a_stored_series_and_touches_nothing_else(folder):
+    before = fakes.bytes_of(folder)
+    series = [Series("gentle", beta=0.05), Series("strong", beta=0.05, loss_type="ipo")]
+    with fakes.open_writer(folder, series=series, given={"beta"}) as writer:
+        assert writer.corrected == ["beta of series gentle: 0.1 -> 0.05", "beta of series strong: 0.5 -> 0.05"]
+        writer.finish()
+    assert {name: one.beta for name, one in open_run(folder).series.items()} == {"gentle": 0.05, "strong": 0.05}
+    assert open_run(folder).series["strong"].loss_type == "ipo"
+    after = fakes.bytes_of(folder)
+    assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
+    with fakes.open_writer(folder, series=series, given={"beta"}) as writer:
+        assert writer.corrected == []
+
+
+def test_what_the_user_did_not_give_is_still_refused(folder):
+    with pytest.raises(InputError, match=r"loss_type is .*give --beta or --loss-type"):
+        fakes.open_writer(folder, series=[Series("gentle", loss_type="ipo"), fakes.SERIES[1]], given={"beta"})
+
+
 def test_one_name_for_two_models_is_refused(folder):
     refused(folder, "gentle/checkpoint-10 is given twice", models=[*fakes.MODELS, fakes.POLICIES[0]])
 

@@ -25,6 +25,7 @@ TOKEN = (
     "pair_id side series model step position token_id token_bytes text logp reference_logp log_ratio advantage value "
     "entropy rank argmax_id argmax_logp"
 ).split()
+CREDIT = "kl_reference_policy kl_policy_reference credit credit_variance credit_z".split()
 REFERENCE = [([-1.0, -2.0], [-1.0, -3.0, -0.5]), ([-4.0], [-1.0])]
 POLICY = [([-1.5, -2.5], [-2.0, -4.0, -0.5]), ([-3.0], [-2.0])]
 SCORES = {"reference": REFERENCE, "gentle/checkpoint-10": POLICY}
@@ -38,7 +39,7 @@ def run(tmp_path):
 def test_columns_are_the_promised_ones(run):
     assert list(tables.pair_table(run)) == [*PAIR, "meta.score"]
     assert list(tables.response_table(run)) == RESPONSE
-    assert list(tables.token_table(run)) == TOKEN
+    assert list(tables.token_table(run)) == TOKEN + CREDIT
     metrics = [f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")]
     assert list(tables.step_table(run)) == ["series", "model", "step", "split", "n_pairs", "n_used", *metrics]
 
@@ -152,7 +153,7 @@ def test_sums_without_tokens_are_enough_for_pairs(tmp_path):
     whole, summed = make_run(tmp_path / "a", SCORES), make_run(tmp_path / "b", SCORES, sums_only=True)
     pd.testing.assert_frame_equal(tables.pair_table(summed), tables.pair_table(whole))
     assert tables.step_table(summed)["entropy"].isna().all()
-    assert list(tables.token_table(summed)) == TOKEN
+    assert list(tables.token_table(summed)) == TOKEN + CREDIT
     assert len(tables.token_table(summed)) == 0
 
 

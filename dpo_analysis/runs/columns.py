@@ -1,6 +1,6 @@
 """Tables of a run folder as Parquet bytes, and back: checksummed pages, known columns only, labelled with their run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from dpo_analysis.errors import StorageError
 from dpo_analysis.runs.files import open_inside
 
-ROW_GROUP = 512
+ROW_GROUP = 64
+"""Rows of a row group: what is read from a part to show the tokens of one pair."""
 UNREADABLE = (
     pa.ArrowException,
     OSError,
@@ -24,14 +25,14 @@ UNREADABLE = (
 """What pyarrow raises for bytes that are no whole Parquet file."""
 
 
-def to_bytes(table: pa.Table, label: Mapping[str, str]) -> pa.Buffer:
+def to_bytes(table: pa.Table, label: Mapping[str, str], row_group: int = ROW_GROUP) -> pa.Buffer:
     """``table`` as one Parquet file whose schema metadata holds ``label``; the same table gives the same bytes."""
     table = table.replace_schema_metadata({key: label[key] for key in sorted(label)})
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
         sink,
-        row_group_size=ROW_GROUP,
+        row_group_size=row_group,
         compression="zstd",
         compression_level=1,
         use_dictionary=False,
@@ -73,6 +74,7 @@ def read_table(
     *,
     columns: Sequence[str] | None = None,
     label: Mapping[str, str] | None = None,
+    rows: Collection[int] | None = None,
 ) -> pa.Table:
     """Read the known columns of one Parquet file, every page against its checksum.
 
@@ -84,6 +86,7 @@ def read_table(
         table_schema: names, order and types of the result.
         columns: only these, in this order.
         label: what must stand in the file's metadata, so that no part of another run is taken for ours.
+        rows: only row groups that may hold one of these values of the column ``row``; others may come with them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -95,12 +98,28 @@ def read_table(
             parquet = pq.ParquetFile(handle, page_checksum_verification=True)
             found = _label(parquet.schema_arrow.metadata)
             present = [name for name in wanted.names if name in parquet.schema_arrow.names]
-            table = parquet.read(columns=present, use_threads=False)
-            table = _complete(table, parquet.metadata.num_rows, wanted)
+            groups = _groups(parquet, rows)
+            table = parquet.read_row_groups(groups, columns=present, use_threads=False)
+            n_rows = sum(parquet.metadata.row_group(group).num_rows for group in groups)
+            table = _complete(table, n_rows, wanted)
         except UNREADABLE as error:
             raise damaged(root, relative, error) from error
     check_label(root, relative, found, label or {})
     return table
+
+
+def _groups(parquet: pq.ParquetFile, rows: Collection[int] | None) -> list[int]:
+    """The row groups that may hold one of ``rows``; all of them where that is not asked or not known."""
+    whole = list(range(parquet.metadata.num_row_groups))
+    if rows is None or "row" not in parquet.schema_arrow.names:
+        return whole
+    place = parquet.schema_arrow.get_field_index("row")
+    found = []
+    for group in whole:
+        bounds = parquet.metadata.row_group(group).column(place).statistics
+        if bounds is None or not bounds.has_min_max or any(bounds.min <= row <= bounds.max for row in rows):
+            found.append(group)
+    return found
 
 
 def _complete(table: pa.Table, n_rows: int, wanted: pa.Schema) -> pa.Table:

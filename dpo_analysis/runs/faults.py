@@ -8,7 +8,7 @@ import os
 import signal
 from collections import Counter
 
-KINDS = ("plan", "pairs", "responses", "vocab", "scores", "noise", "curves", "finish")
+KINDS = ("plan", "pairs", "responses", "vocab", "evidence", "scores", "summary", "noise", "curves", "finish")
 """What is written, in the order of a first run; ``plan`` and ``finish`` both write manifest.json."""
 STAGES = ("before_temp", "half_written", "before_fsync", "before_rename", "after_rename", "after_sync")
 """The moments of one atomic write."""

@@ -27,6 +27,8 @@ SHARD_LOCK = re.compile(r"lock\.(\d+)of(\d+)")
 MANIFEST_LOCK = "lock.manifest"
 PATIENCE = 60.0
 """Seconds to wait for another worker that changes the manifest, which takes it milliseconds."""
+GLANCE = 0.02
+"""Seconds after which a lock is tried again: ``held_shards`` holds what it looks at for microseconds."""
 
 
 class ShardLock:
@@ -61,7 +63,7 @@ def acquire(root: Path, index: int, count: int) -> ShardLock:
         raise InputError(f"bad shard {index}/{count}: it is I/N with 0 <= I < N; write 0/2 and 1/2 for two workers")
     path = root / f"lock.{index}of{count}"
     with guard(root):
-        handle = _try_lock(path)
+        handle = _try_twice(path)
         if handle is None:
             raise RunBusy(
                 f"run folder {root} is in use: shard {index} of {count} is held by {_holder(path)}; "
@@ -102,6 +104,37 @@ def guard(root: Path) -> Iterator[None]:
         _give_back(path, handle)
 
 
+def held_shards(root: Path) -> list[str]:
+    """The locks (``lock.0of2``) of workers that live, sorted; nothing is written, and a read-only folder will do.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    try:
+        names = sorted(name for name in os.listdir(root) if SHARD_LOCK.fullmatch(name))
+    except OSError as error:
+        raise storage_error(error, root, "reading") from error
+    return [name for name in names if _is_locked(root / name)]
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether another process has locked this file, asked by a shared lock that is given back at once."""
+    if fcntl is None:
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    except OSError as error:
+        return error.errno in (errno.EAGAIN, errno.EACCES)
+    finally:
+        os.close(handle)
+    return False
+
+
 def sweep(root: Path, own: str) -> None:
     """Remove temporary files whose writers are dead, or are this worker (``own`` tag); only within ``guard``."""
     for folder, names, files in os.walk(root):
@@ -125,11 +158,19 @@ def _refuse_other_counts(root: Path, count: int) -> None:
 def _held(path: Path) -> bool:
     if not path.exists():
         return False
-    handle = _try_lock(path)
+    handle = _try_twice(path)
     if handle is None:
         return True
     _give_back(path, handle)
     return False
+
+
+def _try_twice(path: Path) -> int | None:
+    handle = _try_lock(path)
+    if handle is None:
+        time.sleep(GLANCE)
+        handle = _try_lock(path)
+    return handle
 
 
 def _try_lock(path: Path) -> int | None:

@@ -6,7 +6,7 @@ of every file (``parts``).
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,22 +150,41 @@ def refuse_other_run(root: Path, stored: Mapping[str, Any], asked: Mapping[str, 
         raise InputError(f"run folder {root} holds another run: {found}; give the same inputs, or another --out")
 
 
-def merge_series(stored: Mapping[str, Any], added: Sequence[Series]) -> dict[str, Any]:
-    """The stored series with the added ones.
+def merge_series(
+    stored: Mapping[str, Any], added: Sequence[Series], *, given: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """The stored series with the added ones; what the user gave corrects what is stored, for no score depends on it.
+
+    Args:
+        stored: the manifest's records.
+        added: the series of this command.
+        given: the fields of ``Series`` that the user gave in so many words.
 
     Raises:
-        InputError: a series of the same name has other parameters.
+        InputError: a series of the same name has other parameters, and the user did not say that it has.
     """
-    merged = dict(stored)
+    merged = {name: dict(record) for name, record in stored.items()}
     for series in added:
-        found = differences(merged.get(series.name, series.to_json()), series.to_json())
+        known = merged.setdefault(series.name, series.to_json())
+        known |= {name: value for name, value in series.to_json().items() if name in given}
+        found = differences(known, series.to_json())
         if found:
             raise InputError(
-                f"series {series.name!r} is in this run with other parameters: {found}; give the same ones, or another "
-                "series name; to look at another beta or loss no model need be scored again: tables take --beta"
+                f"series {series.name!r} is in this run with other parameters: {found}; another training needs another "
+                "series name; to correct what the run says give --beta or --loss-type; to look at another one, tables "
+                "take --beta"
             )
-        merged.setdefault(series.name, series.to_json())
     return merged
+
+
+def corrections(stored: Mapping[str, Any], merged: Mapping[str, Any]) -> list[str]:
+    """One line per field of a stored series that changes: ``beta of series gentle: 0.1 -> 0.05``."""
+    return [
+        f"{field} of series {name}: {json.dumps(record.get(field))} -> {json.dumps(merged[name][field])}"
+        for name, record in sorted(stored.items())
+        for field in sorted(merged[name])
+        if merged[name][field] != record.get(field)
+    ]
 
 
 def merge_models(

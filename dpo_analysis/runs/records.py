@@ -140,24 +140,28 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """How far two scorings of the same reference differ, when only the packing into batches does.
+    """How far apart two scorings may lie by rounding alone, as measured on the reference.
 
     Attributes:
         token: largest absolute difference of a token's logp, nats.
         response: largest absolute difference of a response's summed logp, nats.
         n_pairs: pairs compared.
+        against: ``packing``: scored twice, packed into batches in two ways; ``float32``: where the run is in 16 bits,
+            twice the gap to float32, if that is larger.
     """
 
     token: float
     response: float
     n_pairs: int
+    against: str = "packing"
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "NoiseFloor":
         """The floor as it stands in noise.json; unknown keys are ignored."""
         token = float(_typed(record, "token", (int, float), "noise.json"))
         response = float(_typed(record, "response", (int, float), "noise.json"))
-        return cls(token, response, _typed(record, "n_pairs", int, "noise.json"))
+        n_pairs = _typed(record, "n_pairs", int, "noise.json")
+        return cls(token, response, n_pairs, _typed(record, "against", str, "noise.json", "packing"))
 
 
 _MISSING = object()

@@ -1,17 +1,19 @@
 """A run folder opened for reading: pairs, responses, scores, curves; nothing is written and no model is loaded."""
 
 import os
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from dpo_analysis import schema
-from dpo_analysis.errors import InputError, StorageError
+from dpo_analysis.errors import InputError, StorageError, counted
 from dpo_analysis.runs.columns import read_table
-from dpo_analysis.runs.files import reading
+from dpo_analysis.runs.evidence import evidence_folder, evidence_label
+from dpo_analysis.runs.files import reading, sha256_inside
 from dpo_analysis.runs.log import read_events
 from dpo_analysis.runs.manifest import NAME, identity_hash, load_manifest, read_json, read_records
 from dpo_analysis.runs.parts import PART_FILE, part_path, scores_folder
@@ -28,14 +30,24 @@ def open_run(path: str | Path) -> "Run":
         StorageError: its manifest is damaged.
     """
     root = Path(path)
-    if not root.is_dir():
-        raise InputError(f"no run folder {root}: there is no such folder; give the folder that score wrote (--out)")
+    check_folder(root)
     try:
         return Run(root, load_manifest(root))
     except FileNotFoundError:
         raise InputError(
             f"{root} is not a run folder: it has no {NAME}; give the folder that score wrote (--out)"
         ) from None
+
+
+def check_folder(path: Path) -> None:
+    """Pass when ``path`` is a folder.
+
+    Raises:
+        InputError: it is a file, or nothing.
+    """
+    if not path.is_dir():
+        why = "it is a file" if path.exists() else "there is no such folder"
+        raise InputError(f"no run folder {path}: {why}; give the folder that score wrote (--out)")
 
 
 class Run:
@@ -72,12 +84,22 @@ class Run:
 
     def __repr__(self) -> str:
         """The folder and what is in it."""
-        return f"Run({str(self.path)!r}: {self.n_pairs} pairs, {len(self.models)} policies)"
+        return f"Run({str(self.path)!r}: {counted(self.n_pairs, 'pair')}, {counted(len(self.models), 'policy')})"
 
     @property
     def name(self) -> str:
         """The folder's own name."""
         return self.path.resolve().name
+
+    @property
+    def identity_hash(self) -> str:
+        """The identity's hash, which stands in the label of every part."""
+        return self._identity_hash
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The sha256 of every file, by path, as far as the manifest knew them when the run was opened."""
+        return self._checksums
 
     def pairs(self, part: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """The pairs of one part, or of all that are present, in ``schema.PAIRS_SCHEMA``, by row.
@@ -87,17 +109,29 @@ class Run:
         """
         return self._read("pairs", schema.PAIRS_SCHEMA, part, columns)
 
-    def responses(self, part: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """The token ids of both sides, in ``schema.RESPONSES_SCHEMA``, by row and side; errors as ``pairs``."""
-        return self._read("responses", schema.RESPONSES_SCHEMA, part, columns)
+    def responses(
+        self, part: int | None = None, columns: Sequence[str] | None = None, rows: Collection[int] | None = None
+    ) -> pa.Table:
+        """The token ids of both sides, in ``schema.RESPONSES_SCHEMA``, by row and side; errors as ``pairs``.
 
-    def scores(self, model: Model | str, part: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        With ``rows``, only what lies near those rows is read.
+        """
+        return self._read("responses", schema.RESPONSES_SCHEMA, part, columns, rows=rows)
+
+    def scores(
+        self,
+        model: Model | str,
+        part: int | None = None,
+        columns: Sequence[str] | None = None,
+        rows: Collection[int] | None = None,
+    ) -> pa.Table:
         """What ``model`` says about every scored response, in ``schema.SCORES_SCHEMA``, by row and side.
 
         Args:
             model: one of ``models``, ``reference``, or a key such as "gentle/checkpoint-100".
             part: one part, or None for all that are present.
             columns: only these.
+            rows: only what lies near these rows is read.
 
         Raises:
             InputError: no such model in this run.
@@ -105,7 +139,34 @@ class Run:
         """
         found = self.model(model)
         label = {"model": found.key, "weights": found.weights}
-        return self._read(scores_folder(found), schema.SCORES_SCHEMA, part, columns, label)
+        return self._read(scores_folder(found), schema.SCORES_SCHEMA, part, columns, label, rows)
+
+    def evidence(
+        self,
+        kind: str,
+        model: Model | str,
+        part: int | None = None,
+        columns: Sequence[str] | None = None,
+        rows: Collection[int] | None = None,
+    ) -> pa.Table:
+        """What was collected of a sample of pairs, in ``schema.EVIDENCE_SCHEMAS[kind]``, by row; empty where nothing.
+
+        Args:
+            kind: ``topk`` or ``kl`` (one row per response, policies only), or ``hidden`` (one row per pair).
+            model: one of ``models``, ``reference``, or a key.
+            part: one part, or None for all that are present.
+            columns: only these.
+            rows: only what lies near these rows is read.
+
+        Raises:
+            InputError: no such kind, or no such model in this run.
+            StorageError: a part is damaged, or of another run or other weights.
+        """
+        if kind not in schema.EVIDENCE_SCHEMAS:
+            raise InputError(f"no evidence {kind!r}: there is {', '.join(schema.EVIDENCE_SCHEMAS)}; give one of these")
+        found = self.model(model)
+        folder, label = evidence_folder(kind, found), evidence_label(kind, found)
+        return self._read(folder, schema.EVIDENCE_SCHEMAS[kind], part, columns, label, rows)
 
     def model(self, model: Model | str) -> Model:
         """The model with this key ("series/name" or "reference").
@@ -131,12 +192,34 @@ class Run:
     @property
     def noise_floor(self) -> NoiseFloor | None:
         """How far two scorings of the reference differ, nats; None where it was not measured."""
+        self.check_files([NOISE])
         try:
             return NoiseFloor.from_json(read_json(self.path, NOISE))
         except FileNotFoundError:
             return None
         except AttributeError:
             raise StorageError(f"damaged {self.path / NOISE}: no JSON object; delete it and score again") from None
+
+    def check_files(self, paths: Iterable[str]) -> None:
+        """Pass when every byte of these files is as it was written, as far as the manifest knows their sha256.
+
+        Reading a part checks its pages alone; this reads each file whole.
+
+        Raises:
+            StorageError: the first that has other bytes.
+        """
+        sums = self._checksums
+        for path in paths:
+            try:
+                found = sha256_inside(self.path, path) if path in sums else None
+            except FileNotFoundError:
+                continue
+            # A worker may have written the file anew since this run was opened, and the manifest with it.
+            if found and found != sums[path] and found != _checksums(load_manifest(self.path)).get(path, found):
+                raise StorageError(
+                    f"damaged {self.path / path}: its sha256 is not the manifest's; delete this file and run the same "
+                    "score command again"
+                )
 
     def parts_done(self, model: Model | str) -> list[int]:
         """The parts of ``model`` that are present, sorted."""
@@ -158,7 +241,7 @@ class Run:
         Raises:
             InputError: this run has no such pair.
         """
-        row = self._rows.get(pair_id)
+        row = _rows(self._files).get(pair_id)
         if row is None:
             raise InputError(f"no pair {pair_id!r} in run {self.path}; take a pair_id from the pair table")
         return row // self.part_size, row
@@ -168,9 +251,14 @@ class Run:
         return read_events(self.path)
 
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        table = self.pairs(columns=["pair_id", "row"])
-        return dict(zip(table["pair_id"].to_pylist(), table["row"].to_pylist(), strict=True))
+    def _checksums(self) -> dict[str, str]:
+        return _checksums(self.manifest)
+
+    @property
+    def _files(self) -> "_Pairs":
+        """The folder of the pairs as it is now: every part that is added or replaced changes its time."""
+        folder = self.path / "pairs"
+        return _Pairs(str(folder.resolve()), folder.stat().st_mtime_ns if folder.is_dir() else -1, self)
 
     def _present(self, folder: str) -> list[int]:
         try:
@@ -187,13 +275,14 @@ class Run:
         part: int | None,
         columns: Sequence[str] | None,
         label: dict[str, str] | None = None,
+        rows: Collection[int] | None = None,
     ) -> pa.Table:
         tables = []
         for index in self._present(folder) if part is None else [part]:
             expected = {"identity": self._identity_hash, "part": str(index), **(label or {})}
             try:
                 path = part_path(folder, index)
-                tables.append(read_table(self.path, path, table_schema, columns=columns, label=expected))
+                tables.append(read_table(self.path, path, table_schema, columns=columns, label=expected, rows=rows))
             except FileNotFoundError:
                 continue
         names = table_schema.names if columns is None else columns
@@ -201,7 +290,28 @@ class Run:
         return pa.concat_tables([empty, *tables])
 
     def _optional(self, path: str, table_schema: pa.Schema) -> pa.Table | None:
+        self.check_files([path])
         try:
             return read_table(self.path, path, table_schema, label={"identity": self._identity_hash})
         except FileNotFoundError:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Which pairs something was read from; the run is only how to read them."""
+
+    path: str
+    stamp: int
+    run: Run = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _rows(pairs: _Pairs) -> dict[str, int]:
+    """The row of every pair; kept from one opening of a run to the next."""
+    table = pairs.run.pairs(columns=["pair_id", "row"])
+    return dict(zip(table["pair_id"].to_pylist(), table["row"].to_pylist(), strict=True))
+
+
+def _checksums(manifest: dict[str, Any]) -> dict[str, str]:
+    return {record["path"]: record["sha256"] for record in manifest["parts"]}

@@ -1,14 +1,15 @@
 """Is a run folder whole: every file there, every byte as it was written, every part from the same inputs?"""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from dpo_analysis import schema
-from dpo_analysis.errors import DPOAnalysisError, StorageError
-from dpo_analysis.runs import listing
+from dpo_analysis.errors import DPOAnalysisError, StorageError, counted
+from dpo_analysis.runs import evidence, listing
 from dpo_analysis.runs.columns import read_label
 from dpo_analysis.runs.files import open_inside, sha256_inside
 from dpo_analysis.runs.manifest import NAME, seal
@@ -25,7 +26,9 @@ def verify_run(path: str | Path, *, weights: Callable[[Model], str] | None = Non
 
     Args:
         path: the run folder.
-        weights: hashes a model's weight files anew (sha256, 64 hex digits), to compare with what was scored.
+        weights: hashes a model's weight files anew (sha256, 64 hex digits), to compare with what was scored. Its
+            ``source`` is then a folder as seen from here, where one is found: a relative path is looked for from where
+            it was scored, then from here.
 
     Returns:
         Every problem as one line that names the file; empty when the run is finished and whole.
@@ -45,7 +48,7 @@ def verify_run(path: str | Path, *, weights: Callable[[Model], str] | None = Non
         problems += _unlisted(run)
     problems += [line for index in range(run.n_parts) for line in _part_problems(run, index, bad)]
     if weights is not None:
-        problems += [line for model in [run.reference, *run.models] for line in _weights_problem(model, weights)]
+        problems += [line for model in [run.reference, *run.models] for line in _weights_problem(run, model, weights)]
     return problems
 
 
@@ -83,7 +86,8 @@ def _missing(run: Run) -> Iterator[str]:
         parts = [part_path(folder, index) for index in range(run.n_parts)]
         absent = [part for part in parts if not listing.is_present(run.path, part)]
         if absent:
-            yield f"missing {run.path / absent[0]} and {len(absent) - 1} more parts of {len(parts)}: not scored yet"
+            rest = f" and {counted(len(absent) - 1, 'more part')}" if absent[1:] else ""
+            yield f"missing {run.path / absent[0]}{rest} of {len(parts)}: not scored yet"
 
 
 def _unlisted(run: Run) -> list[str]:
@@ -91,7 +95,8 @@ def _unlisted(run: Run) -> list[str]:
     new = [path for path in listing.paths(run.path) if path not in listed]
     if not new:
         return []
-    return [f"unfinished {run.path}: no checksum yet for {new[0]} and {len(new) - 1} more; run the same score again"]
+    rest = f" and {len(new) - 1} more" if new[1:] else ""
+    return [f"unfinished {run.path}: no checksum yet for {new[0]}{rest}; run the same score again"]
 
 
 def _part_problems(run: Run, index: int, bad: set[str]) -> Iterator[str]:
@@ -118,6 +123,23 @@ def _part_problems(run: Run, index: int, bad: set[str]) -> Iterator[str]:
             continue
         if problem:
             yield f"damaged {run.path / path}: {problem}"
+    yield from _evidence_problems(run, index, responses, bad)
+
+
+def _evidence_problems(run: Run, index: int, responses: pa.Table, bad: set[str]) -> Iterator[str]:
+    """What is wrong with the evidence of one part; that there is none is no problem."""
+    for kind in evidence.KINDS:
+        for model in [run.reference, *run.models]:
+            path = part_path(evidence.evidence_folder(kind, model), index)
+            if path in bad:
+                continue
+            try:
+                problem = evidence.problem(kind, run.evidence(kind, model, index), responses)
+            except StorageError as error:
+                problem = ""
+                yield str(error)
+            if problem:
+                yield f"damaged {run.path / path}: {problem}"
 
 
 def _scores_problem(scores: pa.Table, responses: pa.Table) -> str:
@@ -148,12 +170,22 @@ def _flat(column: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate([np.zeros(0, "f4"), *(chunk.flatten().to_numpy() for chunk in column.chunks)])
 
 
-def _weights_problem(model: Model, weights: Callable[[Model], str]) -> Iterator[str]:
+def _weights_problem(run: Run, model: Model, weights: Callable[[Model], str]) -> Iterator[str]:
     try:
-        found = weights(model)
+        found = weights(replace(model, source=_found_source(run, model.source)))
     except DPOAnalysisError as error:
-        yield f"weights of {model.key} cannot be hashed: {error}"
+        yield f"cannot check weights of {model.key}: {error}"
         return
     if found != model.weights:
         was = model.weights[:12]
         yield f"weights of {model.key} have changed: sha256 {was} was scored, {model.source} is {found[:12]} now"
+
+
+def _found_source(run: Run, source: str) -> str:
+    """A relative path from where it was scored, as the log tells that; as it is, where no folder is there."""
+    told = [str(event["scored_from"]) for event in reversed(run.log()) if event.get("scored_from")]
+    for place in dict.fromkeys(told):
+        folder = run.path / place / source
+        if source and folder.is_dir():
+            return str(folder)
+    return source

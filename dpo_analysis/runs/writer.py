@@ -6,7 +6,7 @@ missing is done. Two folders with the same inputs and the same scores are the sa
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import InputError, PartialResult, StorageError
-from dpo_analysis.runs import listing, locks, manifest
+from dpo_analysis.runs import listing, locks, manifest, summary
 from dpo_analysis.runs.columns import check_label, read_label, to_bytes
-from dpo_analysis.runs.files import atomic_write, make_dirs
+from dpo_analysis.runs.digest import inputs_of
+from dpo_analysis.runs.files import atomic_write, make_dirs, sha256_inside
 from dpo_analysis.runs.log import append_event
 from dpo_analysis.runs.parts import Part, pairs_table, part_path, plan_parts, responses_table, scores_folder
 from dpo_analysis.runs.records import Model, NoiseFloor, Series
@@ -26,6 +27,7 @@ from dpo_analysis.runs.run import CURVES, NOISE, VOCAB, Run
 if TYPE_CHECKING:
     from dpo_analysis.data.tokens import TokenizedPair
 
+EVIDENCE = "evidence/"
 TABLES_OF = {"pairs": pairs_table, "responses": responses_table}
 
 
@@ -38,6 +40,8 @@ class RunWriter:
         parts: the whole plan, the same for every worker.
         part_size: rows per part of the plan.
         shard: this worker's number and the number of workers; part p belongs to worker p % number.
+        expected: additions that this command is to write, by path: what they are called, and their part.
+        corrected: what of the stored series ``open`` changed as the user said, one line each.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], *, models: Sequence[Model], lock: locks.ShardLock) -> None:
@@ -45,6 +49,8 @@ class RunWriter:
         self.path, self.models, self.shard = path, list(models), lock.shard
         self.parts: list[Part] = []
         self.part_size = 0
+        self.corrected: list[str] = []
+        self.expected: dict[str, tuple[str, int]] = {}
         self._identity, self._identity_hash = identity, manifest.identity_hash(identity)
         self._lock = lock
         self._vocab: pa.Table | None = None
@@ -63,6 +69,7 @@ class RunWriter:
         part_size: int = 512,
         shard: tuple[int, int] = (0, 1),
         vocab: pa.Table | None = None,
+        given: Collection[str] = (),
     ) -> "RunWriter":
         """Take one shard of a new run, or of one that is there, and write down the plan.
 
@@ -75,6 +82,7 @@ class RunWriter:
             part_size: rows of one part; a larger group makes larger parts.
             shard: this worker's number, from 0, and the number of workers.
             vocab: the tokenizer's bytes, in ``schema.VOCAB_SCHEMA``.
+            given: the fields of ``Series`` that the user gave in so many words; they correct those of a stored series.
 
         Raises:
             InputError: other identity, other weights under a known name, no pairs, not a run folder, or workers with
@@ -92,7 +100,7 @@ class RunWriter:
         try:
             writer = cls(root, json.loads(manifest.canonical(identity)), models=models, lock=lock)
             writer.parts, writer.part_size, writer._vocab = parts, size, vocab
-            writer._plan(series)
+            writer._plan(series, given)
         except BaseException:
             lock.release()
             raise
@@ -151,11 +159,17 @@ class RunWriter:
         assert table.schema.equals(schema.SCORES_SCHEMA), table.schema
         found = zip(*(table[name].to_pylist() for name in ("row", "pair_id", "side")), strict=True)
         assert list(found) == part.keys, f"scores of {model.key}, part {part.index}: not the rows of the plan"
-        self._put("scores", part_path(scores_folder(model), part.index), table)
+        path = part_path(scores_folder(model), part.index)
+        self._put("scores", path, table)
+        label = self._labels[path] | {"of": sha256_inside(self.path, path)}
+        for kind, summed in summary.part_tables(table, inputs_of(pairs_table(part), responses_table(part))).items():
+            self._atomic("summary", summary.part_file(kind, model, part.index), to_bytes(summed, label))
 
     def write_noise(self, noise: NoiseFloor) -> None:
         """Store the noise floor; errors as ``write_scores``."""
         values = {"n_pairs": noise.n_pairs, "response": noise.response, "token": noise.token}
+        if noise.against != "packing":
+            values |= {"against": noise.against}
         self._atomic("noise", NOISE, manifest.canonical(values))
 
     def write_curves(self, table: pa.Table) -> None:
@@ -180,6 +194,36 @@ class RunWriter:
             # The old checksum goes before the file changes, so that no moment shows a wrong one.
             self._store_manifest(listing.without(facts, [CURVES]), "plan")
             self._put("curves", CURVES, merged)
+
+    def put_addition(self, path: str, table: pa.Table, label: Mapping[str, str]) -> None:
+        """Write a file that is no part of the plan, or write it anew, labelled with ``label`` and the run's identity.
+
+        Raises:
+            StorageError: the disk is full or refuses.
+        """
+        data = to_bytes(table, {**label, "identity": self._identity_hash})
+        if not listing.is_present(self.path, path):
+            self._atomic("evidence", path, data)
+            return
+        with locks.guard(self.path):
+            # The old checksum goes before the file changes, so that no moment shows a wrong one.
+            self._store_manifest(listing.without(manifest.load_manifest(self.path), [path]), "plan")
+            self._atomic("evidence", path, data)
+
+    @property
+    def own_parts(self) -> list[Part]:
+        """The parts of this worker's share, in order."""
+        return self._own_parts
+
+    @property
+    def tag(self) -> str:
+        """What temporary files of this worker are marked with."""
+        return self._lock.tag
+
+    @property
+    def identity_hash(self) -> str:
+        """The hash of what every number of the run comes from; it stands in the label of every file."""
+        return self._identity_hash
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one runtime fact to log.jsonl, with time, process and shard; it is outside every comparison.
@@ -207,10 +251,15 @@ class RunWriter:
         if missing:
             return False
         known = {record["path"] for record in manifest.load_manifest(self.path)["parts"]}
-        entries = listing.entries(self.path, skip=known | {CURVES})
+        # What may be written anew is hashed while nobody can: with the manifest's lock.
+        changing = {path for path in listing.paths(self.path) if path == CURVES or path.startswith(EVIDENCE)}
+        entries = listing.entries(self.path, skip=known | changing)
         with locks.guard(self.path):
             facts = manifest.load_manifest(self.path)
-            self._store_manifest(listing.completed(self.path, facts, entries), "finish")
+            hashes = {record["path"]: record["sha256"] for record in [*facts["parts"], *entries]}
+            merged = summary.merge(Run(self.path, facts), hashes, self._put_merged)
+            entries = [record for record in entries if record["path"] not in merged]
+            self._store_manifest(listing.completed(self.path, listing.without(facts, merged), entries), "finish")
             locks.sweep(self.path, self._lock.tag)
         return True
 
@@ -219,19 +268,21 @@ class RunWriter:
         index, count = self.shard
         return self.parts[index::count]
 
-    def _plan(self, series: Sequence[Series]) -> None:
+    def _plan(self, series: Sequence[Series], given: Collection[str]) -> None:
         # Looked at twice: refusals come before a glance at the parts, and the glance, which takes long, needs no lock.
-        self._planned(series)
+        self._planned(series, given)
         self._labels = self._own_labels()
         self._there = {path for path, label in self._labels.items() if self._is_there(path, label)}
         with locks.guard(self.path):
             locks.sweep(self.path, self._lock.tag)
-            facts = self._planned(series)
+            facts = self._planned(series, given)
+            for model in self.models:
+                summary.drop(self.path, model, [part.index for part in self.mine(model)])
             listed = [record["path"] for record in facts["parts"]]
             gone = [path for path in listed if not listing.is_present(self.path, path)]
             self._store_manifest(listing.without(facts, [*gone, *(self._labels.keys() - self._there)]), "plan")
 
-    def _planned(self, series: Sequence[Series]) -> dict[str, Any]:
+    def _planned(self, series: Sequence[Series], given: Collection[str]) -> dict[str, Any]:
         """The manifest that is there, or a new one, with this command's series and models."""
         new = self._new_manifest()
         try:
@@ -239,8 +290,10 @@ class RunWriter:
             manifest.refuse_other_run(self.path, facts, new)
         except FileNotFoundError:
             facts = new
+        merged = manifest.merge_series(facts["series"], series, given=given)
+        self.corrected = manifest.corrections(facts["series"], merged)
         return facts | {
-            "series": manifest.merge_series(facts["series"], series),
+            "series": merged,
             "models": manifest.merge_models(facts["models"], self.models, scored=self._has_scores),
         }
 
@@ -285,17 +338,22 @@ class RunWriter:
     def _missing(self) -> list[tuple[str, int]]:
         folders = {folder: folder for folder in TABLES_OF}
         folders |= {model.key: scores_folder(model) for model in self.models}
-        return [
+        missing = [
             (key, part.index)
             for key, folder in folders.items()
             for part in self.parts
             if not listing.is_present(self.path, part_path(folder, part.index))
         ]
+        expected = self.expected.items()
+        return missing + [(key, index) for path, (key, index) in expected if not listing.is_present(self.path, path)]
 
     def _put(self, point: str, path: str, table: pa.Table) -> None:
         label = self._labels.get(path, {"identity": self._identity_hash})
         self._atomic(point, path, to_bytes(table, label))
         self._there.add(path)
+
+    def _put_merged(self, path: str, table: pa.Table, label: dict[str, str]) -> None:
+        self._atomic("summary", path, to_bytes(table, label, summary.ROW_GROUP))
 
     def _store_manifest(self, facts: dict[str, Any], point: str) -> None:
         data = manifest.seal(facts)

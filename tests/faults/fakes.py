@@ -11,7 +11,7 @@ import pyarrow as pa
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import Response, TokenizedPair
-from dpo_analysis.runs import Model, RunWriter, Series
+from dpo_analysis.runs import Model, Part, RunWriter, Series, evidence
 from dpo_analysis.scoring.work import Request, TokenScores, score_parts
 
 IDENTITY = {"pairs": "p" * 64, "tokenizer": {"vocab": "v" * 64, "template": "t" * 64}, "max_length": 64, "part_size": 4}
@@ -115,6 +115,57 @@ class FakeSource:
         yield self.scorer or FakeScorer(self.model)
 
 
+class FakeEvidence:
+    """Evidence ``kl`` of two pairs of each split, as ``scoring.evidence`` collects it; zeros, without any state."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self.writer, self.rows = writer, evidence.sample_rows(writer.parts, 2)
+
+    def parts(self, model: Model) -> list[Part]:
+        return [part for part in self.writer.own_parts if not model.is_reference and self._missing(model, part)]
+
+    def _missing(self, model: Model, part: Part) -> frozenset[int]:
+        stored = evidence.rows_stored(self.writer, "kl", model, part.index)
+        return self.rows.intersection(part.rows) - stored
+
+    def n_tokens(self, model: Model, part: Part) -> int:
+        return 0
+
+    def prepare(self, model: Model, parts: Sequence[Part]) -> None:
+        path = {evidence.evidence_path("kl", model, part.index): ("evidence", part.index) for part in self.parts(model)}
+        self.writer.expected |= path
+
+    def gather(self, scorer: FakeScorer, model: Model, part: Part) -> "FakeGathering | None":
+        found = part in self.parts(model)
+        return FakeGathering(self.writer, scorer, model, part, self.rows) if found else None
+
+    def conclude(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+@dataclass
+class FakeGathering:
+    writer: RunWriter
+    scorer: FakeScorer
+    model: Model
+    part: Part
+    rows: frozenset[int]
+
+    def score(self, requests: Sequence[Request], *, batch_tokens: int) -> TokenScores:
+        return self.scorer.score(requests, batch_tokens=batch_tokens)
+
+    def collect(self, batch_tokens: int) -> None:
+        pass
+
+    def write(self) -> None:
+        responses = [response for pair in self.part.pairs for response in pair.responses.values()]
+        lines = [(key, one) for key, one in zip(self.part.keys, responses, strict=True) if key[0] in self.rows]
+        keys = dict(zip(("row", "pair_id", "side"), zip(*(key for key, _ in lines), strict=True), strict=True))
+        values = [np.zeros(len(one.token_ids), np.float32) for _, one in lines]
+        table = pa.table(keys | dict.fromkeys(evidence.PER_TOKEN["kl"], values), schema=schema.KL_SCHEMA)
+        evidence.add(self.writer, "kl", self.model, self.part.index, table)
+
+
 def sources(models: Sequence[Model] = MODELS) -> list[FakeSource]:
     return [FakeSource(model) for model in models]
 
@@ -127,12 +178,13 @@ def open_writer(path, **changes) -> RunWriter:
     return RunWriter.open(path, **(facts | changes))
 
 
-def score_run(path, *, policies: Sequence[Model] = POLICIES, opened=sources, **changes) -> None:
-    """Score the run of this file as the command does: inputs, curves, parts, checksums."""
+def score_run(path, *, policies: Sequence[Model] = POLICIES, opened=sources, collected=FakeEvidence, **changes) -> None:
+    """Score the run of this file as the command does: inputs, curves, parts with evidence, checksums."""
     models = [REFERENCE, *policies]
     with open_writer(path, models=models, **changes) as writer:
         writer.write_curves(CURVES)
-        score_parts(writer, opened(models), batch_tokens=64, report=lambda progress: None)
+        found = collected(writer) if collected else None
+        score_parts(writer, opened(models), batch_tokens=64, report=lambda progress: None, evidence=found)
         writer.finish()
 
 
@@ -153,7 +205,8 @@ def golden_run(path) -> None:
         bad = FakeScorer(models[2], infinite=infinite)
         return [FakeSource(models[0]), FakeSource(models[1]), FakeSource(models[2], scorer=bad)]
 
-    score_run(path, policies=policies, opened=opened, tokenized=four, part_size=3, identity=IDENTITY | {"part_size": 3})
+    facts = {"tokenized": four, "part_size": 3, "identity": IDENTITY | {"part_size": 3}}
+    score_run(path, policies=policies, opened=opened, collected=None, **facts)
     (path / "log.jsonl").unlink()
 
 
