@@ -6,6 +6,13 @@ Every message answers what, where, why and what now:
 """
 
 
+def counted(number: int, noun: str) -> str:
+    """``3 parts``, ``1 part``, ``2 policies``: a number with its noun, for the lines that people read."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("cy") else f"{number} {noun}s"
+
+
 class DPOAnalysisError(Exception):
     """The base of everything that a user can mend; ``str()`` is one line."""
 

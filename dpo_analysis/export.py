@@ -4,8 +4,10 @@ Spreadsheets run what begins like a formula, and these tables hold text that a m
 begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return gets a ``'`` in front. Numbers are never touched.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -17,14 +19,18 @@ import pyarrow.parquet as pq
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.quantities import Setting
-from dpo_analysis.runs import Run, atomic_file
-from dpo_analysis.selection import Names, names
+from dpo_analysis.runs import Model, Run, atomic_file
+from dpo_analysis.runs.parts import scores_folder
+from dpo_analysis.runs.run import NOISE, VOCAB
+from dpo_analysis.selection import Names, choose_models, names
 from dpo_analysis.tables import pair_table, position_table, response_table, step_table
 from dpo_analysis.token_tables import TOKEN_COLUMNS, token_parts
 
 FORMULA = re.compile("[=+\\-@\t\r]")
 CHUNK_ROWS = 50_000
 TABLES = ("token", "response", "pair", "step", "position")
+ADDED = {"pair": ("beta", "loss_type", "row", "source"), "response": ("beta",), "step": ("beta", "loss_type")}
+"""What an exported table has besides the columns of the table in memory; source is the row as JSON text."""
 
 
 def export_run(
@@ -40,6 +46,9 @@ def export_run(
 ) -> int:
     """Write one of the tables of ``run`` to ``to``, and return its number of rows.
 
+    Every file that the table is made from is read whole first, and compared with the sha256 that the run has of it.
+    ``ADDED`` columns stand behind the table's own, so that a file tells by itself what its numbers were made with.
+
     Args:
         run: an open run.
         table: token, response, pair, step or position.
@@ -54,9 +63,9 @@ def export_run(
         InputError: no such table, nothing in the run is called so, or no way to write such a file.
         StorageError: the run is damaged, or the disk is full or refuses.
     """
-    writer = _writer(to)
-    frames = _frames(run, table, Setting(beta, loss_type), {"series": series, "model": model}, pair_id)
-    return _write(frames, Path(to), writer)
+    writer, setting = _writer(to), Setting(beta, loss_type)
+    frames = _frames(run, table, setting, {"series": series, "model": model}, pair_id)
+    return _write((_described(frame, run, table, setting) for frame in frames), Path(to), writer)
 
 
 def export_table(frame: pd.DataFrame, path: str | Path) -> int:
@@ -72,12 +81,20 @@ def export_table(frame: pd.DataFrame, path: str | Path) -> int:
     return _write(iter([frame]), Path(path), writer)
 
 
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as CSV (UTF-8), with no text in it that a spreadsheet would take for a formula; for a download."""
+    buffer = BytesIO()
+    _write_csv(buffer, [frame])
+    return buffer.getvalue()
+
+
 def _frames(run: Run, table: str, setting: Setting, chosen: dict[str, Names], pair_id: Names) -> Iterator[pd.DataFrame]:
     """The rows of a table, in pieces where it is the token table; at least one piece."""
     if table not in TABLES:
         raise InputError(f"no table {table!r}: there is {', '.join(TABLES)}; give one of these")
     setting.check(run)
     beta, loss = setting.beta, {"loss_type": setting.loss_type}
+    run.check_files(_made_from(run, table, choose_models(run, **chosen)))
     for one in names(pair_id):
         run.find_pair(one)
     if table == "token":
@@ -99,6 +116,40 @@ def _frames(run: Run, table: str, setting: Setting, chosen: dict[str, Names], pa
             if table == "step"
             else position_table(run, beta=beta, **chosen)
         )
+
+
+def _made_from(run: Run, table: str, policies: list[Model]) -> list[str]:
+    """The files that a table is made from, of those that the run has the sha256 of."""
+    owners = {scores_folder(model).removeprefix("scores/") for model in (run.reference, *policies)}
+    first = ("pairs", "responses", VOCAB if table == "token" else NOISE)
+    # The kind of evidence or of summary stands before the model that it belongs to.
+    prefix = re.compile("scores/|evidence/[^/]+/" if table == "token" else "scores/|summary/[^/]+/")
+    found = [path for path in run.hashes if path.partition("/")[0] in first]
+    for path in run.hashes:
+        own = prefix.match(path)
+        rest = path[own.end() :] if own else ""
+        if rest.rpartition("/")[0] in owners or rest.removesuffix(".parquet") in owners:
+            found.append(path)
+    return found
+
+
+def _described(frame: pd.DataFrame, run: Run, table: str, setting: Setting) -> pd.DataFrame:
+    """The frame with the columns that ``ADDED`` names for its table."""
+    losses = {name: setting.loss_of(one) for name, one in run.series.items()}
+    made: dict[str, dict[str, object]] = {
+        "beta": {name: setting.beta_of(one) for name, one in run.series.items()},
+        "loss_type": {name: one if isinstance(one, str) else json.dumps(one) for name, one in losses.items()},
+    }
+    added = {
+        name: frame["series"].map(made[name]) if name in made else frame["pair_id"].map(_by_pair(run, name))
+        for name in ADDED.get(table, ())
+    }
+    return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1) if added else frame
+
+
+def _by_pair(run: Run, column: str) -> dict[str, object]:
+    pairs = run.pairs(columns=["pair_id", column])
+    return dict(zip(pairs["pair_id"].to_pylist(), pairs[column].to_pylist(), strict=True))
 
 
 def _writer(path: str | Path) -> Callable[[BinaryIO, Iterable[pd.DataFrame]], int]:

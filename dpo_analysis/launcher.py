@@ -4,6 +4,7 @@ The app's own folder is ``dpo_analysis/_app`` in an installed wheel and ``app/``
 """
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -12,11 +13,14 @@ from typing import Any
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.figures.theme import DARK, LIGHT, Palette
+from dpo_analysis.runs.run import check_folder
 
 RUN_VARIABLE = "DPO_ANALYSIS_RUN"
 """Names the run, or the folder of runs, to the app's script."""
 ADDRESS = "127.0.0.1"
-FIRST_PORT, PORTS = 8501, 100
+FIRST_PORT, PORTS, LAST_PORT = 8501, 100, 65535
+HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+"""What ``--allow-host`` takes; ``*`` alone would let any page of the web in."""
 HERE = Path(__file__).resolve().parent
 MANIFEST = "manifest.json"
 
@@ -38,15 +42,18 @@ def launch(
             must have one.
 
     Raises:
-        InputError: no such folder, the port is taken, or the app is not installed.
+        InputError: no such folder, no run in it, a bad host name, the port is taken, or the app is not installed.
     """
     import streamlit as st
 
-    if run_or_folder is not None:
-        if not Path(run_or_folder).is_dir():
+    for name in allow_hosts:
+        if not HOST.fullmatch(name):
             raise InputError(
-                f"no run folder {run_or_folder}: there is no such folder; give the folder that score wrote (--out)"
+                f"bad --allow-host {name!r}: it is a bare host name, without blanks, port or http://; "
+                "write hub.example.org, or *.example.org for all below it"
             )
+    if run_or_folder is not None:
+        find_runs(Path(run_or_folder))
         os.environ[RUN_VARIABLE] = str(Path(run_or_folder).resolve())
     script, number = app_script(), free_port(port)
     remote = bool(os.environ.get("SSH_CONNECTION"))
@@ -80,8 +87,7 @@ def find_runs(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: there is no such folder, or no run in it.
     """
-    if not folder.is_dir():
-        raise InputError(f"no run folder {folder}: there is no such folder; give the folder that score wrote (--out)")
+    check_folder(folder)
     if (folder / MANIFEST).is_file():
         return {folder.resolve().name: folder}
     found = {inner.name: inner for inner in sorted(folder.iterdir()) if (inner / MANIFEST).is_file()}
@@ -100,27 +106,31 @@ def free_port(port: int | None = None) -> int:
         InputError: it is taken, or all are.
     """
     if port is not None:
-        if not _is_free(port):
-            raise InputError(
-                f"port {port} on {ADDRESS} cannot be used: something else listens there; give another --port"
-            )
+        if not 0 < port <= LAST_PORT:
+            raise InputError(f"no port {port}: ports are 1 to {LAST_PORT}; give another --port, such as {FIRST_PORT}")
+        taken = _why_taken(port)
+        if taken:
+            raise InputError(f"port {port} on {ADDRESS} cannot be used: {taken}; give another --port")
         return port
     for number in range(FIRST_PORT, FIRST_PORT + PORTS):
-        if _is_free(number):
+        if not _why_taken(number):
             return number
     raise InputError(
         f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} on {ADDRESS}: all are taken; give --port"
     )
 
 
-def _is_free(port: int) -> bool:
+def _why_taken(port: int) -> str:
+    """Why nothing can listen on ``port``; empty where something can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((ADDRESS, port))
-        except (OSError, OverflowError):
-            return False
-    return True
+        except PermissionError:
+            return "this user may not listen there"
+        except OSError:
+            return "something else listens there"
+    return ""
 
 
 def greeting(port: int, allow_hosts: Sequence[str] = (), *, remote: bool = False) -> list[str]:
@@ -162,6 +172,7 @@ def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] 
         "runner.magicEnabled": False,
         "client.showErrorDetails": "none",
         "client.showErrorLinks": False,
+        "client.disableDataExport": True,
         "theme.baseFontSize": 15,
     }
     config["theme.paddingTop"] = "1rem"

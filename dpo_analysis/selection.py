@@ -1,6 +1,6 @@
 """What of a run a table is made of: the policies, series and splits that a person named."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import REFERENCE
 
 Names = str | Sequence[str] | None
-SHOWN = 12
+SHOWN = 16
 
 
 def choose_models(run: Run, series: Names = None, model: Names = None) -> list[Model]:
@@ -29,7 +29,7 @@ def choose_models(run: Run, series: Names = None, model: Names = None) -> list[M
     if REFERENCE in asked:
         raise InputError("the reference is no row of a table: its log-probs stand beside every policy's; name a policy")
     near = [policy for policy in run.models if not training or policy.series in training]
-    _check(asked, [name for policy in near for name in (policy.key, policy.name)], "model", run)
+    _check(asked, [policy.key for policy in near], "model", run, short={policy.name for policy in near})
     return [policy for policy in near if not asked or policy.name in asked or policy.key in asked]
 
 
@@ -51,10 +51,11 @@ def names(given: Names) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def _check(asked: Iterable[str], known: Iterable[str], what: str, run: Run) -> None:
+def _check(asked: Iterable[str], known: Iterable[str], what: str, run: Run, *, short: Collection[str] = ()) -> None:
+    """Pass when every name is known, by a short form or whole; the refusal lists whole names alone."""
     there = list(dict.fromkeys(known))
     for name in asked:
-        if name not in there:
+        if name not in there and name not in short:
             more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
             raise InputError(
                 f"no {what} {name!r} in run {run.path}: it has {', '.join(there[:SHOWN]) or 'none'}{more}; "

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import dpo_analysis
 from dpo_analysis.cli import main
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample_data"
@@ -165,6 +166,14 @@ def damaged_part(tmp: Path) -> Path:
     return folder
 
 
+def flipped(tmp: Path, name: str) -> Path:
+    folder = run_folder(tmp)
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    return folder
+
+
 def missing_part(tmp: Path) -> Path:
     folder = run_folder(tmp)
     sorted((folder / "scores" / "reference").glob("*.parquet"))[0].unlink()
@@ -211,6 +220,13 @@ CASES = [
     Case("CSV without columns", lambda t: ["check", str(written(t, "p.csv", b"a,b\n1,2\n"))], 2, ("p.csv", "chosen")),
     Case("JSON that is a string", lambda t: ["check", str(written(t, "p.json", b'"x"'))], 2, ("p.json",)),
     Case("broken JSON file", lambda t: ["check", str(written(t, "p.json", b'[{"prompt": '))], 2, ("p.json",)),
+    Case("cut-off JSON file", lambda t: ["check", str(written(t, "p.json", b'[\n{"prompt": "a",\n'))], 2, ("p.json", "cut off")),
+    Case("cut-off JSON line", lambda t: check(t, GOOD, '{"prompt": '), 2, (".jsonl:2", "cut off")),
+    Case("JSON broken in line 3", lambda t: ["check", str(written(t, "p.json", b'[\n{"prompt":\n"a" 1}]'))], 2, ("p.json", "line 3")),
+    Case("chosen is null", lambda t: check(t, GOOD | {"chosen": None}), 2, (".jsonl:1", "'chosen' is empty (null")),
+    Case("chosen is not a number", lambda t: check(t, '{"prompt": "x", "chosen": NaN, "rejected": "y"}'), 2, (".jsonl:1", "'chosen' is empty")),
+    Case("several bad rows", lambda t: check(t, GOOD, GOOD | {"chosen": None}, "17"), 2, ("2 of 3 rows", ".jsonl:2")),
+    Case("fewer than no rows", lambda t: check(t, GOOD, more=("--rows", "-1")), 2, ("usage", "--rows")),
     Case("no pairs", lambda t: ["check"], 2, ("usage", "pairs")),
     Case("unknown command", lambda t: ["socre"], 2, ("usage", "socre")),
     Case("unknown option", lambda t: ["check", "x", "--tokeniser", "y"], 2, ("usage", "--tokeniser")),
@@ -228,6 +244,8 @@ CASES = [
     Case("unknown loss", lambda t: score(t, more=("--loss-type", "sigmod")), 2, ("sigmod",)),
     Case("no reference", lambda t: [*score(t)[:2], *score(t)[4:]], 2, ("--reference",)),
     Case("no policy", lambda t: [*score(t)[:4], *score(t)[6:]], 2, ("policy",)),
+    Case("a policy given twice", lambda t: [*score(t, policy=f"a={CHECKPOINT}"), "--policy", f"a={CHECKPOINT}"], 2, ("policies named", "/a", "same model")),
+    Case("two policies of one name", lambda t: [*score(t, policy=f"x/a={CHECKPOINT}"), "--policy", f"x/a={SFT}"], 2, ("policies named", "x/a", "sft")),
     Case("unknown model folder", lambda t: score(t, policy=t / "absent"), 2, ("absent",)),
     Case("a folder without a model", lambda t: score(t, policy=empty_dir(t)), 2, ("empty",)),
     Case("pickle-only checkpoint", lambda t: score(t, policy=pickle_only(t)), 2, ("safetensors",)),
@@ -258,6 +276,15 @@ CASES = [
     Case("unknown series", lambda t: ["export", str(run_folder(t)), "--table", "pair", "--to", str(t / "x.csv"), "--series", "zz"], 2, ("zz",)),
     Case("unknown pair", lambda t: ["export", str(run_folder(t)), "--table", "token", "--to", str(t / "x.csv"), "--pair", "zz"], 2, ("zz",)),
     Case("export into a folder that is not there", lambda t: ["export", str(run_folder(t)), "--table", "pair", "--to", str(t / "no" / "x.csv")], 2, ("x.csv",)),
+    Case("a file in place of a run", lambda t: ["export", str(written(t, "r.txt", b"x")), "--table", "pair", "--to", str(t / "x.csv")], 2, ("r.txt", "it is a file")),
+    Case("unknown model", lambda t: ["export", str(run_folder(t)), "--table", "pair", "--to", str(t / "x.csv"), "--model", "nope"], 2, ("nope", "it has gentle/checkpoint-10, strong/")),
+    Case("damaged vocabulary in a table", lambda t: ["export", str(flipped(t, "vocab.parquet")), "--table", "token", "--to", str(t / "x.csv")], 3, ("vocab.parquet",)),
+    Case("damaged noise floor in a table", lambda t: ["export", str(flipped(t, "noise.json")), "--table", "step", "--to", str(t / "x.csv")], 3, ("noise.json",)),
+    Case("weights that are gone", lambda t: ["verify", str(run_folder(t)), "--weights"], 3, ("3 problems", "mend what it names")),
+    Case("app on a file", lambda t: ["app", str(written(t, "r.txt", b"x")), "--no-browser"], 2, ("r.txt", "it is a file")),
+    Case("app on a folder without runs", lambda t: ["app", str(empty_dir(t)), "--no-browser"], 2, ("no run in", "empty")),
+    Case("app on no port", lambda t: ["app", str(run_folder(t)), "--port", "99999"], 2, ("99999", "65535")),
+    Case("app for a name that is no host", lambda t: ["app", str(run_folder(t)), "--allow-host", "a b"], 2, ("--allow-host", "a b")),
     Case("app on nothing", lambda t: ["app", str(t / "nothing"), "--no-browser"], 2, ("nothing",)),
 ]  # fmt: skip
 
@@ -298,6 +325,37 @@ def test_a_surrogate_is_a_status_and_is_counted(tmp_path, capsys):
         main(check(tmp_path, GOOD, rows, more=("--tokenizer", str(SFT))))
     assert stopped.value.code == 0
     assert "bad_t" in capsys.readouterr().out
+
+
+def test_several_bad_rows_are_all_listed(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(check(tmp_path, GOOD, *[{"prompt": "x"}] * 25))
+    listed = capsys.readouterr().out.splitlines()
+    assert [".jsonl:2:" in listed[0], ".jsonl:21:" in listed[19], listed[20]] == [True, True, "and 5 more rows"]
+
+
+def test_a_table_of_an_unfinished_run_is_written_and_what_is_missing_told(tmp_path, capsys):
+    argv = ["export", str(missing_part(tmp_path)), "--table", "step", "--to", str(tmp_path / "x.csv")]
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 0
+    assert "not scored yet" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"dpo-analysis {dpo_analysis.__version__}\n")
+
+
+def test_a_wrong_beta_is_corrected_by_scoring_again_and_stays_corrected(tmp_path, capsys):
+    pairs = lines(tmp_path / "pairs.jsonl", CHAT)
+    for more, beta, said in ((), 0.1, ""), (("--beta", "0.05"), 0.05, "0.1 -> 0.05"), ((), 0.05, ""):
+        with pytest.raises(SystemExit) as stopped:
+            main(score(tmp_path, pairs, policy=f"s/one={CHECKPOINT}", more=more))
+        assert stopped.value.code == 0
+        assert said in capsys.readouterr().out
+        assert dpo_analysis.open_run(tmp_path / "run").series["s"].beta == beta
 
 
 def test_an_identity_that_differs_is_refused_with_the_difference(tmp_path, capsys):

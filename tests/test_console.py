@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 import dpo_analysis as dpo
-from dpo_analysis.console import duration, number, scored_lines, step_table
+from dpo_analysis.console import bad_row_lines, duration, missing_lines, number, scored_lines, step_table
+from dpo_analysis.errors import counted
 from tests.faults import fakes
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample_data" / "run"
@@ -59,9 +60,28 @@ def test_a_share_of_the_work_is_not_called_the_whole(tmp_path):
     assert "scored:" not in line
 
 
+def test_a_table_of_a_run_that_is_not_finished_says_what_is_missing(tmp_path):
+    fakes.score_run(tmp_path / "run", shard=(0, 2))
+    run = dpo.open_run(tmp_path / "run")
+    (line,) = missing_lines(run, series="gentle")
+    assert "reference (1 of 3 parts), gentle/checkpoint-10 (1 of 3 parts);" in line
+    assert "strong" not in line
+    assert missing_lines(dpo.open_run(SAMPLE)) == []
+
+
+def test_bad_rows_are_listed_up_to_twenty_and_then_counted():
+    bad = [ValueError(f"bad row in p.jsonl:{n}: why; what to do") for n in range(1, 22)]
+    assert bad_row_lines(bad[:2]) == ["bad row in p.jsonl:1: why", "bad row in p.jsonl:2: why"]
+    assert bad_row_lines(bad)[19:] == ["bad row in p.jsonl:20: why", "and 1 more row"]
+
+
+def test_one_is_not_many():
+    assert [counted(1, "policy"), counted(2, "policy"), counted(0, "part")] == ["1 policy", "2 policies", "0 parts"]
+
+
 def test_left_out_pairs_are_counted():
     class Left:
-        path, models, series = Path("r"), [1], {}
+        path, models, series, identity, noise_floor = Path("r"), [1], {}, {}, None
 
         def progress(self):
             return {"reference": (1, 1)}

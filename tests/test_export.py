@@ -11,6 +11,7 @@ import pytest
 from dpo_analysis import export, tables
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.export import export_run, export_table
+from dpo_analysis.runs import Series, open_run
 from tests.handmade import make_run
 
 SCORES = {
@@ -31,10 +32,36 @@ def test_parquet_holds_the_table(run, tmp_path, table):
     made = getattr(tables, f"{table}_table")(run)
     assert export_run(run, table, file) == len(made)
     back = pq.read_table(file)
-    assert back.column_names == list(made)
+    assert back.column_names == [*made, *export.ADDED.get(table, ())]
     for name in made.columns:
         expected = [None if isinstance(v, float | type(pd.NA)) and pd.isna(v) else v for v in made[name].tolist()]
         assert back[name].to_pylist() == expected
+
+
+def test_a_file_tells_what_its_numbers_were_made_with(tmp_path):
+    series = [Series("gentle", beta=0.2, loss_type=["sigmoid", "sft"], parameters={"loss_weights": [1.0, 0.5]})]
+    run = make_run(tmp_path / "run", SCORES, series=series, facts={1: {"source": {"id": "天", "n": 1}}})
+    export_run(run, "pair", tmp_path / "t.parquet")
+    row = pq.read_table(tmp_path / "t.parquet").to_pylist()[1]
+    assert (row["beta"], row["loss_type"], row["row"]) == (0.2, '["sigmoid", "sft"]', 1)
+    assert json.loads(row["source"]) == {"id": "天", "n": 1}
+    export_run(run, "step", tmp_path / "t.csv", beta=1.0, loss_type="ipo")
+    assert pd.read_csv(tmp_path / "t.csv")[["beta", "loss_type"]].values.tolist() == [[1.0, "ipo"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("table", "file"),
+    [("token", "vocab.parquet"), ("step", "noise.json"), ("pair", "pairs/part-00000.parquet"),
+     ("response", "responses/part-00001.parquet"), ("position", "scores/reference/part-00000.parquet")],
+)  # fmt: skip
+def test_no_flipped_byte_of_what_a_table_is_made_from_passes(tmp_path, table, file):
+    run = make_run(tmp_path / "run", SCORES, part_size=1, noise=1e-4)
+    data = (run.path / file).read_bytes()
+    for place in range(0, len(data), max(1, len(data) // 25)):
+        (run.path / file).write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        with pytest.raises(StorageError, match=f"damaged .*{file}"):
+            export_run(open_run(run.path), table, tmp_path / "t.csv")
+    assert not (tmp_path / "t.csv").exists()
 
 
 def test_csv_and_jsonl_hold_the_numbers(run, tmp_path):

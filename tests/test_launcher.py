@@ -77,6 +77,23 @@ def test_a_taken_port_is_refused_and_the_next_free_one_found():
     assert launcher.FIRST_PORT <= launcher.free_port() < launcher.FIRST_PORT + launcher.PORTS
 
 
+@pytest.mark.parametrize("port", [0, -1, 65536, 99999])
+def test_a_number_that_is_no_port_is_refused(port):
+    with pytest.raises(InputError, match=f"no port {port}: ports are 1 to 65535"):
+        launcher.free_port(port)
+
+
+@pytest.mark.parametrize("name", ["a b", "*", "", "http://hub", "hub:8501", "hub/x", "a,b"])
+def test_what_is_no_host_name_is_refused_before_anything_is_served(name):
+    with pytest.raises(InputError, match="bad --allow-host"):
+        launcher.launch(GOLDEN, allow_hosts=[name])
+
+
+def test_host_names_are_taken():
+    names = ["hub", "hub.example.org", "*.example.org", "10.0.0.7", "my_host"]
+    assert [name for name in names if not launcher.HOST.fullmatch(name)] == []
+
+
 def test_runs_are_found_by_their_manifest():
     assert launcher.find_runs(GOLDEN) == {"schema-1": GOLDEN}
     assert launcher.find_runs(GOLDEN.parent) == {"schema-1": GOLDEN}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpo_analysis.data.pairs import load_pairs, split_prompt
+from dpo_analysis.data.pairs import load_pairs, read_pairs, split_prompt
 from dpo_analysis.errors import InputError
 
 
@@ -131,7 +131,7 @@ def test_split_and_source_are_parted_at_the_equals_sign(tmp_path, monkeypatch):
 NEEDED = r"; a row needs chosen and rejected, and may have prompt, all as texts or all as lists of \{role, content\}"
 BAD_ROWS = {
     "no chosen": ({"prompt": "a", "rejected": "b"}, rf"no field 'chosen', only \['prompt', 'rejected'\]{NEEDED}"),
-    "null rejected": (TEXT | {"rejected": None}, "no field 'rejected'"),
+    "null rejected": (TEXT | {"rejected": None}, "the field 'rejected' is empty"),
     "other trainer's names": ({"instruction": "a", "output": "b"}, r"only \['instruction', 'output'\]"),
     "number": (TEXT | {"chosen": 3}, rf"chosen is a int{NEEDED}"),
     "dict": (TEXT | {"chosen": {"role": "assistant", "content": "a"}}, "chosen is a dict"),
@@ -158,3 +158,24 @@ def test_a_bad_row_names_its_place_what_it_is_and_what_is_needed(tmp_path, case)
     path.write_text("\n".join(map(json.dumps, [TEXT, row])))
     with pytest.raises(InputError, match=rf"bad row in .*p\.jsonl:2: .*{message}"):
         load_pairs(path)
+
+
+def test_every_bad_row_is_complained_about_and_the_others_are_read(tmp_path):
+    row = '{"prompt": "a", "chosen": "b", "rejected": "c"}'
+    (tmp_path / "p.jsonl").write_text(f'{row}\n{{"chosen": null}}\n17\n{row}\n{{"chosen": ')
+    (tmp_path / "p.csv").write_text("chosen,rejected\nx,y,z\nx,y\n")
+    pairs, bad = read_pairs(str(tmp_path / "p.jsonl"), str(tmp_path / "p.csv"))
+    assert [pair.where.rpartition("/")[2] for pair in pairs] == ["p.jsonl:1", "p.jsonl:4", "p.csv:3"]
+    assert [str(error).split(": ")[0].rpartition("/")[2] for error in bad] == [
+        "p.jsonl:2", "p.jsonl:3", "p.jsonl:5", "p.csv:2"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"p\.jsonl:2: the field 'chosen' is empty \(null"):
+        load_pairs(str(tmp_path / "p.jsonl"))
+
+
+def test_a_source_that_cannot_be_read_on_joins_the_complaints_before_it():
+    rows = [{"chosen": float("nan"), "rejected": "x"}]
+    pairs, bad = read_pairs(rows, "nowhere.jsonl", rows)
+    assert (pairs, len(bad)) == ([], 2)
+    with pytest.raises(InputError, match="no such file"):
+        read_pairs("nowhere.jsonl", rows)

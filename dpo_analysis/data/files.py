@@ -1,4 +1,8 @@
-"""The kinds of file that hold rows: each reader yields (where, row), one row at a time, and names what is broken."""
+"""The kinds of file that hold rows: each reader yields (where, row), one row at a time, and names what is broken.
+
+Where one row is broken and the next can still be read, its error is yielded in the row's place; an error that ends the
+reading is raised.
+"""
 
 import csv
 import json
@@ -28,7 +32,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
                 raise InputError(f"line too long in {where}: over {MAX_LINE_BYTES >> 20} MiB; split or shorten the row")
             line = line.removeprefix(BOM) if number == 1 else line
             if line.strip():
-                yield where, parse_json(line, where)
+                yield where, _or_error(parse_json, line, where)
 
 
 def read_json(path: Path) -> Iterator[tuple[str, Any]]:
@@ -80,13 +84,26 @@ def parse_json(data: bytes, where: str) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"bad text in {where}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"broken JSON in {where}: {error.msg} at column {error.colno}; mend or remove that row"
-        ) from error
+        raise InputError(f"broken JSON in {where}: {_why(error)}; mend or remove that row") from error
     except ValueError as error:
         raise InputError(f"bad JSON in {where}: {error}; mend or remove that row") from error
     except RecursionError as error:
         raise InputError(f"bad JSON in {where}: nested too deep; mend or remove that row") from error
+
+
+def _why(error: json.JSONDecodeError) -> str:
+    if error.pos >= len(error.doc.rstrip()):
+        return "it ends too early, as if it were cut off"
+    place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+    return f"{error.msg.removesuffix(' at')} at {place}"
+
+
+def _or_error(read: Callable[..., Any], *given: Any) -> Any:
+    """What ``read`` gives, or the error that it raises."""
+    try:
+        return read(*given)
+    except InputError as error:
+        return error
 
 
 def _no_key_twice(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,7 +142,7 @@ def read_csv(path: Path) -> Iterator[tuple[str, Any]]:
                 where = f"{path}:{line}"
                 line = reader.line_num + 1
                 if cells:
-                    yield where, _record(head, cells, where)
+                    yield where, _or_error(_record, head, cells, where)
         except UnicodeDecodeError as error:
             raise InputError(f"bad text in {path}:{line}: not UTF-8; save the file as UTF-8") from error
         except csv.Error as error:

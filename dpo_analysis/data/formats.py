@@ -16,14 +16,15 @@ from dpo_analysis.errors import InputError
 
 
 class Row(NamedTuple):
-    """One row as it was read: the split it belongs to, the place it stands, its columns."""
+    """One row as it was read: the split it belongs to, the place it stands, its columns; or why it has none."""
 
     split: str
     where: str
     values: dict[str, Any]
+    error: InputError | None = None
 
 
-def read_rows(source: object, split: str | None = None) -> Iterator[Row]:
+def read_rows(source: object, split: str | None = None, *, keep_broken: bool = False) -> Iterator[Row]:
     """Read the rows of one source, one at a time.
 
     Args:
@@ -31,6 +32,7 @@ def read_rows(source: object, split: str | None = None) -> Iterator[Row]:
             (``org/name`` or ``org/name:split``), a ``datasets`` object, a DataFrame, an iterable of dicts, or a
             mapping of split name to any of these.
         split: the name to give the rows; None keeps the source's own split names and calls the others ``eval``.
+        keep_broken: yield a row that cannot be read with its ``error``, and go on behind it, rather than raise that.
 
     Raises:
         InputError: the source is missing, empty, unreadable or not of these kinds; names the file and the line.
@@ -38,6 +40,8 @@ def read_rows(source: object, split: str | None = None) -> Iterator[Row]:
     count = 0
     for row in _rows(source, split):
         count += 1
+        if row.error is not None and not keep_broken:
+            raise row.error
         yield row
     if not count:
         raise InputError(f"no rows in {_name(source)}: it is empty; give a source with at least one pair")
@@ -64,7 +68,7 @@ def _from_path(text: str, split: str | None) -> Iterator[Row]:
     reader = READERS.get(path.suffix.lower())
     if path.is_file() and reader is not None:
         for where, values in reader(path):
-            yield Row(split or "eval", where, _object(values, where))
+            yield _row(split, where, values)
     elif path.is_file():
         raise InputError(f"unknown kind of file in {text}: its name ends in none of {', '.join(READERS)}; rename it")
     elif path.is_dir():
@@ -113,14 +117,14 @@ def _one_split(splits: object, wanted: str, name: str) -> Any:
 
 def _numbered(rows: Iterable[Any], split: str | None, name: str) -> Iterator[Row]:
     for index, values in enumerate(rows):
-        where = f"{name}[{index}]"
-        yield Row(split or "eval", where, _object(values, where))
+        yield _row(split, f"{name}[{index}]", values)
 
 
-def _object(values: object, where: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise InputError(f"no row in {where}: found a {type(values).__name__}; a row is an object with named fields")
-    return values
+def _row(split: str | None, where: str, values: object) -> Row:
+    if isinstance(values, dict):
+        return Row(split or "eval", where, values)
+    found = f"no row in {where}: found a {type(values).__name__}; a row is an object with named fields"
+    return Row(split or "eval", where, {}, values if isinstance(values, InputError) else InputError(found))
 
 
 def _name(source: object) -> str:

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -57,6 +57,10 @@ class Pair:
         """Whether the sides are lists of messages, to be rendered by a chat template."""
         return isinstance(self.chosen, list)
 
+    def opened(self) -> "Pair":
+        """The pair itself; one that is packed (``data.kept``) unpacks."""
+        return self
+
 
 def load_pairs(*sources: object, split: str | None = None) -> list[Pair]:
     """Read preference pairs in TRL's standard or conversational, explicit- or implicit-prompt shape.
@@ -76,13 +80,50 @@ def load_pairs(*sources: object, split: str | None = None) -> list[Pair]:
     Raises:
         InputError: a source or a row cannot be read; names the place, what was found and what is needed.
     """
+    return list(iter_pairs(*sources, split=split))
+
+
+def iter_pairs(*sources: object, split: str | None = None) -> Iterator[Pair]:
+    """What ``load_pairs`` gives, one after the other; errors as there."""
+    for found in _read(sources, split):
+        if isinstance(found, InputError):
+            raise found
+        yield found
+
+
+def read_pairs(*sources: object, split: str | None = None) -> tuple[list[Pair], list[InputError]]:
+    """What ``load_pairs`` reads, and the complaint about every row that it would stop at.
+
+    Returns:
+        The pairs that can be read, in reading order, and one error for each row that cannot, each naming its place.
+
+    Raises:
+        InputError: a source cannot be read on, and no row of it was complained about before.
+    """
+    pairs: list[Pair] = []
+    bad: list[InputError] = []
+    try:
+        for found in _read(sources, split):
+            if isinstance(found, InputError):
+                bad.append(found)
+            else:
+                pairs.append(found)
+    except InputError as error:
+        if not bad:
+            raise
+        bad.append(error)
+    return pairs, bad
+
+
+def _read(sources: Sequence[object], split: str | None) -> Iterator[Pair | InputError]:
     seen: Counter[str] = Counter()
-    pairs = []
     for source in sources:
         name, inner = _split_and_source(source)
-        for row in read_rows(inner, name or split):
-            pairs.append(_pair(row, seen))
-    return pairs
+        for row in read_rows(inner, name or split, keep_broken=True):
+            try:
+                yield row.error or _pair(row, seen)
+            except InputError as error:
+                yield error
 
 
 def _split_and_source(source: object) -> tuple[str | None, object]:
@@ -121,9 +162,11 @@ def _pair(row: Row, seen: Counter[str]) -> Pair:
 
 def _sides(values: dict[str, Any], where: str) -> tuple[Any, Any, Any]:
     """The prompt, chosen and rejected of a row, all texts or all lists of messages."""
-    missing = [name for name in ("chosen", "rejected") if values.get(name) is None]
-    if missing:
-        _refuse(where, f"no field {missing[0]!r}, only {sorted(values)}", NEEDED)
+    for name in ("chosen", "rejected"):
+        if name not in values:
+            _refuse(where, f"no field {name!r}, only {sorted(values)}", NEEDED)
+        if values[name] is None:
+            _refuse(where, f"the field {name!r} is empty (null or not a number) in this row", NEEDED)
     if values.get("images") or values.get("image"):
         _refuse(where, "it has images", "only text pairs can be scored; take the images column out")
     prompt, chosen, rejected = values.get("prompt"), values["chosen"], values["rejected"]

@@ -104,7 +104,8 @@ def tokenize_pairs(
     special = Special(tokenizer.bos_token_id, tokenizer.eos_token_id)
     done = []
     for chunk in _chunks(pairs):
-        for pair, encoded in zip(chunk, PRESETS[tokenization](chunk, tokenizer), strict=True):
+        texts = [pair.opened() for pair in chunk]
+        for pair, encoded in zip(chunk, PRESETS[tokenization](texts, tokenizer), strict=True):
             done.append(_tokenized(pair, encoded, cut, special))
     return done
 
