@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from dpo_analysis.data.pairs import Pair as Pair
     from dpo_analysis.data.pairs import load_pairs as load_pairs
     from dpo_analysis.errors import DPOAnalysisError as DPOAnalysisError
+    from dpo_analysis.evidence import ches_table as ches_table
+    from dpo_analysis.evidence import credit_table as credit_table
     from dpo_analysis.runs import Run as Run
     from dpo_analysis.runs import open_run as open_run
     from dpo_analysis.tables import pair_table as pair_table
@@ -25,6 +27,8 @@ _PUBLIC = {
     "DPOAnalysisError": "errors",
     "Pair": "data.pairs",
     "Run": "runs",
+    "ches_table": "evidence",
+    "credit_table": "evidence",
     "load_pairs": "data.pairs",
     "open_run": "runs",
     "pair_table": "tables",

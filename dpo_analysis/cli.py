@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted, StorageError
+from dpo_analysis import __version__
+from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted, StorageError, counted
 
 app = typer.Typer(
     help="Why did the chosen reward fall? Score DPO checkpoints per token, keep the numbers, look at them.",
@@ -25,8 +26,26 @@ Truncation = Annotated[str, typer.Option(help="keep_start or keep_end, as the tr
 Tokenization = Annotated[str, typer.Option(help="How rows become tokens: trl (exactly TRL 1.16).")]
 Template = Annotated[Path | None, typer.Option(help="A chat template file, where the tokenizer has none.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the N smallest group hashes of each split.")]
+Evidence = Annotated[
+    str, typer.Option(help="Some of topk, kl, hidden; or none; or fallen: fallen pairs and like ones.")
+]
 Beta = Annotated[float | None, typer.Option(help="The trainer's beta.  [default: found, else 0.1]")]
 Loss = Annotated[str | None, typer.Option(help="The trainer's loss_type.  [default: found, else sigmoid]")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dpo-analysis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Why did the chosen reward fall? Score DPO checkpoints per token, keep the numbers, look at them."""
 
 
 @app.command()
@@ -37,16 +56,23 @@ def check(
     truncation: Truncation = "keep_start",
     tokenization: Tokenization = "trl",
     chat_template: Template = None,
-    rows: Annotated[int, typer.Option(help="How many rows to print token by token.")] = 3,
+    rows: Annotated[int, typer.Option(min=0, help="How many rows to print token by token.")] = 3,
 ) -> None:
     """Show how rows become tokens, and every complaint about them, before a GPU is paid for."""
-    from dpo_analysis.console import console
+    from dpo_analysis.console import bad_row_lines, console
     from dpo_analysis.data.checks import render_check, render_rows
-    from dpo_analysis.data.pairs import load_pairs
+    from dpo_analysis.data.pairs import read_pairs
 
-    loaded = load_pairs(*pairs)
+    loaded, bad = read_pairs(*pairs)
+    if len(bad) > 1:
+        lines = bad_row_lines(bad)
+        typer.echo("\n".join(lines))
+        n_rows = len(loaded) + len(bad)
+        raise InputError(f"{len(bad)} of {n_rows} rows cannot be read: {lines[0][:200]} ...; mend or remove them")
+    if bad:
+        raise bad[0]
     if tokenizer is None:
-        console().print(*render_rows(loaded), sep="\n")
+        console().print(*render_rows(loaded, rows), sep="\n")
         return
     models = _needs_score("check --tokenizer")
     from dpo_analysis.data.tokens import tokenize_pairs
@@ -73,16 +99,25 @@ def score(
     chat_template: Template = None,
     base: Annotated[str | None, typer.Option(help="Base model of adapters whose recorded path is gone.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.  [default: by size]")] = None,
+    numerics: Annotated[str, typer.Option(help="default, or trainer: as bf16 training computed its log.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device_map: Annotated[str | None, typer.Option(help="auto: one model over all GPUs of this machine.")] = None,
     limit: Limit = None,
+    evidence: Evidence = "topk,kl,hidden",
+    evidence_pairs: Annotated[str, typer.Option(help="Pairs of each split to collect it of, or all.")] = "512",
     batch_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of one forward pass.")] = None,
     part_size: Annotated[int, typer.Option(min=1, help="Rows of one part.")] = 512,
-    shard: Annotated[str | None, typer.Option(help="I/N: this worker's share.  [default: RANK, WORLD_SIZE]")] = None,
+    shard: Annotated[str | None, typer.Option(help="I/N: this worker's share.  [default: its rank]")] = None,
+    ray: Annotated[str | None, typer.Option(help="Run on Ray: HOST:PORT, local, or nothing for a running one.")] = None,
+    ray_workers: Annotated[int | None, typer.Option(min=1, help="[default: one per GPU, else per core]")] = None,
 ) -> None:
     """Score the reference and every policy on the pairs, per token, into a run folder; run again to go on."""
+    from dpo_analysis.scoring.ranks import own_rank, own_share
+
+    share, rank = own_share(shard), own_rank()
     scoring = _needs_score("score", module="dpo_analysis.scoring.score")
     from dpo_analysis.console import Reporter, scored_lines
-    from dpo_analysis.scoring.work import stop_signals
+    from dpo_analysis.scoring.stopping import stop_signals
 
     with stop_signals():
         run = scoring.score(
@@ -100,22 +135,29 @@ def score(
             chat_template=chat_template,
             base=base,
             dtype=dtype,
+            numerics=numerics,
             device=device,
+            device_map=device_map,
             limit=limit,
+            evidence=evidence,
+            evidence_pairs=evidence_pairs,
             batch_tokens=batch_tokens,
             part_size=part_size,
-            shard=_shard(shard),
-            report=Reporter(),
+            shard=share,
+            ray=ray,
+            ray_workers=ray_workers,
+            report=None if rank.index else Reporter(),
         )
-    for line in scored_lines(run, beta):
-        typer.echo(line)
-    typer.echo(f"look at it: dpo-analysis app {run.path}")
+    if rank.index == 0:
+        state, *notes = scored_lines(run, beta, ranks=rank.count)
+        look = f"look at it: dpo-analysis app {run.path}"
+        typer.echo("\n".join([state, *notes, look] if run.is_complete else [*notes, look, state]))
 
 
 @app.command()
 def export(
     run: RunPath,
-    table: Annotated[str, typer.Option(help="token, response, pair or step.")],
+    table: Annotated[str, typer.Option(help="token, response, pair, step or position.")],
     to: Annotated[Path, typer.Option(help="FILE.parquet, FILE.csv or FILE.jsonl.")],
     beta: Annotated[float | None, typer.Option(help="Instead of each series' own.")] = None,
     loss_type: Annotated[str | None, typer.Option(help="Instead of each series' own.")] = None,
@@ -124,13 +166,15 @@ def export(
     pair: Annotated[str | None, typer.Option(help="Only this pair_id.")] = None,
 ) -> None:
     """Write one of the tables to a file."""
+    from dpo_analysis.console import missing_lines
     from dpo_analysis.export import export_run
     from dpo_analysis.runs import open_run
 
-    rows = export_run(
-        open_run(run), table, to, beta=beta, loss_type=loss_type, series=series, model=model, pair_id=pair
-    )
-    typer.echo(f"{rows} rows of the {table} table in {to}")
+    opened = open_run(run)
+    rows = export_run(opened, table, to, beta=beta, loss_type=loss_type, series=series, model=model, pair_id=pair)
+    for line in missing_lines(opened, series=series, model=model):
+        typer.echo(line, err=True)
+    typer.echo(f"{counted(rows, 'row')} of the {table} table in {to}")
 
 
 @app.command()
@@ -146,12 +190,12 @@ def verify(
     for problem in problems:
         typer.echo(problem)
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise StorageError(
-            f"{count} in {run}: see above; delete what is damaged, then the same score command makes it again"
-        )
+        lost = any(problem.startswith(("damaged", "missing", "unfinished")) for problem in problems)
+        advice = "delete what is damaged, then the same score command makes it again" if lost else "mend what it names"
+        raise StorageError(f"{counted(len(problems), 'problem')} in {run}: see above; {advice}")
     opened = open_run(run)
-    typer.echo(f"whole: {opened.n_parts} parts, the reference and {len(opened.models)} policies in {run}")
+    policies = counted(len(opened.models), "policy")
+    typer.echo(f"whole: {counted(opened.n_parts, 'part')}, the reference and {policies} in {run}")
 
 
 @app.command(name="app")
@@ -176,8 +220,10 @@ def demo(
 ) -> None:
     """The main job on the shipped sample: score fifteen checkpoints, print what they show, open the app."""
     from dpo_analysis.demo import run_demo
-    from dpo_analysis.launcher import launch
+    from dpo_analysis.launcher import free_port, launch
 
+    if show:
+        free_port(port)
     folder = run_demo(out)
     if show:
         launch(folder, port=port, browser=browser)
@@ -186,9 +232,8 @@ def demo(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; a mendable error is one line on standard error and its exit code."""
     try:
-        code = app(
-            list(sys.argv[1:] if argv is None else argv) or ["--help"], prog_name="dpo-analysis", standalone_mode=False
-        )
+        given = _with_ray_address(list(sys.argv[1:] if argv is None else argv))
+        code = app(given or ["--help"], prog_name="dpo-analysis", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.TyperException as error:
         _fail(f"usage: {error.format_message()}; see dpo-analysis --help", 2)
@@ -203,8 +248,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
 
 
+def _with_ray_address(argv: list[str]) -> list[str]:
+    """``--ray`` with nothing that could be an address behind it means a running cluster, else one of this machine."""
+    if "--ray" not in argv or "--" in argv[: argv.index("--ray")]:
+        return argv
+    from dpo_analysis.scoring.ranks import RAY_ADDRESS
+
+    place = argv.index("--ray")
+    following = argv[place + 1 : place + 2]
+    address = following if RAY_ADDRESS.fullmatch("".join(following)) else []
+    return [*argv[:place], f"--ray={(address or ['auto'])[0]}", *argv[place + 1 + len(address) :]]
+
+
 def _fail(message: str, code: int) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Tell what went wrong and leave: each of several ranks its own trouble, and the first that it was stopped."""
+    from dpo_analysis.scoring.ranks import own_rank
+
+    try:
+        label = own_rank().label
+    except InputError:
+        label = ""
+    if not label or code != Interrupted.exit_code:
+        print(f"error: {label}{' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -218,12 +283,3 @@ def _needs_score(command: str, module: str = "dpo_analysis.scoring.models"):
             f"no {missing[0]} in this environment: {command} runs models; pip install 'dpo-analysis[score]'"
         )
     return importlib.import_module(module)
-
-
-def _shard(text: str | None) -> tuple[int, int]:
-    if text is None:
-        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise InputError(f"bad --shard {text!r}: it is I/N with 0 <= I < N; write 0/2 and 1/2 for two workers")
-    return int(index), int(count)

@@ -1,14 +1,17 @@
 """What the command line prints: progress, counts and the step table, for a terminal or a log file."""
 
+import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from dpo_analysis import words
+from dpo_analysis.errors import counted
 from dpo_analysis.schema import NOT_SCORED
 
 if TYPE_CHECKING:
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from dpo_analysis.runs import Run
     from dpo_analysis.scoring.work import Progress
 
+MISSING = 4
+"""How many models with missing parts a line names before it only counts."""
+BAD_ROWS = 20
+"""How many bad rows ``check`` lists before it only counts."""
 SHOWN = ("accuracy", "ranking_accuracy", "margin", "chosen_reward", "rejected_reward", "share_chosen_fell")
 
 
@@ -82,18 +89,48 @@ def number(value: float, name: str) -> str:
     return f"{value:.1%}" if METRICS[name].unit == "share" else f"{value:+.3f}"
 
 
-def scored_lines(run: "Run", beta: float | None) -> list[str]:
+def missing_lines(run: "Run", *, series: str | None = None, model: str | None = None) -> list[str]:
+    """What of a run that is still being scored a table cannot hold: one line, or none where nothing is missing.
+
+    Args:
+        run: the run.
+        series: only this one's policies, and what all share.
+        model: only this policy, NAME or SERIES/NAME, and what all share.
+    """
+    from dpo_analysis.selection import choose_models
+
+    shown = {one.key for one in [run.reference, *choose_models(run, series, model)]}
+    missing = {key: whole - done for key, (done, whole) in run.progress().items() if key in shown and done < whole}
+    if not missing:
+        return []
+    told = [f"{key} ({count} of {counted(run.n_parts, 'part')})" for key, count in missing.items()]
+    more = f" and {counted(len(told) - MISSING, 'more model')}" if len(told) > MISSING else ""
+    return [
+        f"note: not scored yet in {run.path}: {', '.join(told[:MISSING])}{more}; their pairs are not counted here; "
+        "run the same score command to go on"
+    ]
+
+
+def bad_row_lines(bad: Sequence[Exception]) -> list[str]:
+    """The first ``BAD_ROWS`` rows that cannot be read, one line each without its advice, then how many more."""
+    lines = [str(error).rpartition("; ")[0] or str(error) for error in bad[:BAD_ROWS]]
+    more = len(bad) - len(lines)
+    return [*lines, f"and {counted(more, 'more row')}"] if more else lines
+
+
+def scored_lines(run: "Run", beta: float | None, *, ranks: int = 1) -> list[str]:
     """What a person must know after scoring: what is done, what was assumed, left out, or is still missing.
 
     Args:
         run: the run folder, opened after the command.
         beta: what the caller gave; None if the trainer's own, or DPO's usual one, was taken.
+        ranks: processes that one launcher started on it; this is the first of them.
     """
-    n_policies = len(run.models)
-    policies = "1 policy" if n_policies == 1 else f"{n_policies} policies"
+    policies = counted(len(run.models), "policy")
     missing = sum(whole - done for done, whole in run.progress().values())
     if missing:
-        lines = [f"this worker's share is done; {missing} parts of {run.path} remain: run the other shards"]
+        whose = "other ranks are at them" if ranks > 1 else "run the other shards"
+        lines = [f"this worker's share is done; {_remain(missing)} of {run.path}: {whose}"]
     else:
         lines = [f"scored: {policies} and the reference in {run.path}"]
     counts = Counter(run.pairs(columns=["status"])["status"].to_pylist())
@@ -103,14 +140,32 @@ def scored_lines(run: "Run", beta: float | None) -> list[str]:
         lines.append(f"note: {sum(left_out.values())} of {sum(counts.values())} pairs were not scored: {told}")
     if beta is None:
         told = ", ".join(f"{name} {one.beta:g}" for name, one in sorted(run.series.items()))
-        lines.append(f"note: no --beta given; taken from the trainer's folder or assumed (0.1): {told}")
-    return [*lines, *(f"note: {text}" for text in _notes(run))]
+        lines.append(f"note: no --beta given; taken from the trainer's folder or the run, or assumed (0.1): {told}")
+    return [*lines, *precision_lines(run), *(f"note: {text}" for text in _notes(run))]
+
+
+def precision_lines(run: "Run") -> list[str]:
+    """One sentence on what 16 bits cost, where a run was scored with them; none for float32."""
+    dtype, floor = run.identity.get("dtype", "float32"), run.noise_floor
+    how = "under bfloat16 autocast" if run.identity.get("numerics") == "trainer" else f"in {dtype}"
+    if how == "in float32" or floor is None:
+        return []
+    source = "float32" if floor.against == "float32" else "another packing, as float32 did not fit"
+    sizes = f"{floor.token:.2g} nats of a token or {floor.response:.2g} nats of a response"
+    measured = f"{counted(floor.n_pairs, 'pair')} against {source}"
+    return [f"note: scored {how}: up to {sizes} is rounding ({measured}) and counts as a tie"]
+
+
+def _remain(count: int) -> str:
+    return f"{counted(count, 'part')} {'remains' if count == 1 else 'remain'}"
 
 
 def _notes(run: "Run") -> list[str]:
-    """The notes of the last start of scoring, each once."""
+    """The notes of this process's last start of scoring, each once; other workers' stand between them in the log."""
     notes: list[str] = []
     for event in run.log():
+        if event.get("pid", os.getpid()) != os.getpid():
+            continue
         if event.get("event") == "start":
             notes = []
         elif event.get("event") == "note":

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dpo_analysis import words
+from dpo_analysis import schema, words
 from dpo_analysis.errors import InputError
 from dpo_analysis.losses import LOSSES, check_loss
 from dpo_analysis.metrics import METRICS
@@ -53,23 +53,51 @@ def overlay_table(run: Run) -> pd.DataFrame:
     Raises:
         StorageError: a part is damaged.
     """
-    curves = run.curves()
-    if curves is None:
+    logged = logged_curves(run).rename(columns={"value": "logged"})
+    logged = logged[logged["metric"].isin(COMPARED)]
+    if logged.empty:
         return pd.DataFrame(columns=COLUMNS)
-    logged = curves.to_pandas()
-    logged = logged[logged["metric"].isin(COMPARED)].rename(columns={"value": "logged", "split": "logged_split"})
-    logged["split"] = (
-        logged["logged_split"]
-        .str.removeprefix("eval_")
-        .where(~logged["logged_split"].isin(run.splits), logged["logged_split"])
-    )
     recomputed = pd.DataFrame(_recomputed(run))
-    if recomputed.empty or logged.empty:
+    if recomputed.empty:
         return pd.DataFrame(columns=COLUMNS)
     both = recomputed.merge(logged, on=["series", "split", "step", "metric"], how="inner")
     both["difference"] = both["recomputed"] - both["logged"]
     both["unit"] = [METRICS[name].unit for name in both["metric"]]
     return both.astype({"step": "Int64"}).reindex(columns=COLUMNS)
+
+
+def logged_curves(run: Run) -> pd.DataFrame:
+    """The trainers' logs with the run's own names of splits: ``schema.CURVES_SCHEMA`` and logged_split.
+
+    ``logged_split`` is the trainer's word (train, eval, eval_<set>); ``split`` is the run's: what is logged as
+    ``eval_x`` lies beside the run's split ``x``. Empty where no log was imported.
+
+    Raises:
+        StorageError: the log is damaged.
+    """
+    curves = run.curves()
+    frame = schema.CURVES_SCHEMA.empty_table().to_pandas() if curves is None else curves.to_pandas()
+    own = frame["split"].astype(str)
+    return frame.assign(logged_split=own, split=own.where(own.isin(run.splits), own.str.removeprefix("eval_")))
+
+
+def hidden_logs(run: Run, logged: pd.DataFrame, split: str) -> list[tuple[str, str, str]]:
+    """The logs that lie beside no curve of ``split``, and why.
+
+    Args:
+        run: an open run.
+        logged: what ``logged_curves`` gave.
+        split: the split that is shown.
+
+    Returns:
+        (the trainer's word, the series that have it, the key of ``words`` that says why): another split of the run
+        (``overview.log.other``), or none that was scored (``overview.log.none``).
+    """
+    rows = logged[logged["split"] != split].drop_duplicates(["logged_split", "series"])
+    return [
+        (str(word), ", ".join(group["series"]), f"overview.log.{'other' if own in run.splits else 'none'}")
+        for (word, own), group in rows.groupby(["logged_split", "split"], sort=False)
+    ]
 
 
 def overlay_summary(overlay: pd.DataFrame) -> pd.DataFrame:
@@ -126,11 +154,12 @@ def _reasons(series: Series, identity: dict[str, Any], logged_split: str) -> Ite
     yield "subset"
     if series.logged_logps == "mean":
         yield "means"
-    if facts.get("bf16") is not False:
+    like_trainer = identity.get("numerics") == "trainer"
+    if facts.get("bf16") is not False and not like_trainer:
         yield "bf16" if facts.get("bf16") else "bf16_unknown"
     if facts.get("saved_dtype") in ("float16", "bfloat16"):
         yield f"saved_{facts['saved_dtype']}"
-    if identity.get("dtype") in ("float16", "bfloat16"):
+    if identity.get("dtype") in ("float16", "bfloat16") or (like_trainer and facts.get("bf16") is False):
         yield "scored_low"
     if facts.get("ld_alpha") is not None:
         yield "ld_alpha"

@@ -68,6 +68,46 @@ def dpop_penalty(chosen_log_ratio: ArrayLike) -> Nats:
     return np.maximum(0.0, -np.asarray(chosen_log_ratio, dtype=np.float64))
 
 
+def flip_margin(reference_margin: ArrayLike, beta: float) -> Nats:
+    """The margin that a pair needs until the bare policy orders it right, beta x nats, shape (pairs,).
+
+    beta * c with c = log(pi_ref(rejected|x) / pi_ref(chosen|x)): log pi(chosen|x) > log pi(rejected|x) exactly where
+    the margin is above it, that is, where DPO's loss is below -log sigmoid(beta * c). Below 0 the reference orders the
+    pair right already. Chen et al. 2024, arXiv:2405.19534.
+    """
+    return -beta * np.asarray(reference_margin, dtype=np.float64)
+
+
+def centred_credit(advantages: ArrayLike, kl_reference_policy: ArrayLike, beta: float) -> Nats:
+    """What a token got beyond what the policy's movement alone would have given it; beta x nats, shape (tokens,).
+
+    c_t = a_t + beta * KL(pi_ref || pi) at the token's position. Over tokens that the reference would say there,
+    E[a_t] = -beta * KL(pi_ref || pi), so that c_t is 0 on average and its running sum a martingale: above 0 the token
+    rose by more than the movement explains, below 0 it fell by more. Exact for every policy and reference.
+    Rafailov et al. 2024, arXiv:2404.12358, give the decline of the mean; the rest is arithmetic.
+    """
+    return np.asarray(advantages, dtype=np.float64) + beta * np.asarray(kl_reference_policy, dtype=np.float64)
+
+
+def credit_variance(null_variance: ArrayLike, beta: float) -> Nats:
+    """The variance of ``centred_credit`` over what the reference would say, (beta x nats)^2, shape (tokens,), >= 0.
+
+    v_t = beta^2 * Var[log pi - log pi_ref] under pi_ref; the variance of a response's summed credit is the mean of
+    its summed v_t, over responses that the reference would give.
+    """
+    return beta**2 * np.asarray(null_variance, dtype=np.float64)
+
+
+def credit_z(credits: ArrayLike, variances: ArrayLike) -> Nats:
+    """Credit in standard deviations of what the reference would say, any shape; NaN where nothing moved at all.
+
+    c / sqrt(v), of tokens or of sums over a response. Below -2 it fell by more than the movement explains. A yardstick,
+    no p-value: answers in a data set are no samples of the reference.
+    """
+    values, spread = np.asarray(credits, dtype=np.float64), np.sqrt(np.asarray(variances, dtype=np.float64))
+    return np.divide(values, spread, out=np.full(np.broadcast(values, spread).shape, np.nan), where=spread > 0)
+
+
 def log_sigmoid(values: ArrayLike) -> NDArray[np.float64]:
     """log(1 / (1 + exp(-x))), exact for large x of either sign, any shape; below 0, NaN stays NaN."""
     with np.errstate(invalid="ignore"):

@@ -9,7 +9,7 @@ settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-NEVER_SKIPPED_IN_CI = ("browser", "parity")
+NEVER_SKIPPED_IN_CI = ("browser", "parity", "scaleout")
 
 
 @pytest.hookimpl(hookwrapper=True)

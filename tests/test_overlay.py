@@ -6,7 +6,14 @@ import pyarrow as pa
 import pytest
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.overlay import difference_text, explain_difference, overlay_summary, overlay_table
+from dpo_analysis.overlay import (
+    difference_text,
+    explain_difference,
+    hidden_logs,
+    logged_curves,
+    overlay_summary,
+    overlay_table,
+)
 from dpo_analysis.runs import Series, open_run
 from dpo_analysis.schema import CURVES_SCHEMA
 from tests.handmade import make_run
@@ -43,6 +50,21 @@ def test_same_series_split_step_and_metric_stand_side_by_side(tmp_path):
     assert margin.recomputed == pytest.approx(0.1)
     assert margin.difference == pytest.approx(0.1 - 0.16)
     assert rows.loc[("hard", "chosen_reward"), "logged_split"] == "eval_hard"
+
+
+def test_a_log_that_lies_beside_no_curve_is_named_with_the_reason(tmp_path):
+    run = make_run(tmp_path / "run", SCORES, curves=LOG, facts={1: {"split": "hard"}})
+    logged = logged_curves(run)
+    assert hidden_logs(run, logged, "eval") == [
+        ("eval_hard", "gentle", "overview.log.other"),
+        ("train", "gentle", "overview.log.none"),
+    ]
+    assert ("eval", "gentle, other", "overview.log.other") in hidden_logs(run, logged, "hard")
+
+
+def test_a_run_without_a_log_hides_none(tmp_path):
+    run = make_run(tmp_path / "run", SCORES)
+    assert hidden_logs(run, logged_curves(run), "eval") == []
 
 
 def test_summary_tells_the_largest_difference_and_where(tmp_path):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from dpo_analysis.scoring import head
+from dpo_analysis.scoring import attention, head
 from dpo_analysis.scoring.batches import pad, plan_batches, width
 from dpo_analysis.scoring.engine import Engine
 from dpo_analysis.scoring.layout import Segment, lay_out
@@ -79,6 +79,23 @@ def test_an_identical_beginning_is_computed_once_and_agrees_exactly():
                                          num_attention_heads=2, max_position_embeddings=64)).eval()  # fmt: skip
     scores = Engine(model).score([request([5, 6], [7, 8, 9, 1]), request([5, 6], [7, 8, 4])], batch_tokens=64)
     assert scores.logp[:2].tolist() == scores.logp[4:6].tolist()
+
+
+@pytest.mark.parametrize("window", [None, 1, 70])
+def test_long_segments_in_blocks_see_what_the_model_sees(window):
+    torch.manual_seed(0)
+    model = MistralForCausalLM(MistralConfig(vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+                                             num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+                                             sliding_window=window)).eval()  # fmt: skip
+    torch.nn.init.normal_(model.lm_head.weight)
+    prompt, one, other = np.random.default_rng(0).integers(1, 40, (3, 3 * attention.BLOCK + 5))
+    engine = Engine(model)
+    found = engine.score([request(prompt, one), request(prompt, other[:150])], batch_tokens=2048)
+    ids = torch.from_numpy(np.concatenate([prompt, other[:150]]))[None]
+    exact = model.double()(input_ids=ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    exact = exact.gather(1, ids[0, len(prompt) :, None])[:, 0].detach().numpy()
+    assert engine.path == "packed"
+    assert np.abs(found.logp[len(one) :] - exact).max() < 1e-5
 
 
 @pytest.mark.parametrize("vocabulary", [7, 1024, 2500])

@@ -19,6 +19,7 @@ from dpo_analysis.data.vocab import byte_level_alphabet
 from dpo_analysis.errors import InputError, PartialResult
 from dpo_analysis.runs import open_run, verify_run
 from dpo_analysis.scoring import score, score_text
+from dpo_analysis.scoring.answer import in_python
 from dpo_analysis.scoring.models import quiet
 from dpo_analysis.scoring.preflight import model_sha256
 from dpo_analysis.tables import token_table
@@ -153,7 +154,7 @@ def test_a_saved_ref_adapter_is_the_reference_and_not_the_base(place):
     assert run.reference.source.endswith("ref")
     assert run.scores("reference")["logp"].equals(run.scores("lora/checkpoint-5")["logp"])
     notes = [record["text"] for record in run.log() if record["event"] == "note"]
-    assert notes == ["lora/checkpoint-5 gives exactly the reference's numbers: all its rewards are 0"]
+    assert notes[0] == "lora/checkpoint-5 gives exactly the reference's numbers: all its rewards are 0"
 
 
 def test_full_models_do_not_say_their_reference(place):
@@ -336,7 +337,8 @@ def test_an_answer_as_a_token_table(place):
                        tokenizer=byte_tokenizer(), beta=0.5)  # fmt: skip
     assert list(found.columns) == (
         "pair_id side series model step position token_id token_bytes text logp reference_logp log_ratio advantage "
-        "value entropy rank argmax_id argmax_logp".split()
+        "value entropy rank argmax_id argmax_logp kl_reference_policy kl_policy_reference credit credit_variance "
+        "credit_z".split()
     )
     chosen = found[found.side == "chosen"]
     assert b"".join(chosen.token_bytes).decode() == " 很好。</s>"
@@ -362,3 +364,28 @@ def test_importing_the_package_loads_no_torch_and_the_function_is_not_hidden_by_
     assert importlib.import_module("dpo_analysis.scoring").score is score
     code = "import sys, dpo_analysis.scoring, dpo_analysis.scoring.work; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"policy": "sft"}, "no reference.*pass reference="),
+        ({"policy": "sft", "reference": "sft", "prompt": "a" * 9999}, "positions end at .*; give shorter texts"),
+    ],
+)
+def test_a_refused_text_is_told_in_the_words_of_python(place, given, said):
+    with pytest.raises(InputError, match=said) as refusal:
+        score_text(**({"prompt": "a", "chosen": " b", "rejected": " c"} | given))
+    assert "--" not in str(refusal.value)
+
+
+def test_no_advice_to_score_text_names_an_option_of_the_command_line():
+    for line in (
+        "x; pass --tokenizer FOLDER, or tokenizer= for loaded models", "x; pass --reference MODEL",
+        "x; copy its files or pass --tokenizer", "x; pass the base it was trained on as --base",
+        "x; pass --base MODEL", "x; give another with --chat-template FILE",
+        "x: pass the one to use as --chat-template FILE", "x; pass a larger --max-length",
+        "x; give them names, as in --policy SERIES/NAME=MODEL",
+    ):  # fmt: skip
+        assert "--" not in in_python(line)
+        assert in_python(line).endswith(("=", "texts"))

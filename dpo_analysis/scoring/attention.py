@@ -7,6 +7,7 @@ whole row is ever built. transformers builds no mask for an attention name witho
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from weakref import WeakSet
 
 import torch
@@ -17,10 +18,37 @@ from transformers import AttentionInterface
 from dpo_analysis.scoring.layout import Layout, Segment
 
 NAME = "dpo_analysis_packed"
-_LAYOUT: ContextVar[Layout] = ContextVar("layout")
+BLOCK = 64
+"""Tokens of a segment taken at once on a CPU: what lies ahead of a block is then not multiplied, as one call would."""
 _TELLING: WeakSet[nn.Module] = WeakSet()
 """Layers that told the function their window."""
 _UNSUPPORTED = ("softcap", "s_aux", "sinks", "position_bias", "alibi")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The row that is being computed, and the masks that its layers have in common."""
+
+    layout: Layout
+    masks: dict[tuple[int, int, int], torch.Tensor] = field(default_factory=dict)
+
+    def mask(self, length: int, past: int, span: int, like: torch.Tensor) -> torch.Tensor | None:
+        """What ``length`` tokens see of ``past`` tokens and themselves, to be added to (length, past + length) scores.
+
+        A token sees the last ``span`` tokens up to itself. None where plain causal order is enough.
+        """
+        if not past and span >= length:
+            return None
+        key = (length, past, span)
+        if key not in self.masks:
+            seen = torch.ones(length, past + length, dtype=torch.bool, device=like.device).tril(past)
+            seen = seen.triu(past - span + 1)
+            zeros = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
+            self.masks[key] = zeros.masked_fill_(~seen, -torch.inf)
+        return self.masks[key]
+
+
+_ROW: ContextVar[_Row] = ContextVar("row")
 
 
 class NotPackable(Exception):
@@ -30,11 +58,11 @@ class NotPackable(Exception):
 @contextmanager
 def packed_row(layout: Layout) -> Iterator[None]:
     """Within this context the registered attention function follows ``layout``."""
-    token = _LAYOUT.set(layout)
+    token = _ROW.set(_Row(layout))
     try:
         yield
     finally:
-        _LAYOUT.reset(token)
+        _ROW.reset(token)
 
 
 @contextmanager
@@ -101,35 +129,38 @@ def packed_attention(
     out = query.new_empty(query.shape[2], query.shape[1], value.shape[-1])  # (T, heads, value_dim)
     by_head = out.transpose(0, 1).unsqueeze(0)  # (1, heads, T, value_dim)
     grouped = query.shape[1] != key.shape[1]
-    for segment in _LAYOUT.get().segments:
-        here = slice(segment.start, segment.stop)
-        keys, values, mask = _visible(key, value, segment, sliding_window)
-        by_head[:, :, here] = F.scaled_dot_product_attention(
-            query[:, :, here], keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
-        )
+    row = _ROW.get()
+    for segment in row.layout.segments:
+        keys, values = _visible(key, segment), _visible(value, segment)
+        for first, last in _blocks(segment, query.device):
+            past = keys.shape[2] - segment.stop + first  # visible tokens ahead of the block
+            seen = past + last - first
+            span = seen if sliding_window is None else min(sliding_window, seen)
+            mask = row.mask(last - first, past, span, query)
+            by_head[:, :, first:last] = F.scaled_dot_product_attention(
+                query[:, :, first:last],
+                keys[:, :, :seen],
+                values[:, :, :seen],
+                attn_mask=mask,
+                is_causal=mask is None,
+                scale=scaling,
+                enable_gqa=grouped,
+            )
     return out.unsqueeze(0), None
 
 
-def _visible(
-    key: torch.Tensor, value: torch.Tensor, segment: Segment, window: int | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Keys and values a segment may see, and a (segment, visible) mask where plain causal order is not enough."""
-    here = slice(segment.start, segment.stop)
-    before = segment.context_stop - segment.context_start
-    length = segment.stop - segment.start
-    if not before:
-        keys, values = key[:, :, here], value[:, :, here]
-    else:
-        context = slice(segment.context_start, segment.context_stop)
-        keys = torch.cat([key[:, :, context], key[:, :, here]], dim=2)
-        values = torch.cat([value[:, :, context], value[:, :, here]], dim=2)
-    span = before + length if window is None else window
-    if not before and span >= length:
-        return keys, values, None
-    mask = torch.ones(length, before + length, dtype=torch.bool, device=key.device).tril(before)
-    if span < before + length:
-        mask = mask.triu(before - span + 1)
-    return keys, values, mask
+def _visible(states: torch.Tensor, segment: Segment) -> torch.Tensor:
+    """Keys or values that ``segment`` may see: those of its context, then its own."""
+    own = states[:, :, segment.start : segment.stop]
+    if segment.context_start == segment.context_stop:
+        return own
+    return torch.cat([states[:, :, segment.context_start : segment.context_stop], own], dim=2)
+
+
+def _blocks(segment: Segment, device: torch.device) -> list[tuple[int, int]]:
+    """Places in the row where the queries of one call start and stop."""
+    size = BLOCK if device.type == "cpu" else segment.stop - segment.start
+    return [(first, min(first + size, segment.stop)) for first in range(segment.start, segment.stop, size)]
 
 
 AttentionInterface.register(NAME, packed_attention)

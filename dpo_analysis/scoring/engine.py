@@ -4,7 +4,7 @@ This is the seam: ``Engine(model).score(requests, batch_tokens=...)`` returns fl
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,11 +13,15 @@ from torch import Tensor, nn
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.attention import NotPackable
+from dpo_analysis.scoring.exact import in_float32
+from dpo_analysis.scoring.heads import Head
 from dpo_analysis.scoring.memory import in_memory, is_out_of_memory
 from dpo_analysis.scoring.ownhead import reduce_logits
 from dpo_analysis.scoring.plan import distinct
 from dpo_analysis.scoring.requests import Request, TokenScores
-from dpo_analysis.scoring.routes import Packed, Route, Scored, device_of, routes, to_host
+from dpo_analysis.scoring.routes import Keep, Packed, Route, Scored, Whole, routes, to_host
+from dpo_analysis.scoring.spread import device_of
+from dpo_analysis.scoring.trainer import TrainerRoute, trainer_routes
 from dpo_analysis.scoring.weights import Damaged
 
 BATCH_TOKENS = {"cpu": 2048, "mps": 8192, "cuda": 16384}
@@ -27,7 +31,7 @@ _SAME_LOGP, _SAME_LOW_PRECISION = 1e-3, 0.05
 times below; a head, a trunk or an attention that is not the model's does not."""
 _PROBES = ((5, 11, 8), (4, 7, 12))
 """The self-check: for each prompt its length, and the total lengths of prompt and response of two responses to it."""
-_FAILURES = (
+FAILURES = (
     NotPackable,
     TypeError,
     ValueError,
@@ -37,6 +41,11 @@ _FAILURES = (
     RuntimeError,
     NotImplementedError,
 )
+"""What a way through a model raises that is not the model's."""
+
+
+Look = Callable[[Sequence[tuple[Request, np.ndarray]], Tensor], None]
+"""Shown each forward's requests, each with its rows among the (rows, model width) final states that predict them."""
 
 
 class Engine:
@@ -44,20 +53,27 @@ class Engine:
 
     Attributes:
         path: ``packed`` (prompts shared, no padding), ``sorted`` (padded batches) or ``whole`` (each sequence by the
-            model's own forward), found out by a self-check on two prompts with two short responses each.
+            model's own forward), found out by a self-check on two prompts with two short responses each; ``trainer``
+            where its numerics were asked for.
         why: why no faster route would do; empty for ``packed``.
         probe: hash of the outputs in that check; models that compute the same have the same.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, numerics: str = "default") -> None:
         """Check ``model``, which is in eval mode and on its device, against its own plain forward.
+
+        Args:
+            model: a causal language model.
+            numerics: ``default``, or ``trainer``: as training under bfloat16 autocast logs them.
 
         Raises:
             Damaged: its outputs are not numbers.
-            InputError: it is not causal, so a response's tokens could see what follows them.
+            InputError: it is not causal, so a response's tokens could see what follows them; or the trainer's numerics
+                cannot be had of it.
             MemoryError: not even a few tokens fit beside it.
         """
         self._model = model
+        self._numerics = numerics
         self.device = device_of(model)
         self.why = ""
 
@@ -73,20 +89,66 @@ class Engine:
         """The weights' type: float32, bfloat16 or float16."""
         return str(next(self._model.parameters()).dtype).removeprefix("torch.")
 
-    def score(self, requests: Sequence[Request], *, batch_tokens: int) -> TokenScores:
+    @property
+    def head(self) -> Head | None:
+        """What turns final states into logits; None where trunk and head do not come apart."""
+        return self._route.head
+
+    def score(self, requests: Sequence[Request], *, batch_tokens: int, look: Look | None = None) -> TokenScores:
         """Score every response token of ``requests``; no result depends on what else is in its batch beyond rounding.
+
+        Args:
+            requests: what to score.
+            batch_tokens: the budget of one forward, in tokens.
+            look: shown the final states on the way, without repeats of equal requests.
 
         Raises:
             MemoryError: a batch of this budget did not fit; nothing of it is left in memory.
         """
         kept, inverse = distinct(requests)
+        keep = _keep(look, kept) if look else None
 
         def work() -> list[Scored]:
             with careful(self.device):
-                return list(self._route.score(kept, batch_tokens))
+                return list(self._route.score(kept, batch_tokens, keep))
 
         parts = in_memory(work, self.device, f"a batch of {batch_tokens} tokens")
         return _in_order(parts, len(kept), inverse)
+
+    def states(self, requests: Sequence[Request], *, batch_tokens: int, look: Look) -> None:
+        """Show ``look`` the final states of ``requests`` without scoring them; errors as ``score``."""
+        kept, _ = distinct(requests)
+
+        def work() -> None:
+            with careful(self.device):
+                self._route.states(kept, batch_tokens, _keep(look, kept))
+
+        in_memory(work, self.device, f"a batch of {batch_tokens} tokens")
+
+    def exact(self, requests: Sequence[Request]) -> TokenScores | None:
+        """The scores in float32 throughout, each sequence alone: what 16 bits fall short of.
+
+        Returns:
+            None where the scores are so anyway, or where that takes more memory than there is.
+        """
+        if self._precision == "float32":
+            return None
+        kept, inverse = distinct(requests)
+
+        def work() -> list[Scored]:
+            with in_float32(self._model), careful(self.device):
+                return list(Whole(self._model).score(kept, 0))
+
+        try:
+            parts = in_memory(work, self.device, "the weights in float32")
+        except (MemoryError, *FAILURES):
+            return None
+        return _in_order(parts, len(kept), inverse)
+
+    @property
+    def _precision(self) -> str:
+        """The type that most of the arithmetic rounds to."""
+        return "bfloat16" if self._numerics == TrainerRoute.name else self.dtype
 
     def _choose(self) -> Route:
         """The fastest route that agrees with the model's own forward on the probes."""
@@ -97,12 +159,16 @@ class Engine:
             raise Damaged("no finite output: its weights hold NaN or infinity; use another checkpoint")
         self._refuse_look_ahead(requests[0])
         expected = np.concatenate([floats for floats, _ in plain], axis=1)
-        for route in routes(self._model):
+        trainer = self._numerics == TrainerRoute.name
+        for route in trainer_routes(self._model) if trainer else routes(self._model):
             reason = self._differs(route, requests, expected)
             if not reason:
-                self.why = "" if route.name == Packed.name else self.why
+                self.why = "" if route.name in (Packed.name, TrainerRoute.name) else self.why
                 return route
             self.why = self.why or reason
+        if trainer:
+            why = self.why or "its head is no plain linear map"
+            raise InputError(f"no numerics of a trainer for this model: {why}; leave out --numerics")
         raise Damaged("no two forwards of it agree; use another checkpoint")
 
     def _plain(self, request: Request) -> tuple[np.ndarray, np.ndarray]:
@@ -125,15 +191,19 @@ class Engine:
         """Why ``route`` will not do for this model; empty where it will."""
         try:
             parts = list(route.score(requests, 1 << 20))
-        except _FAILURES as error:
+        except FAILURES as error:
             if is_out_of_memory(error):
                 raise
             return f"{route.name}: {type(error).__name__} {error}"[:160]
         scores = _in_order(parts, len(requests), np.arange(len(requests)))
         found = np.stack([scores.logp, scores.entropy, scores.argmax_logp])
-        if found.shape == expected.shape and _agree(found, expected, self.dtype):
+        if found.shape == expected.shape and _agree(found, expected, self._precision):
             return ""
         return f"{route.name}: other numbers than the model's own forward"
+
+
+def _keep(look: Look, requests: Sequence[Request]) -> Keep:
+    return lambda takes, states: look([(requests[place], rows) for place, rows in takes], states)
 
 
 def _probes(model: nn.Module) -> list[Request]:

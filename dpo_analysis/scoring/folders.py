@@ -25,8 +25,12 @@ _FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _NOT_FETCHED = ["original/*", "onnx/*", "checkpoint-*", "consolidated*"]
 
 
-def model_folder(source: str | Path) -> Path:
+def model_folder(source: str | Path, *, fetch: bool = True) -> Path:
     """The local folder of ``source``: itself, or the snapshot of a hub id, fetched where it is not yet here.
+
+    Args:
+        source: a folder or a hub id.
+        fetch: False never asks the network: a hub id is then looked for in the cache alone.
 
     Raises:
         InputError: no such folder, and no such model on the hub.
@@ -40,7 +44,7 @@ def model_folder(source: str | Path) -> Path:
     local = text.startswith((".", "/", "~")) or ("/" in text and Path(text.split("/")[0]).is_dir())
     if local or not _HUB_ID.fullmatch(text):
         raise InputError(f"no such folder: {source}; name a folder with config.json and *.safetensors, or a hub id")
-    return _hub_snapshot(text, fetch=True)
+    return _hub_snapshot(text, fetch=fetch)
 
 
 def _hub_snapshot(name: str, *, fetch: bool) -> Path:

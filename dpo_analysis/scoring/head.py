@@ -34,7 +34,9 @@ def join_columns(parts: list[TokenColumns]) -> TokenColumns:
     return TokenColumns(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def score_rows(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> TokenColumns:
+def score_rows(
+    states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, logp_only: bool = False
+) -> TokenColumns:
     """Log-prob, entropy and rank of ``labels`` and the most likely token at every row; sums in float32.
 
     Args:
@@ -42,10 +44,11 @@ def score_rows(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tens
         weight: (vocabulary, d) of the head.
         bias: (vocabulary,) or None.
         labels: (rows,) int64.
+        logp_only: leave the other columns empty, NaN and 0: how the benchmark tells what they cost.
     """
     size = ROWS.get(states.device.type, ROWS["cuda"])
     blocks = zip(states.split(size), labels.split(size), strict=True)
-    return join_columns([_score_block(some, weight, bias, wanted) for some, wanted in blocks])
+    return join_columns([_score_block(some, weight, bias, wanted, logp_only) for some, wanted in blocks])
 
 
 @dataclass(slots=True)
@@ -58,12 +61,13 @@ class _Running:
     best: Tensor
     above: Tensor
     own: Tensor
+    logp_only: bool
 
 
-def _score_block(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> TokenColumns:
+def _score_block(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, logp_only: bool) -> TokenColumns:
     count, vocabulary = len(labels), weight.shape[0]
     width = min(vocabulary, CPU_COLUMNS if states.device.type == "cpu" else vocabulary)
-    running = _start(states, weight, bias, labels)
+    running = _start(states, weight, bias, labels, logp_only)
     tile = torch.empty(count * width, dtype=torch.float32, device=states.device)
     other = torch.empty_like(tile)
     for first in range(0, vocabulary, width):
@@ -74,6 +78,9 @@ def _score_block(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Te
             z += bias[first : first + columns]
         _take_tile(running, z, scratch, labels - first, first)
     log_total = running.total.log()
+    if logp_only:
+        nothing, zero = torch.full_like(log_total, torch.nan), torch.zeros_like(labels, dtype=torch.int32)
+        return TokenColumns(running.own - running.top - log_total, nothing, nothing, zero, zero)
     rank = torch.where(running.best == labels, 1, running.above + 1)
     return TokenColumns(
         logp=running.own - running.top - log_total,
@@ -84,12 +91,12 @@ def _score_block(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Te
     )
 
 
-def _start(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> _Running:
+def _start(states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, logp_only: bool) -> _Running:
     """Before the first tile. The label's logit is needed from the start, to count what is above it."""
     own = (states.float() * weight[labels].float()).sum(dim=1)
     own = own if bias is None else own + bias[labels].float()
     zero, whole = torch.zeros_like(own), torch.zeros_like(labels)
-    return _Running(torch.full_like(own, -torch.inf), zero, zero.clone(), whole, whole.clone(), own)
+    return _Running(torch.full_like(own, -torch.inf), zero, zero.clone(), whole, whole.clone(), own, logp_only)
 
 
 def _logits(states: Tensor, weight: Tensor, out: Tensor) -> None:
@@ -108,18 +115,24 @@ def _take_tile(running: _Running, z: Tensor, scratch: Tensor, local: Tensor, fir
     if len(inside):
         # from here on the label's logit is the one of the matrix product, as all others are
         running.own[inside] = z[inside, local[inside]]
-    running.above += torch.gt(z, running.own[:, None], out=scratch).sum(dim=1).long()
     top = z.amax(dim=1)
-    risen = (top > running.top).nonzero()[:, 0]
-    if len(risen):
-        running.best[risen] = z[risen].argmax(dim=1) + first
+    if not running.logp_only:
+        _rank_tile(running, z, scratch, top, first)
     peak = torch.maximum(running.top, top)
     shift = torch.where(running.top == -torch.inf, 0.0, running.top - peak)
     scale = shift.exp()
     z -= torch.where(peak == -torch.inf, 0.0, peak)[:, None]
     z.clamp_(min=FAR_BELOW)
     torch.exp(z, out=scratch)
-    running.weighted = scale * (running.weighted + shift * running.total)
-    running.total = scale * running.total + scratch.sum(dim=1)
-    running.weighted += scratch.mul_(z).sum(dim=1)
-    running.top = peak
+    before, running.top = running.total, peak
+    running.total = scale * before + scratch.sum(dim=1)
+    if not running.logp_only:
+        running.weighted = scale * (running.weighted + shift * before) + scratch.mul_(z).sum(dim=1)
+
+
+def _rank_tile(running: _Running, z: Tensor, scratch: Tensor, top: Tensor, first: int) -> None:
+    """Count the logits above the labels', and the best so far; ``top`` (rows,) are the tile's greatest."""
+    running.above += torch.gt(z, running.own[:, None], out=scratch).sum(dim=1).long()
+    risen = (top > running.top).nonzero()[:, 0]
+    if len(risen):
+        running.best[risen] = z[risen].argmax(dim=1) + first

@@ -59,7 +59,7 @@ class Entry:
         if self.files is not None:
             return StoredModel(self.model, self.files, shelf, watch)
         assert self.module is not None
-        return LoadedModel(self.model, self.module, self.adapter, needs, watch)
+        return LoadedModel(self.model, self.module, self.adapter, needs, watch, shelf.numerics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ def line_up(
     base: str | Path | None,
     trainings: Sequence[Training],
     objective: Mapping[str, Any],
+    known: Mapping[str, Series] | None = None,
 ) -> Lineup:
     """Find every model and work out what the reference is.
 
@@ -116,6 +117,7 @@ def line_up(
         base: base of adapters whose recorded one is not here.
         trainings: what ``training.find_training`` found.
         objective: beta, loss_type and parameters as the caller gave them; None where the training's own count.
+        known: the series of the run that is there; they count where neither caller nor training says anything.
 
     Raises:
         InputError: no policy, no reference, two of one name, a model that cannot be scored, a loss without a
@@ -129,7 +131,8 @@ def line_up(
     ]
     if not distinct(named):
         raise InputError("no policy to score: pass --policy [[SERIES/]NAME=]MODEL or --trainer-output DIR")
-    series = [_series(name, trainings, objective) for name in dict.fromkeys(one.series for one in named)]
+    names = dict.fromkeys(one.series for one in named)
+    series = [_series(name, trainings, objective, (known or {}).get(name)) for name in names]
     entries = [_entry(one, base) for one in named]
     return Lineup(_reference(reference, entries, base, trainings), entries, series)
 
@@ -205,12 +208,17 @@ def _shown(folder: Path) -> str:
     return str(folder.relative_to(here)) if folder.is_absolute() and folder.is_relative_to(here) else str(folder)
 
 
-def _series(name: str, trainings: Sequence[Training], objective: Mapping[str, Any]) -> Series:
-    """The series' beta and loss: the caller's, else its training's, else DPO's usual ones."""
+def _series(name: str, trainings: Sequence[Training], objective: Mapping[str, Any], known: Series | None) -> Series:
+    """The series' beta and loss: the caller's, else its training's, else the run's, else DPO's usual ones."""
     training = next((one for one in trainings if one.series == name), None)
-    told = {key: getattr(training, key, None) for key in ("beta", "loss_type", "parameters")}
+    told = {
+        key: getattr(training, key, None) or getattr(known, key, None) for key in ("beta", "loss_type", "parameters")
+    }
     given = {key: value for key, value in objective.items() if value is not None}
-    parameters = (told.pop("parameters") or {}) | dict(given.pop("parameters", {}))
+    own = dict(told.pop("parameters") or {})
+    if given.get("loss_type", told["loss_type"]) != told["loss_type"]:
+        own.pop("loss_weights", None)  # they belong to another list of losses
+    parameters = own | dict(given.pop("parameters", {}))
     values = {key: value for key, value in (told | given).items() if value is not None}
     series = Series(name, parameters=parameters, **values)
     _refuse_objective(series)

@@ -31,6 +31,7 @@ class LoadedModel:
         adapter: name of the PEFT adapter to use, ``OFF``, or None to leave them as they are.
         needs: what the pairs ask of it.
         watch: told of every opened model.
+        numerics: ``default`` or ``trainer``, as for ``Engine``.
     """
 
     model: Model
@@ -38,6 +39,7 @@ class LoadedModel:
     adapter: str | None
     needs: Needs
     watch: Watch
+    numerics: str = "default"
 
     @contextmanager
     def open(self) -> Iterator[Engine]:
@@ -50,7 +52,7 @@ class LoadedModel:
         check_embedding(own, self.needs.largest_id, self.model.key)
         with quiet(), _lent(self.module, self.adapter):
             try:
-                engine = Engine(own)
+                engine = Engine(own, numerics=self.numerics)
             except InputError as error:
                 raise type(error)(f"cannot score {self.model.key}: {error}") from error
             self.watch.see(self.model, engine)

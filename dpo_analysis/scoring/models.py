@@ -4,7 +4,6 @@ transformers and PEFT fill what a checkpoint lacks with random numbers and a war
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ from transformers.utils import logging as transformers_logging
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.memory import is_out_of_memory
 from dpo_analysis.scoring.preflight import ModelFiles
+from dpo_analysis.scoring.ranks import own_rank
+from dpo_analysis.scoring.spread import DeviceMap, is_offloaded
 from dpo_analysis.scoring.tokenizer import load_tokenizer as load_tokenizer
 from dpo_analysis.scoring.weights import Damaged, safetensors_header
 
@@ -28,6 +29,7 @@ LARGE = 3_000_000_000
 """Parameters above which a CUDA model is scored in bfloat16 unless the caller says otherwise."""
 SMALL = 2_000_000
 """Parameters below which a second thread gains little."""
+NUMERICS = ("default", "trainer")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
 
@@ -63,7 +65,7 @@ def pick_device(name: str) -> torch.device:
     if not there[kind]:
         raise InputError(f"no {kind} device on this machine: torch {torch.__version__} sees none; use --device cpu")
     if kind == "cuda":
-        return torch.device(kind, int(index or os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        return torch.device(kind, (int(index) if index else own_rank().local) % torch.cuda.device_count())
     return torch.device(name)
 
 
@@ -78,6 +80,20 @@ def pick_dtype(name: str | None, n_parameters: int, device: torch.device) -> str
     if name not in DTYPES:
         raise InputError(f"unknown dtype {name!r}; use {', '.join(DTYPES)}")
     return name
+
+
+def check_numerics(name: str, dtype: str | None) -> None:
+    """Refuse numerics that are none, and a type of weights beside the trainer's.
+
+    Raises:
+        InputError: so.
+    """
+    if name not in NUMERICS:
+        raise InputError(f"unknown --numerics {name!r}; use {' or '.join(NUMERICS)}")
+    if name == "trainer" and dtype not in (None, "float32"):
+        raise InputError(
+            f"--dtype {dtype} beside --numerics trainer: that is float32 weights under bfloat16 autocast; leave out one"
+        )
 
 
 @contextmanager
@@ -118,8 +134,10 @@ def check_class(files: ModelFiles) -> None:
     )
 
 
-def load_full(files: ModelFiles, *, dtype: str, device: torch.device) -> tuple[nn.Module, list[str]]:
-    """The full model in ``files`` in eval mode on ``device``, and what the log should know of it.
+def load_full(
+    files: ModelFiles, *, dtype: str, device: torch.device, device_map: DeviceMap | None = None
+) -> tuple[nn.Module, list[str]]:
+    """The full model in ``files`` in eval mode on ``device``, or spread as ``device_map`` says, and what to log of it.
 
     Raises:
         Damaged: a weight is missing, of the wrong shape or unreadable.
@@ -129,7 +147,7 @@ def load_full(files: ModelFiles, *, dtype: str, device: torch.device) -> tuple[n
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             str(where), dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, local_files_only=True,
-            output_loading_info=True,
+            output_loading_info=True, device_map=device_map,
         )  # type: ignore[misc]  # fmt: skip
     except _LOAD_ERRORS as error:
         if is_out_of_memory(error):
@@ -145,7 +163,7 @@ def load_full(files: ModelFiles, *, dtype: str, device: torch.device) -> tuple[n
     if any("lora_" in key for key in unexpected):
         raise InputError(f"unmerged LoRA weights in {where}: {unexpected[0]}; save the adapter alone, or merge it")
     notes = [f"{where}: ignored weights {_some(unexpected)}"] if unexpected else []
-    return model.to(device).eval(), notes
+    return (model.to(device) if device_map is None else model).eval(), notes
 
 
 def attach_adapter(
@@ -154,8 +172,13 @@ def attach_adapter(
     """Put the adapter in ``files`` on its base ``model`` as ``name``, beside those that ``peft`` has already.
 
     Raises:
-        InputError: the adapter's weights are not those the base has places for.
+        InputError: the adapter's weights are not those the base has places for, or the base is not wholly in memory.
     """
+    if is_offloaded(model):
+        raise InputError(
+            f"adapter {files.folder} on a base that does not fit into memory: PEFT cannot put it on weights that are "
+            "on disk; merge it into its base, or use larger devices"
+        )
     try:
         config = PeftConfig.from_pretrained(str(files.folder), local_files_only=True)
         config.inference_mode = True
@@ -206,7 +229,8 @@ def check_embedding(model: nn.Module, largest_id: int, where: str) -> None:
 
 def first_bad_weight(model: nn.Module) -> str:
     """Name of the first weight that holds NaN or infinity; empty if none does."""
-    bad = (name for name, value in model.named_parameters() if not bool(torch.isfinite(value).all()))
+    there = ((name, value) for name, value in model.named_parameters() if not value.is_meta)
+    bad = (name for name, value in there if not bool(torch.isfinite(value).all()))
     return next(bad, "")
 
 

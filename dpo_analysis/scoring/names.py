@@ -56,9 +56,10 @@ def distinct(policies: list[NamedPolicy]) -> list[NamedPolicy]:
     for policy in policies:
         other = seen.setdefault(policy.key, policy)
         if other is not policy:
+            both = "the same model" if other.model == policy.model else f"{other.model} and {policy.model}"
             raise InputError(
-                f"two policies named {policy.key}: {other.model} and {policy.model}; give them names, as in "
-                f"--policy SERIES/NAME=MODEL"
+                f"two policies named {policy.key}: {both}; one name is one model, so leave one out or give each its "
+                "own SERIES/NAME=MODEL"
             )
     return policies
 

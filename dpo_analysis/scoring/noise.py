@@ -1,6 +1,12 @@
-"""The noise floor: how far the same reference differs from itself when only the packing into batches changes."""
+"""The noise floor: how far apart two scorings of one model may lie by rounding alone.
+
+In float32 the packing into batches is what may change, so the reference is scored in two packings. In 16 bits two
+packings often agree to the bit while both are far from the truth: there the gap to float32 counts, twice, since a
+log-ratio is the difference of two scorings, each of them that far off.
+"""
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,8 +18,17 @@ from dpo_analysis.scoring.requests import Request, Scorer, TokenScores
 NOISE_PAIRS = 64
 
 
+@runtime_checkable
+class Exact(Protocol):
+    """A scorer that rounds to 16 bits and can do without."""
+
+    def exact(self, requests: Sequence[Request]) -> TokenScores | None:
+        """The scores in float32; None where they are so anyway, or cannot be had."""
+        ...
+
+
 def noise_floor(scorer: Scorer, tokenized: Sequence[TokenizedPair], *, batch_tokens: int) -> NoiseFloor | None:
-    """Score the pairs of the smallest group hashes twice: in batches, and each prompt in a batch of its own.
+    """Score the pairs of the smallest group hashes in batches, each prompt in a batch of its own, and in float32.
 
     Args:
         scorer: the reference, opened.
@@ -23,8 +38,7 @@ def noise_floor(scorer: Scorer, tokenized: Sequence[TokenizedPair], *, batch_tok
     Returns:
         Largest absolute differences in nats; None where no pair is finite or not even one response fits.
     """
-    scored = sorted((pair for pair in tokenized if pair.status in SCORED), key=lambda pair: pair.group_id)
-    chosen = scored[:NOISE_PAIRS]
+    chosen = noise_pairs(tokenized)
     requests = [
         Request(one.prompt_token_ids, one.token_ids)
         for pair in chosen
@@ -35,13 +49,29 @@ def noise_floor(scorer: Scorer, tokenized: Sequence[TokenizedPair], *, batch_tok
     together, alone = _score(scorer, requests, batch_tokens), _score(scorer, requests, 1)
     if together is None or alone is None:
         return None
-    gap = together.logp.astype(np.float64) - alone.logp.astype(np.float64)
-    sums = np.add.reduceat(gap, together.offsets[:-1])
+    found = _gap(together, alone)
+    if found is None:
+        return None
+    exact = scorer.exact(requests) if isinstance(scorer, Exact) else None
+    against = "packing" if exact is None else "float32"
+    wide = None if exact is None else _gap(together, exact)
+    token, response = found if wide is None else (max(one, 2 * other) for one, other in zip(found, wide, strict=True))
+    return NoiseFloor(token, response, len(chosen), against)
+
+
+def noise_pairs(tokenized: Sequence[TokenizedPair]) -> list[TokenizedPair]:
+    """The pairs that the noise floor is measured on."""
+    return sorted((pair for pair in tokenized if pair.status in SCORED), key=lambda pair: pair.group_id)[:NOISE_PAIRS]
+
+
+def _gap(one: TokenScores, other: TokenScores) -> tuple[float, float] | None:
+    """The largest absolute difference of a token and of a response's sum, nats; None where no response is finite."""
+    gap = one.logp.astype(np.float64) - other.logp.astype(np.float64)
+    sums = np.add.reduceat(gap, one.offsets[:-1])
     finite = np.isfinite(sums)
     if not finite.any():
         return None
-    tokens = gap[np.isfinite(gap)]
-    return NoiseFloor(token=float(abs(tokens).max()), response=float(abs(sums[finite]).max()), n_pairs=len(chosen))
+    return float(abs(gap[np.isfinite(gap)]).max()), float(abs(sums[finite]).max())
 
 
 def _score(scorer: Scorer, requests: Sequence[Request], batch_tokens: int) -> TokenScores | None:

@@ -61,11 +61,12 @@ class OwnHead:
         """What is kept of ``labels`` (tokens,) at ``states`` (tokens, model width), some rows of logits at a time."""
         size = chunk_rows(vocabulary_of(self._model), states.device)
         chunks = zip(states.split(size), labels.split(size), strict=True)
-        return join_columns([reduce_logits(self.logits(output, some), wanted) for some, wanted in chunks])
+        kind = type(output)
+        return join_columns([reduce_logits(self.logits_of(kind, some), wanted) for some, wanted in chunks])
 
-    def logits(self, output: object, states: Tensor) -> Tensor:
-        """Logits (tokens, vocabulary) of ``states`` (tokens, model width); ``output`` gives the kind of answer."""
-        stand_in = (states[None],) if isinstance(output, tuple) else type(output)(last_hidden_state=states[None])  # type: ignore[call-arg]
+    def logits_of(self, kind: type, states: Tensor) -> Tensor:
+        """Logits (tokens, vocabulary) of ``states`` (tokens, model width); ``kind``: the class of a trunk's answer."""
+        stand_in = (states[None],) if issubclass(kind, tuple) else kind(last_hidden_state=states[None])
         dummy = torch.zeros((1, len(states)), dtype=torch.long, device=states.device)
         with self._answering(stand_in):
             return self._model(input_ids=dummy, use_cache=False).logits[0]

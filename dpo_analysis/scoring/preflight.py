@@ -195,12 +195,19 @@ def weights_sha256(files: ModelFiles, *, cache: bool = True) -> str:
 def model_sha256(model: Model) -> str:
     """The hash of a run's model from its files as they are now, read anew: for ``runs.verify_run``.
 
+    The network is not asked.
+
     Raises:
         InputError: it was in memory when it was scored, or is no longer where it was.
     """
     if model.source.startswith("loaded "):
         raise InputError(f"{model.key} was scored from memory: it has no files to compare; save it and score that")
-    return weights_sha256(find_model(model.source), cache=False)
+    try:
+        folder = folders.model_folder(model.source, fetch=False)
+    except InputError as error:
+        where = model.source or "an unknown place"
+        raise InputError(f"not found at {where}; cd to where it was scored, or put it back there") from error
+    return weights_sha256(find_model(folder), cache=False)
 
 
 def position_limit(config: Mapping) -> int | None:

@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from dpo_analysis.runs import Model, Part
+
 
 class Request(NamedTuple):
     """One response to score: ids before it, at least one, and its own ids, int32, shapes (prompt,) and (response,)."""
@@ -49,4 +51,40 @@ class Scorer(Protocol):
         Raises:
             MemoryError: a batch did not fit; nothing of it is left in memory.
         """
+        ...
+
+
+class Gathering(Scorer, Protocol):
+    """The evidence of one part of one model in the making: a scorer that looks at the states on its way."""
+
+    def collect(self, batch_tokens: int) -> None:
+        """Collect without scoring, of the pairs that are wanted alone."""
+        ...
+
+    def write(self) -> None:
+        """Store what was collected."""
+        ...
+
+
+class Evidence(Protocol):
+    """What is collected beside the scores, as far as the loop over parts knows of it."""
+
+    def parts(self, model: Model) -> list[Part]:
+        """This worker's parts of which evidence about ``model`` is missing, in order."""
+        ...
+
+    def n_tokens(self, model: Model, part: Part) -> int:
+        """Prompt and response tokens of a part that are read for evidence alone."""
+        ...
+
+    def prepare(self, model: Model, parts: Sequence[Part]) -> None:
+        """Have ready what the reference says, before ``model`` is opened for ``parts``."""
+        ...
+
+    def gather(self, scorer: Scorer, model: Model, part: Part) -> Gathering | None:
+        """A scorer that collects what is missing of this part; None where nothing is."""
+        ...
+
+    def conclude(self, seconds: float) -> None:
+        """Say what it cost, of ``seconds`` in all."""
         ...

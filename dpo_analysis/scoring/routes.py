@@ -4,6 +4,7 @@ A route is used only for a model with which it was found to give the model's own
 """
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -13,14 +14,16 @@ from torch import Tensor, nn
 
 from dpo_analysis.scoring.attention import packed_row, packing
 from dpo_analysis.scoring.batches import pad, plan_batches
-from dpo_analysis.scoring.head import TokenColumns, join_columns, score_rows
+from dpo_analysis.scoring.head import TokenColumns, join_columns
+from dpo_analysis.scoring.heads import Head, heads
 from dpo_analysis.scoring.layout import lay_out
-from dpo_analysis.scoring.ownhead import OwnHead, chunk_rows, reduce_logits
+from dpo_analysis.scoring.ownhead import chunk_rows, reduce_logits
 from dpo_analysis.scoring.plan import group_requests, packs
 from dpo_analysis.scoring.requests import Request
+from dpo_analysis.scoring.spread import device_of
 
-Columns = Callable[[object, Tensor, Tensor], TokenColumns]
-"""From a trunk's output, the (tokens, model width) states of it that count, and their (tokens,) labels."""
+Keep = Callable[[Sequence[tuple[int, np.ndarray]], Tensor], None]
+"""Shown each forward's requests (place, and its tokens among the states) and (tokens, model width) final states."""
 
 
 class Scored(NamedTuple):
@@ -31,27 +34,59 @@ class Scored(NamedTuple):
     ints: np.ndarray
 
 
+class Forward(NamedTuple):
+    """One forward of a trunk: whose tokens, its answer, the states (tokens, model width) that predict ``labels``."""
+
+    takes: Sequence[tuple[int, np.ndarray]]
+    output: object
+    states: Tensor
+    labels: Tensor
+
+
 class Route(Protocol):
-    """A way to score requests with one model."""
+    """A way to score requests with one model; ``head`` is None where trunk and head do not come apart."""
 
     name: str
+    head: Head | None
 
-    def score(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Scored]:
-        """Score ``requests``, forward by forward, each of at most ``batch_tokens`` tokens."""
+    def score(self, requests: Sequence[Request], batch_tokens: int, keep: Keep | None = None) -> Iterator[Scored]:
+        """Score ``requests``, in forwards of at most ``batch_tokens`` tokens, and show ``keep`` their states."""
+        ...
+
+    def states(self, requests: Sequence[Request], batch_tokens: int, keep: Keep) -> None:
+        """Show ``keep`` the final states of ``requests`` without scoring them."""
         ...
 
 
-class Packed:
+class SplitRoute(ABC):
+    """What routes have in common whose trunk and head come apart."""
+
+    def __init__(self, model: nn.Module, trunk: nn.Module, head: Head) -> None:
+        self._model, self._trunk, self.head = model, trunk, head
+        self._device = device_of(model)
+
+    @abstractmethod
+    def _forwards(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Forward]: ...
+
+    def score(self, requests: Sequence[Request], batch_tokens: int, keep: Keep | None = None) -> Iterator[Scored]:
+        """See ``Route``."""
+        for one in self._forwards(requests, batch_tokens):
+            yield Scored(one.takes, *to_host(self.head.columns(one.output, one.states, one.labels)))
+            if keep is not None:
+                keep(one.takes, one.states)
+
+    def states(self, requests: Sequence[Request], batch_tokens: int, keep: Keep) -> None:
+        """See ``Route``."""
+        for one in self._forwards(requests, batch_tokens):
+            keep(one.takes, one.states)
+
+
+class Packed(SplitRoute):
     """Groups in one row without padding: every prompt is computed once, whatever hangs on it."""
 
     name = "packed"
 
-    def __init__(self, model: nn.Module, trunk: nn.Module, columns: Columns) -> None:
-        self._model, self._trunk, self._columns = model, trunk, columns
-        self._device = device_of(model)
-
-    def score(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Scored]:
-        """See ``Route``."""
+    def _forwards(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Forward]:
         with packing(self._model):
             for pack in packs(group_requests(requests), batch_tokens):
                 layout = lay_out(pack)
@@ -60,40 +95,38 @@ class Packed:
                     output = self._trunk(input_ids=ids, position_ids=positions, use_cache=False)
                 hidden = last_hidden_state(output)[0]  # (row, model width)
                 rows, labels = (torch.from_numpy(one).to(hidden.device) for one in (layout.head_rows, layout.labels))
-                yield Scored(layout.takes, *to_host(self._columns(output, hidden[rows], labels)))
+                yield Forward(layout.takes, output, hidden[rows], labels)
 
 
-class Sorted:
+class Sorted(SplitRoute):
     """Right-padded batches of like lengths, for models that mix the tokens of a row in a way of their own."""
 
     name = "sorted"
 
-    def __init__(self, model: nn.Module, trunk: nn.Module, columns: Columns) -> None:
-        self._trunk, self._columns = trunk, columns
-        self._device = device_of(model)
-
-    def score(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Scored]:
-        """See ``Route``."""
+    def _forwards(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Forward]:
         for batch in plan_batches(requests, batch_tokens=batch_tokens):
             padded = pad(requests, batch)
             output = self._trunk(input_ids=torch.from_numpy(padded.input_ids).to(self._device), use_cache=False)
             hidden = last_hidden_state(output)  # (sequences, width, model width), on a spread model's last device
             rows, columns, labels = (torch.from_numpy(one).to(hidden.device) for one in padded[1:4])
-            scores = self._columns(output, hidden[rows, columns], labels)
-            yield Scored(_consecutive(batch.members, padded.lengths), *to_host(scores))
+            yield Forward(consecutive(batch.members, padded.lengths), output, hidden[rows, columns], labels)
 
 
 class Whole:
     """Each sequence alone through the model's own forward, where trunk and head do not come apart."""
 
     name = "whole"
+    head = None
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._device = device_of(model)
 
-    def score(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Scored]:
-        """See ``Route``; ``batch_tokens`` has nothing to decide here."""
+    def states(self, requests: Sequence[Request], batch_tokens: int, keep: Keep) -> None:
+        """See ``Route``: there are none to show."""
+
+    def score(self, requests: Sequence[Request], batch_tokens: int, keep: Keep | None = None) -> Iterator[Scored]:
+        """See ``Route``; ``batch_tokens`` has nothing to decide here, and there are no states to keep."""
         for place, request in enumerate(requests):
             ids = np.concatenate([request.prompt_token_ids, request.token_ids[:-1]]).astype(np.int64)
             first, count = len(request.prompt_token_ids) - 1, len(request.token_ids)
@@ -115,30 +148,17 @@ class Whole:
 def routes(model: nn.Module) -> Iterator[Route]:
     """Every route that may suit ``model``, the fastest first."""
     for way in (Packed, Sorted):
-        for trunk in _trunks(model):
-            for columns in _heads(model, trunk):
-                yield way(model, trunk, columns)
+        for trunk in trunks(model):
+            for head in heads(model, trunk):
+                yield way(model, trunk, head)
     yield Whole(model)
 
 
-def _trunks(model: nn.Module) -> list[nn.Module]:
+def trunks(model: nn.Module) -> list[nn.Module]:
     """Modules that may be all of the model but its head, likeliest first."""
     decoder = getattr(model, "get_decoder", lambda: None)()
     found = [module for module in (decoder, getattr(model, "base_model", None)) if isinstance(module, nn.Module)]
     return [module for index, module in enumerate(found) if module is not model and module not in found[:index]]
-
-
-def _heads(model: nn.Module, trunk: nn.Module) -> Iterator[Columns]:
-    """A plain linear head tile by tile, then the model's own."""
-    head = getattr(model, "get_output_embeddings", lambda: None)()
-    if type(head) is nn.Linear and not (head._forward_hooks or head._forward_pre_hooks or "forward" in vars(head)):
-        yield lambda output, states, labels: score_rows(states.to(head.weight.device), head.weight, head.bias, labels)
-    yield OwnHead(model, trunk).columns
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model takes its ids."""
-    return next(model.parameters()).device
 
 
 def last_hidden_state(output: object) -> Tensor:
@@ -152,7 +172,8 @@ def to_host(columns: TokenColumns) -> tuple[np.ndarray, np.ndarray]:
     return floats.cpu().numpy(), torch.stack([columns.rank, columns.argmax_id]).cpu().numpy()
 
 
-def _consecutive(members: Sequence[int], lengths: np.ndarray) -> list[tuple[int, np.ndarray]]:
+def consecutive(members: Sequence[int], lengths: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Each member with its tokens, when those of all members stand one behind the other."""
     stops = np.cumsum(lengths)
     return [
         (member, np.arange(stop - length, stop))

@@ -1,24 +1,34 @@
 """``score``: pairs, a reference and policies in; a run folder out. Run again, it goes on where it stopped."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from dpo_analysis.data.pairs import Pair, load_pairs
+from dpo_analysis.data.kept import load_kept
+from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import TokenizedPair, limit_groups, tokenize_pairs
 from dpo_analysis.data.vocab import tokenizer_fingerprint, vocabulary
-from dpo_analysis.errors import InputError
-from dpo_analysis.runs import Run, RunWriter, open_run
+from dpo_analysis.errors import DPOAnalysisError, InputError
+from dpo_analysis.runs import Run, RunWriter, Series, open_run
+from dpo_analysis.runs.evidence import KINDS, PAIRS
 from dpo_analysis.scoring.agreement import check_tokenizers, needs_of, pick_tokenizer
+from dpo_analysis.scoring.cluster import check_workers, joined
+from dpo_analysis.scoring.crew import check_entries, score_on
 from dpo_analysis.scoring.engine import BATCH_TOKENS
+from dpo_analysis.scoring.evidence import score_collecting
 from dpo_analysis.scoring.lineup import Lineup, line_up
-from dpo_analysis.scoring.models import few_threads, pick_device, pick_dtype
-from dpo_analysis.scoring.sources import Shelf, Watch
-from dpo_analysis.scoring.work import Progress, score_parts
+from dpo_analysis.scoring.means import Means
+from dpo_analysis.scoring.models import check_numerics, few_threads, pick_device, pick_dtype
+from dpo_analysis.scoring.spread import DeviceMap, check_device_map
+from dpo_analysis.scoring.trainer import ROWS
+from dpo_analysis.scoring.wanted import wish
+from dpo_analysis.scoring.work import Progress
 from dpo_analysis.training import Training, find_training, read_trainer_state
 from dpo_analysis.training.discover import ASK as ASK_REFERENCE
 
@@ -43,11 +53,17 @@ def score(
     chat_template: str | Path | None = None,
     base: str | Path | None = None,
     dtype: str | None = None,
+    numerics: str = "default",
     device: str = "auto",
+    device_map: DeviceMap | None = None,
     limit: int | None = None,
+    evidence: str | Iterable[str] = KINDS,
+    evidence_pairs: int | str = PAIRS,
     batch_tokens: int | None = None,
     part_size: int = 512,
     shard: tuple[int, int] = (0, 1),
+    ray: str | None = None,
+    ray_workers: int | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Score the reference and every policy on ``pairs``, per token, into the run folder ``out``.
@@ -59,8 +75,9 @@ def score(
             says it.
         policies: ``{"[SERIES/]NAME": path, hub id or loaded model}``, or strings ``[[SERIES/]NAME=]MODEL``.
         trainer_outputs: folders that a trainer left; their checkpoints are policies too, their logs are imported.
-        beta: DPO's beta; None: the trainer's own, else 0.1. Rewards and losses are computed later, from the run.
-        loss_type: TRL's name of the loss, or several; None: the trainer's own, else sigmoid.
+        beta: DPO's beta; None: the trainer's own, else the run's, else 0.1. Rewards and losses are computed later, from
+            the run: one that is given corrects what a run that is there says of these series.
+        loss_type: TRL's name of the loss, or several; None: the trainer's own, else the run's, else sigmoid.
         parameters: further parameters of the loss, such as label_smoothing.
         tokenizer: path, hub id or tokenizer; None: the first policy's.
         max_length: longest prompt + response in tokens; None: the trainer's own, else 1024.
@@ -69,11 +86,18 @@ def score(
         chat_template: a Jinja file, in place of the tokenizer's own template.
         base: base of adapters whose recorded one is not on this machine.
         dtype: float32, bfloat16 or float16; None: float32, but bfloat16 above 3B parameters on CUDA.
+        numerics: ``default``, or ``trainer``: what TRL logs under bfloat16 autocast, from float32 weights.
         device: auto, cpu, cuda or mps.
+        device_map: spreads each model over the devices of this machine, as for transformers (``auto``, or a dict).
         limit: only the pairs of this many smallest group hashes of each split.
+        evidence: kinds to collect of some pairs: topk, kl, hidden; or none; or fallen, for pairs whose chosen response
+            fell under a policy, beside like ones that did not, once all is scored.
+        evidence_pairs: pairs of each split (fallen: of each policy) to collect it of, or all; 0 for none.
         batch_tokens: padded tokens of one forward pass; None: by device.
         part_size: rows of one part.
         shard: this worker's number and the number of workers.
+        ray: where models run on a Ray cluster: HOST:PORT, ``local``, or ``auto`` for a running one, else ``local``.
+        ray_workers: how many to ask the cluster for; None: one per GPU it has, else one per core.
         report: called after every part.
 
     Returns:
@@ -86,12 +110,20 @@ def score(
         RunBusy: another process works on the same shard.
         Interrupted: stopped; finished parts are kept.
     """
-    place = pick_device(device)
+    wanted = wish(evidence, evidence_pairs)
+    check_numerics(numerics, dtype)
+    check_device_map(device_map, ray=ray)
+    check_workers(ray, shard)
+    if ray is None:
+        pick_device(device)
     trainings = [find_training(folder) for folder in trainer_outputs]
     objective = {"beta": beta, "loss_type": loss_type, "parameters": dict(parameters) if parameters else None}
-    lineup = line_up(policies, reference, base=base, trainings=trainings, objective=objective)
+    known = _stored_series(out)
+    lineup = line_up(policies, reference, base=base, trainings=trainings, objective=objective, known=known)
+    if ray is not None:
+        check_entries(lineup.entries)
+    # asked first: weights that do not fit their config are told better here than by what loads the tokenizer
     n_parameters = lineup.n_parameters()
-    kind = pick_dtype(dtype, n_parameters, place)
     encoder = pick_tokenizer(tokenizer, lineup, chat_template)
     recipe = _recipe(tokenization, max_length, truncation, trainings)
     tokenized = limit_groups(tokenize_pairs(_loaded(pairs), encoder, **recipe), limit)
@@ -100,36 +132,63 @@ def score(
         needs.check(entry.config, entry.model.source)
     check_tokenizers(encoder, lineup, tokenized, template_given=chat_template is not None or tokenizer is not None)
     identity = _identity(tokenized, encoder, recipe, lineup)
-    budget = batch_tokens or BATCH_TOKENS[place.type]
-    opened = RunWriter.open(
-        out,
-        identity=identity | {"dtype": lineup.dtype or kind, "part_size": part_size},
-        tokenized=tokenized,
-        series=lineup.series,
-        models=[entry.model for entry in lineup.entries],
-        part_size=part_size,
-        shard=shard,
-        vocab=vocabulary(encoder),
-    )
-    with opened as writer, few_threads(n_parameters, place):
-        _log_start(writer, lineup, place, budget)
-        for line in (note for training in trainings for note in training.notes):
-            if reference is None or not line.endswith(ASK_REFERENCE):
+    with joined(ray, device=device, workers=ray_workers) as cluster:
+        place = cluster.place if cluster else pick_device(device)
+        kind = "float32" if numerics == "trainer" else pick_dtype(dtype, n_parameters, place)
+        budget = batch_tokens or (ROWS * needs.longest if numerics == "trainer" else BATCH_TOKENS[place.type])
+        means = Means(cluster.device if cluster else device, kind, numerics, device_map, needs, n_parameters, budget)
+        opened = RunWriter.open(
+            out,
+            identity=identity | {"dtype": lineup.dtype or kind, "numerics": numerics, "part_size": part_size},
+            tokenized=tokenized,
+            series=lineup.series,
+            models=[entry.model for entry in lineup.entries],
+            part_size=part_size,
+            shard=shard,
+            vocab=vocabulary(encoder),
+            given=_given_fields(objective),
+        )
+        with opened as writer, few_threads(n_parameters, place):
+            _log_start(writer, lineup, place, budget)
+            for line in (*writer.corrected, *_training_notes(trainings, reference)):
                 writer.log("note", text=line)
-        _write_curves(writer, trainings)
-        shelf = Shelf(device=place, dtype=kind, needs=needs, note=lambda line: writer.log("note", text=line))
-        watch = Watch(shelf.note)
-        sources = [entry.source(shelf, needs, watch) for entry in lineup.entries]
-        score_parts(writer, sources, batch_tokens=budget, report=report or (lambda progress: None))
+            _write_curves(writer, trainings)
+            tell = report or (lambda progress: None)
+            if cluster:
+                afar = partial(score_on, cluster, means)
+                score_collecting(writer, lineup.entries, wanted, batch_tokens=budget, report=tell, score=afar)
+            else:
+                sources = means.sources(lineup.entries, lambda line: writer.log("note", text=line))
+                score_collecting(writer, sources, wanted, batch_tokens=budget, report=tell)
     return open_run(out)
 
 
-def _loaded(pairs: Sequence[Pair] | Iterable[object] | str | Path) -> list[Pair]:
+def _training_notes(trainings: Sequence[Training], reference: object) -> list[str]:
+    """What was found out about the trainings, but for advice that the caller followed."""
+    notes = [note for training in trainings for note in training.notes]
+    return [note for note in notes if reference is None or not note.endswith(ASK_REFERENCE)]
+
+
+def _loaded(pairs: Sequence[Pair] | Iterable[object] | str | Path) -> Sequence[Pair]:
     """Pairs as they are; anything else is read: one source, rows, or several sources."""
     if not isinstance(pairs, list | tuple) or (pairs and isinstance(pairs[0], Mapping)):
-        return load_pairs(pairs)
+        return load_kept(pairs)
     given = [one for one in pairs if isinstance(one, Pair)]
-    return given if given and len(given) == len(pairs) else load_pairs(*pairs)
+    return given if given and len(given) == len(pairs) else load_kept(*pairs)
+
+
+def _stored_series(out: str | Path) -> dict[str, Series]:
+    """The series of the run that is there; none where there is no run, or where ``RunWriter.open`` will refuse it."""
+    try:
+        return open_run(out).series
+    except DPOAnalysisError:
+        return {}
+
+
+def _given_fields(objective: Mapping[str, Any]) -> set[str]:
+    """The fields of a series that the caller gave; another loss_type may take its loss_weights out of parameters."""
+    given = {name for name, value in objective.items() if value is not None}
+    return given | {"parameters"} if "loss_type" in given else given
 
 
 def _recipe(
@@ -165,7 +224,6 @@ def _identity(
         "pairs": order.hexdigest(),
         "tokenizer": marks,
         "template": template if conversational else None,
-        "numerics": "default",
         "reference": lineup.reference.model.weights,
         **recipe,
     }
@@ -179,7 +237,16 @@ def _log_start(writer: RunWriter, lineup: Lineup, device: torch.device, batch_to
         threads=torch.get_num_threads(),
         batch_tokens=batch_tokens,
         models={entry.model.key: entry.place for entry in lineup.entries},
+        scored_from=_seen_from(writer.path),
     )
+
+
+def _seen_from(run: Path) -> str:
+    """The working folder as seen from the run folder, against which relative model paths are found again."""
+    try:
+        return Path(os.path.relpath(Path.cwd(), run.resolve())).as_posix()
+    except ValueError:  # another drive
+        return Path.cwd().as_posix()
 
 
 def _write_curves(writer: RunWriter, trainings: Sequence[Training]) -> None:

@@ -19,6 +19,7 @@ from dpo_analysis.scoring.engine import Engine
 from dpo_analysis.scoring.memory import in_memory, release
 from dpo_analysis.scoring.models import attach_adapter, check_embedding, first_bad_weight, load_full, quiet
 from dpo_analysis.scoring.preflight import ModelFiles, check_weights, position_limit, vocabulary_size
+from dpo_analysis.scoring.spread import DeviceMap
 from dpo_analysis.scoring.weights import Damaged
 
 KEPT_BYTES = 2 << 30
@@ -90,10 +91,22 @@ class Shelf:
         dtype: float32, bfloat16 or float16, for all of them.
         needs: what the pairs ask of them.
         note: told in one line what the log should know.
+        numerics: ``default`` or ``trainer``, as for ``Engine``.
+        device_map: how each is spread over devices, as for transformers; None: it is on ``device``.
     """
 
-    def __init__(self, *, device: torch.device, dtype: str, needs: Needs, note: Note = lambda line: None) -> None:
+    def __init__(
+        self,
+        *,
+        device: torch.device,
+        dtype: str,
+        needs: Needs,
+        note: Note = lambda line: None,
+        numerics: str = "default",
+        device_map: DeviceMap | None = None,
+    ) -> None:
         self._device, self._dtype, self._needs, self.note = device, dtype, needs, note
+        self.numerics, self._device_map = numerics, device_map
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
 
     @contextmanager
@@ -141,7 +154,7 @@ class Shelf:
         while self._loaded and size + sum(one.size for one in self._loaded.values()) > KEPT_BYTES:
             self._loaded.popitem(last=False)
             release(self._device)
-        model, notes = load_full(files, dtype=self._dtype, device=self._device)
+        model, notes = load_full(files, dtype=self._dtype, device=self._device, device_map=self._device_map)
         check_embedding(model, self._needs.largest_id, str(files.folder))
         for line in notes:
             self.note(line)
@@ -169,13 +182,13 @@ class Shelf:
     def _engine(self, loaded: _Loaded, name: str, files: ModelFiles) -> Engine:
         if name not in loaded.engines:
             try:
-                engine = Engine(loaded.model)
+                engine = Engine(loaded.model, numerics=self.numerics)
             except Damaged as error:
                 bad = first_bad_weight(loaded.model)
                 raise Damaged(f"cannot score {files.folder}: {error}" + (f" (first: {bad})" if bad else "")) from error
             except InputError as error:
                 raise InputError(f"cannot score {files.folder}: {error}") from error
-            if engine.path != "packed":
+            if engine.why:
                 self.note(f"{files.folder}: scored by the slower route '{engine.path}', since {engine.why}")
             loaded.engines[name] = engine
         return loaded.engines[name]

@@ -3,13 +3,11 @@
 The first missing part of every model comes first, so that curves appear early; then one model after the other.
 """
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -17,23 +15,35 @@ from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted, Parti
 from dpo_analysis.runs import Model, Part, RunWriter
 from dpo_analysis.scoring.fitting import score_fitting
 from dpo_analysis.scoring.partscores import part_requests, part_table
-from dpo_analysis.scoring.requests import Request, Scorer, TokenScores
-
-if TYPE_CHECKING:
-    from types import FrameType
+from dpo_analysis.scoring.requests import Evidence, Request, Scorer, TokenScores
+from dpo_analysis.scoring.stopping import stop_signals
 
 SHOWN_FAILURES = 2
 
-__all__ = ["ModelSource", "Progress", "Request", "Scorer", "TokenScores", "score_parts", "stop_signals"]
+__all__ = [
+    "Listed",
+    "ModelSource",
+    "Progress",
+    "Request",
+    "Scorer",
+    "Session",
+    "TokenScores",
+    "score_parts",
+    "stop_signals",
+]
 
 
-class ModelSource(Protocol):
-    """A model that can be opened when its turn comes."""
+class Listed(Protocol):
+    """Something of one model of the run."""
 
     @property
     def model(self) -> Model:
         """Which model of the run it is."""
         ...
+
+
+class ModelSource(Listed, Protocol):
+    """A model that can be opened when its turn comes."""
 
     def open(self) -> AbstractContextManager[Scorer]:
         """The model in memory, for the length of a ``with`` block.
@@ -71,6 +81,7 @@ def score_parts(
     *,
     batch_tokens: int,
     report: Callable[[Progress], None],
+    evidence: Evidence | None = None,
 ) -> None:
     """Score and write everything that is missing of this worker's share, then finish the run folder.
 
@@ -82,6 +93,7 @@ def score_parts(
         sources: its models, the reference first.
         batch_tokens: tokens of one batch.
         report: called after every part.
+        evidence: what to collect of some pairs on the way; None for nothing.
 
     Raises:
         PartialResult: a policy could not be used, or pairs did not fit into memory; everything else is done.
@@ -89,70 +101,67 @@ def score_parts(
         StorageError: the disk is full or refuses.
         Interrupted: SIGINT or SIGTERM; finished parts are kept.
     """
-    session = _Session(writer, batch_tokens, report)
-    try:
-        with stop_signals():
-            writer.write_inputs()
-            session.plan(sources)
-            for source, parts in _visits(writer, sources):
-                session.visit(source, parts)
-            if not session.failures:
-                writer.finish()
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted while scoring into {writer.path}: {writer.saved()}; the same command goes on there"
-        ) from None
-    session.conclude()
-
-
-@contextmanager
-def stop_signals() -> Iterator[None]:
-    """SIGTERM ends the block as SIGINT does, by KeyboardInterrupt; a second signal has its usual effect."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: "FrameType | None") -> None:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        raise KeyboardInterrupt
-
-    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    session = Session(writer, batch_tokens, report, evidence)
+    with session.running(sources):
+        for source, parts in _visits(session, sources):
+            session.visit(source, parts)
+        if evidence:
+            evidence.conclude(time.monotonic() - session.begin)
 
 
 @dataclass
-class _Session:
+class Session:
     """What one command has done so far."""
 
     writer: RunWriter
     batch_tokens: int
     report: Callable[[Progress], None]
+    evidence: Evidence | None = None
     failures: dict[str, str] = field(default_factory=dict)
     no_memory: int = 0
     done_tokens: int = 0
     total_tokens: int = 0
     begin: float = field(default_factory=time.monotonic)
 
-    def plan(self, sources: Sequence[ModelSource]) -> None:
+    @contextmanager
+    def running(self, sources: Sequence[Listed]) -> Iterator[None]:
+        """The whole command around its scoring: inputs before it, checksums after it; errors as ``score_parts``."""
+        try:
+            with stop_signals():
+                self.writer.write_inputs()
+                self.plan(sources)
+                yield
+                if not self.failures:
+                    self.writer.finish()
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted while scoring into {self.writer.path}: {self.writer.saved()}; "
+                "the same command goes on there"
+            ) from None
+        self.conclude()
+
+    def plan(self, sources: Sequence[Listed]) -> None:
         """Count the tokens to score."""
-        parts = [part for source in sources for part in self.writer.mine(source.model)]
-        self.total_tokens = sum(request.n_tokens for part in parts for request in part_requests(part)[0])
+        self.total_tokens = sum(self._n_tokens(source.model) for source in sources)
+
+    def missing(self, model: Model) -> list[Part]:
+        """This worker's parts of which scores or evidence about ``model`` are missing, in order."""
+        parts = self.writer.mine(model) + (self.evidence.parts(model) if self.evidence else [])
+        return sorted({part.index: part for part in parts}.values(), key=lambda part: part.index)
 
     def visit(self, source: ModelSource, parts: Sequence[Part]) -> None:
         """Open a model and score some parts; a policy that cannot be used is remembered, not raised."""
         model = source.model
         if model.key in self.failures:
             return
+        if self.evidence:
+            self.evidence.prepare(model, parts)
+        unscored = {part.index for part in self.writer.mine(model)}
         try:
             with source.open() as scorer:
                 for part in parts:
-                    self._score(scorer, model, part)
-                if _needs_noise(self.writer, model):
+                    (self._score if part.index in unscored else self._collect)(scorer, model, part)
+                if needs_noise(self.writer, model):
                     self._measure(scorer)
             return
         except (StorageError, Interrupted, RunBusy):
@@ -182,8 +191,12 @@ class _Session:
     def _score(self, scorer: Scorer, model: Model, part: Part) -> None:
         begin = time.monotonic()
         requests, places = part_requests(part)
-        scores, fitted, budget = score_fitting(scorer, requests, self.batch_tokens)
+        gathering = self.evidence.gather(scorer, model, part) if self.evidence else None
+        scores, fitted, budget = score_fitting(gathering or scorer, requests, self.batch_tokens)
         table = part_table(part, places, scores, fitted)
+        if gathering:
+            # Before the scores: where those are, evidence that was asked for with them is.
+            gathering.write()
         self.writer.write_scores(model, part, table)
         if budget != self.batch_tokens:
             lost = _pairs_lost(table)
@@ -192,9 +205,29 @@ class _Session:
         tokens = sum(request.n_tokens for request in requests)
         seconds = round(time.monotonic() - begin, 3)
         self.writer.log("part", model=model.key, part=part.index, tokens=tokens, seconds=seconds)
-        self._tell(tokens, model, part)
+        self.tell(tokens, model, part)
 
-    def _tell(self, tokens: int, model: Model, part: Part) -> None:
+    def _collect(self, scorer: Scorer, model: Model, part: Part) -> None:
+        """Evidence for a part that was scored before."""
+        assert self.evidence
+        gathering = self.evidence.gather(scorer, model, part)
+        if gathering:
+            gathering.collect(self.batch_tokens)
+            gathering.write()
+        self.tell(self.evidence.n_tokens(model, part), model, part)
+
+    def _n_tokens(self, model: Model) -> int:
+        """Tokens of a model that this worker has still to read."""
+        parts = self.writer.mine(model)
+        tokens = sum(request.n_tokens for part in parts for request in part_requests(part)[0])
+        if self.evidence:
+            unscored = {part.index for part in parts}
+            scored = [part for part in self.evidence.parts(model) if part.index not in unscored]
+            tokens += sum(self.evidence.n_tokens(model, part) for part in scored)
+        return tokens
+
+    def tell(self, tokens: int, model: Model, part: Part) -> None:
+        """Report a part that is written."""
         self.done_tokens += tokens
         speed = self.done_tokens / max(time.monotonic() - self.begin, 1e-9)
         left = (self.total_tokens - self.done_tokens) / speed if speed else 0.0
@@ -212,10 +245,10 @@ class _Session:
             self.writer.write_noise(noise)
 
 
-def _visits(writer: RunWriter, sources: Sequence[ModelSource]) -> Iterator[tuple[ModelSource, list[Part]]]:
+def _visits(session: Session, sources: Sequence[ModelSource]) -> Iterator[tuple[ModelSource, list[Part]]]:
     """Which model to open for which parts, in order."""
-    waiting = [(source, writer.mine(source.model)) for source in sources]
-    waiting = [(source, parts) for source, parts in waiting if parts or _needs_noise(writer, source.model)]
+    waiting = [(source, session.missing(source.model)) for source in sources]
+    waiting = [(source, parts) for source, parts in waiting if parts or needs_noise(session.writer, source.model)]
     if len(waiting) == 1:
         yield waiting[0]
         return
@@ -226,7 +259,8 @@ def _visits(writer: RunWriter, sources: Sequence[ModelSource]) -> Iterator[tuple
             yield source, parts[1:]
 
 
-def _needs_noise(writer: RunWriter, model: Model) -> bool:
+def needs_noise(writer: RunWriter, model: Model) -> bool:
+    """Whether this worker has the noise floor still to measure, with ``model``."""
     return model.is_reference and writer.shard[0] == 0 and not writer.has_noise
 
 

@@ -6,23 +6,14 @@ from typing import Any
 
 import numpy as np
 from clock import timed
-from contenders import (
-    LOGP_ONLY,
-    TRL,
-    Sums,
-    can_skip_columns,
-    exact,
-    open_engine,
-    ours,
-    plain_script,
-    requests_of,
-    sums_of,
-)
+from contenders import TRL, Sums, exact, logp_only, open_engine, ours, plain_script, requests_of, sums_of
 from corpus import Corpus, sorted_samples
 from shapes import Shape, build, ideal_seconds, in_float64
 
 from dpo_analysis.scoring.requests import Request
 
+ENGINE = "dpo_analysis.scoring.engine:Engine"
+"""The engine that is measured where no other is named."""
 POLICY, REFERENCE = 1, 2
 """Seeds of the two models' weights."""
 SEED = 0
@@ -41,7 +32,9 @@ class Bench:
         self.shape, self.peers = shape, peers
         self.trl = TRL(build(shape, POLICY), build(shape, REFERENCE), corpus, folder)
         self.plain = build(shape, POLICY)
-        self.engines = [open_engine(engine, build(shape, seed)) for seed in (POLICY, REFERENCE)]
+        models = [build(shape, seed) for seed in (POLICY, REFERENCE)]
+        self.engines = [open_engine(engine, model) for model in models]
+        self.slim = [logp_only(*each) for each in zip(self.engines, models, strict=True)] if engine == ENGINE else []
         self.path: str = getattr(self.engines[0], "path", "")
         columns = (self.trl.rows[side] for side in ("prompt_ids", "chosen_ids", "rejected_ids"))
         self.lengths = np.array([[len(ids) for ids in column] for column in columns]).T  # (pairs, 3)
@@ -67,8 +60,8 @@ class Bench:
             "plain_script": partial(plain_script, self.plain, requests, plain),
         }
         runs = {peer: run for peer, run in every.items() if peer == "ours" or peer in self.peers}
-        if kind == "default" and can_skip_columns(self.engines[0]):
-            runs["ours_logp_only"] = partial(ours, self.engines, requests, **LOGP_ONLY)
+        if self.slim:
+            runs["ours_logp_only"] = partial(ours, self.slim, requests)
         return {f"{contender} {kind}": run for contender, run in runs.items()}
 
     def sweep(self) -> dict[str, dict[int, float]]:

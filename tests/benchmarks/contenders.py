@@ -4,8 +4,8 @@ Each scores pairs that are already token ids, with models that are already loade
 loading or for its first self-check.
 """
 
+import copy
 import importlib
-import inspect
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from torch import nn
+from torch import Tensor, nn
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
+from dpo_analysis.scoring.head import TokenColumns, score_rows
+from dpo_analysis.scoring.heads import PlainHead
 from dpo_analysis.scoring.requests import Request, TokenScores
 
 Sums = np.ndarray
 """Summed log-probs, (pairs, 2) float64: chosen, rejected; nats."""
-LOGP_ONLY = {"columns": ("logp",)}
-"""How an engine is asked for nothing but log-probs, if it can be."""
 
 
 def open_engine(name: str, model: nn.Module) -> Any:
@@ -31,15 +31,26 @@ def open_engine(name: str, model: nn.Module) -> Any:
     return getattr(importlib.import_module(module), attribute)(model)
 
 
-def ours(engines: Sequence[Any], requests: list[Request], **options: Any) -> list[TokenScores]:
+def ours(engines: Sequence[Any], requests: list[Request]) -> list[TokenScores]:
     """All ``requests`` by each engine in turn, at the budget of tokens that its module sets for a CPU."""
     budget = sys.modules[type(engines[0]).__module__].BATCH_TOKENS["cpu"]
-    return [engine.score(requests, batch_tokens=budget, **options) for engine in engines]
+    return [engine.score(requests, batch_tokens=budget) for engine in engines]
 
 
-def can_skip_columns(engine: Any) -> bool:
-    """Whether the engine can be asked for log-probs alone."""
-    return all(name in inspect.signature(engine.score).parameters for name in LOGP_ONLY)
+class LogpHead(PlainHead):
+    """A linear head of which nothing is kept but log-probs."""
+
+    def columns(self, output: object, states: Tensor, labels: Tensor) -> TokenColumns:
+        """The log-probs; the other columns are empty."""
+        return score_rows(states, self._weight, self._bias, labels, logp_only=True)
+
+
+def logp_only(engine: Any, model: nn.Module) -> Any:
+    """``engine`` of ``model``, whose head is plain, without what its other columns cost; the weights are shared."""
+    slim = copy.copy(engine)
+    slim._route = copy.copy(engine._route)
+    slim._route.head = LogpHead(model.get_output_embeddings().weight, None)  # type: ignore[operator]
+    return slim
 
 
 def requests_of(rows: Dataset, max_length: int) -> list[Request]:

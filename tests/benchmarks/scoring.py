@@ -23,13 +23,12 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_D
 import datasets
 import torch
 import transformers
-from bench import POLICY, REFERENCE, SEED, Bench, Runs
+from bench import ENGINE, POLICY, REFERENCE, SEED, Bench, Runs
 from clock import hardware, interleaved, peak_mb, timed, versions
 from corpus import HH, hh_corpus, lognormal_corpus, random_samples
 from report import checkpoints, costs, ratios, spread, table
 from shapes import HEAD_ROWS, SHAPES, TRUNK_ROWS, Shape, matmul_rates
 
-ENGINE = "dpo_analysis.scoring.engine:Engine"
 PEERS = ("trl_evaluate", "trl_reference_pass", "plain_script")
 CHECKPOINTS = 8
 
