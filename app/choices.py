@@ -1,7 +1,6 @@
 """The widgets that choose: language, run, beta, split, pair, checkpoints, colour; ``state`` ties each to the URL."""
 
 import re
-from collections.abc import Sequence
 
 import pandas as pd
 import state
@@ -11,7 +10,8 @@ from dpo_analysis import figures, words
 from dpo_analysis.figures.cells import visible
 from dpo_analysis.figures.curves import LAYOUTS
 from dpo_analysis.figures.theme import signed
-from dpo_analysis.runs import Run
+from dpo_analysis.runs import Model, Run
+from dpo_analysis.schema import REFERENCE
 
 SIDE_BY_SIDE = 4
 LABEL_LETTERS = 90
@@ -30,10 +30,10 @@ def choose_language() -> str:
 
 def choose_run(lang: str) -> Run | None:
     """The given run, or the one chosen in a folder of runs; None where there is none; errors as ``chosen_run``."""
-    found, run = list(state.runs()), state.chosen_run()
-    if run is not None and len(found) > 1:
+    found = list(state.runs())
+    if len(found) > 1:
         st.selectbox(words.text("app.run", lang), found, **state.bound("run", state.wanted("run", found, found[0])))
-    return run
+    return state.chosen_run()
 
 
 def choose_beta(run: Run, lang: str) -> None:
@@ -119,7 +119,7 @@ def label(question: str) -> str:
 
 def choose_models(run: Run, pair_id: str, lang: str) -> list[str]:
     """Up to four checkpoints as SERIES/NAME; at first the first, a middle and the last one where the pair fell most."""
-    scored = {model.key: model for model in run.models if run.parts_done(model)}
+    scored = scored_models(run)
     asked = [key for key in st.query_params.get_all("at") if key in scored][:SIDE_BY_SIDE]
     rows = fallen(run)
     series = rows.loc[rows["pair_id"] == pair_id, "series"].iloc[0]
@@ -128,14 +128,58 @@ def choose_models(run: Run, pair_id: str, lang: str) -> list[str]:
     several = len(run.series) > 1
     return st.multiselect(
         words.text("tokens.models", lang), list(scored), max_selections=SIDE_BY_SIDE,
-        format_func=lambda key: _model_label(scored[key], several, lang),
+        format_func=lambda key: model_label(scored[key], several, lang),
         help=words.text("tokens.models.help", lang), **state.bound("at", asked or default),
     ) or default  # fmt: skip
 
 
-def _model_label(model, several: bool, lang: str) -> str:
+def model_label(model: Model, several: bool, lang: str) -> str:
+    """A checkpoint as a person reads it: its step, else its name; behind its series where there are several."""
     name = model.name if model.step is None else words.text("figure.step", lang, step=model.step)
     return f"{model.series} · {name}" if several else name
+
+
+def choose_model(run: Run, lang: str) -> str | None:
+    """One checkpoint as SERIES/NAME, at first the last of the series that fell most; None where none is scored."""
+    scored = scored_models(run)
+    if not scored:
+        return None
+    value, several = state.wanted("model", list(scored), lowest(run)), len(run.series) > 1
+    st.selectbox(
+        words.text("pairs.model", lang), list(scored), **state.bound("model", value),
+        format_func=lambda key: model_label(scored[key], several, lang),
+    )  # fmt: skip
+    return value
+
+
+def choose_before(run: Run, key: str, lang: str) -> str | None:
+    """What the change of ``key`` is measured from: None for the reference, or another checkpoint of its series."""
+    others = {
+        name: model
+        for name, model in scored_models(run).items()
+        if name != key and model.series == key.partition("/")[0]
+    }
+    label = words.text("causes.since.reference", lang)
+    value = state.wanted("since", [REFERENCE, *others], REFERENCE)
+    st.selectbox(
+        words.text("causes.since", lang), [REFERENCE, *others], **state.bound("since", value),
+        format_func=lambda name: label if name == REFERENCE else model_label(others[name], False, lang),
+    )  # fmt: skip
+    return None if value == REFERENCE else value
+
+
+def scored_models(run: Run) -> dict[str, Model]:
+    """The policies that have a score, by SERIES/NAME, in the run's order."""
+    return {model.key: model for model in run.models if run.parts_done(model)}
+
+
+def lowest(run: Run) -> str:
+    """The last scored checkpoint of the series whose mean chosen reward ends lowest, as SERIES/NAME."""
+    last = {model.series: key for key, model in scored_models(run).items()}
+    steps = state.steps(run)
+    ends = steps[(steps["series"] + "/" + steps["model"]).isin(last.values())]
+    lows = ends.set_index("series")["chosen_reward"].dropna()
+    return last[str(lows.idxmin())] if len(lows) else next(iter(last.values()))
 
 
 def choose_color(lang: str) -> str:
@@ -145,12 +189,6 @@ def choose_color(lang: str) -> str:
         format_func=lambda name: words.text(f"tokens.color.{name}", lang),
         **state.bound("color", state.wanted("color", figures.COLORS, figures.COLORS[0])),
     )  # fmt: skip
-
-
-def of_models(tokens: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """The rows of these models (SERIES/NAME), in this order."""
-    own = tokens["series"] + "/" + tokens["model"]
-    return pd.concat([tokens[own == key] for key in keys], ignore_index=True)
 
 
 def of_series(tokens: pd.DataFrame, key: str) -> pd.DataFrame:
@@ -165,7 +203,7 @@ def selected_token(tokens: pd.DataFrame) -> dict[str, object] | None:
     return {"side": side, "position": int(number)} if has.any() else None
 
 
-def write_token() -> None:
-    """Put the token that was clicked into the URL."""
-    token = st.session_state[state.TOKENS]["token"]
+def write_token(view: str) -> None:
+    """Put the token that was clicked in the token view of this key into the URL."""
+    token = st.session_state[view]["token"]
     st.query_params["token"] = f"{token['side']}-{int(token['position'])}"

@@ -11,8 +11,8 @@ import choices
 import show
 import state
 import streamlit as st
-from token_view import watch_theme
-from views import overview, tokens
+from token_view import watch_page
+from views import causes, checks, compare, details, overview, pairs, tokens
 
 from dpo_analysis import words
 from dpo_analysis.runs import Run
@@ -23,14 +23,22 @@ ICON = "data:image/svg+xml," + quote(
     '<path d="M2 9C6 9 9 11 14 13" stroke="#5BD08A" stroke-width="2" fill="none"/>'
     '<path d="M2 7C6 7 9 5 14 2" stroke="#fff" stroke-width="2" fill="none"/></svg>'
 )
-VIEWS = {"overview": (":material/show_chart:", overview.page), "tokens": (":material/text_fields:", tokens.page)}
+VIEWS = {
+    "overview": (":material/show_chart:", overview.page),
+    "causes": (":material/account_tree:", causes.page),
+    "pairs": (":material/scatter_plot:", pairs.page),
+    "tokens": (":material/text_fields:", tokens.page),
+    "compare": (":material/compare_arrows:", compare.page),
+    "checks": (":material/rule:", checks.page),
+    "details": (":material/info:", details.page),
+}
 
 
 def main() -> None:
     """One pass of the script: the sidebar, then the chosen page, or what keeps it from being shown."""
     st.set_page_config(page_title="dpo-analysis", page_icon=ICON, layout="wide")
     with st.sidebar:
-        watch_theme()
+        watch_page()
         lang = choices.choose_language()
     pages = {name: _page(name, icon, view, lang) for name, (icon, view) in VIEWS.items()}
     chosen = st.navigation(list(pages.values()), position="hidden")

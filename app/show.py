@@ -4,7 +4,7 @@ Text of models, runs and people is shown as it is: by html.escape, st.text, st.c
 """
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,19 +18,26 @@ from dpo_analysis.errors import DPOAnalysisError, InputError
 from dpo_analysis.launcher import sample_run
 from dpo_analysis.overlay import explain_difference
 from dpo_analysis.runs import Run, open_run
+from dpo_analysis.runs.activity import activity
 
 REFRESH_SECONDS = 5
+OF_RUN = ("pair", "split", "at", "model", "group", "status", "a", "b", "since")
+"""URL parameters whose values a run or a split has; the others are options of the page."""
 DRAWN = ("chosen_reward", "rejected_reward", "margin")
 """Metrics of the trainer's log that stand behind the reward curves."""
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 FACTS = "color:var(--st-text-color);opacity:.75;font-size:14px;overflow-wrap:anywhere"
 VERDICT = "font-size:17px;line-height:1.45"
 EVIDENCE = "line-height:1.5;margin-top:2px"
+TERM = "font-weight:600;margin-top:6px"
+FORMULA = "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:14px;overflow-wrap:anywhere"
+NOTE = "color:var(--st-text-color);opacity:.6;font-size:14px;overflow-wrap:anywhere"
 
 
 def safe_html(*lines: tuple[str, str]) -> None:
     """Lines of (style, text), one block; the styles are the app's own, the texts may be anybody's."""
-    st.html("".join(f'<div style="{style}">{html.escape(text, quote=True)}</div>' for style, text in lines))
+    if lines:
+        st.html("".join(f'<div style="{style}">{html.escape(text, quote=True)}</div>' for style, text in lines))
 
 
 def verdict(series: str, sentence: str, evidence: str) -> None:
@@ -47,9 +54,20 @@ def facts(run: Run, lang: str) -> None:
         "beta": own if beta is None else f"{beta:g}", "pairs": run.n_pairs, "models": len(run.models),
         "reference": Path(run.reference.source).name or run.reference.source,
     }  # fmt: skip
-    safe_html((FACTS, words.text("app.facts", lang, **values)))
+    safe_html((FACTS, words.text("app.facts", lang, **values) + _precision(run, lang)))
     for name, value in state.unknown().items():
-        safe_html((WARNING, words.text("app.unknown", lang, name=words.text(f"app.name.{name}", lang), value=value)))
+        key = "app.unknown.run" if name == "run" else "app.unknown" if name in OF_RUN else "app.unknown.option"
+        safe_html((WARNING, words.text(key, lang, name=words.text(f"app.name.{name}", lang), value=value)))
+
+
+def _precision(run: Run, lang: str) -> str:
+    """Whether a run was scored in 16 bits, and how far those go; empty for float32."""
+    dtype, floor = run.identity.get("dtype", "float32"), run.noise_floor
+    like_trainer = run.identity.get("numerics") == "trainer"
+    if floor is None or (dtype == "float32" and not like_trainer):
+        return ""
+    how = words.text("app.autocast", lang) if like_trainer else dtype
+    return words.text("app.precision", lang, how=how, response=f"{floor.response:.2g}", token=f"{floor.token:.2g}")
 
 
 WARNING = "border:1px solid #C9A227;border-left-width:4px;border-radius:6px;padding:8px 12px;overflow-wrap:anywhere"
@@ -58,6 +76,20 @@ WARNING = "border:1px solid #C9A227;border-left-width:4px;border-radius:6px;padd
 def figure(drawn, *, key: str, alt: str) -> None:
     """A Plotly figure that keeps its own colours."""
     st.plotly_chart(drawn, theme=None, config=CONFIG, key=f"figure_{key}", alt=alt)
+
+
+def selectable(drawn, *, key: str, alt: str, on_box: Callable[[], None]) -> None:
+    """A Plotly figure in which a box can be drawn; ``on_box`` is called when one was."""
+    st.plotly_chart(drawn, theme=None, config=CONFIG, key=key, alt=alt, on_select=on_box, selection_mode="box")
+
+
+def pickable(rows: pd.DataFrame, *, key: str, on_pick: Callable[[], None] | None = None) -> int | None:
+    """A table of which one row can be selected: its place, None where none is; ``on_pick`` is called at once."""
+    st.dataframe(
+        rows, hide_index=True, on_select=on_pick or "rerun", selection_mode="single-row", key=key,
+        column_config=decimals(rows),
+    )  # fmt: skip
+    return state.picked(key)
 
 
 def section(name: str, lang: str) -> None:
@@ -83,6 +115,12 @@ def overlay_note(run: Run, lang: str) -> None:
         safe_html(*((EVIDENCE, line) for line in lines))
 
 
+def hidden_logs(run: Run, lang: str) -> None:
+    """Which of the trainers' logs lie beside no curve of the chosen split, and why; nothing where all are shown."""
+    found = state.hidden_logs(run)
+    safe_html(*((NOTE, words.text(why, lang, log=name, series=series)) for name, series, why in found))
+
+
 def _largest(run: Run, lang: str) -> list[str]:
     """For each series the curve that is farthest from its log."""
     rows = state.differences(run)
@@ -102,6 +140,7 @@ def told(lang: str) -> Iterator[None]:
         yield
     except DPOAnalysisError as error:
         kind = "input" if isinstance(error, InputError) else "storage"
+        state.unknown()
         st.error(words.text(f"app.error.{kind}", lang), icon=":material/error:")
         st.code(str(error), language=None, wrap_lines=True)
 
@@ -118,7 +157,7 @@ def no_run(lang: str) -> None:
 
 
 def progress(run: Run, lang: str) -> None:
-    """How much of a run that is still being scored is there; the page follows by itself."""
+    """How much of an unfinished run is there, and whether anybody is scoring it; the page follows by itself."""
     if not run.is_complete:
         _watch(run.path, state.signature(run.path), lang)
 
@@ -128,7 +167,11 @@ def _watch(path: Path, seen: str, lang: str) -> None:
     if state.signature(path) != seen:
         st.rerun(scope="app")
     done, whole = (sum(parts) for parts in zip(*open_run(path).progress().values(), strict=True))
-    st.info(words.text("app.partial", lang, done=done, whole=whole), icon=":material/hourglass_top:")
+    now = activity(path)
+    when = "" if now.last_part is None else f"{pd.Timestamp(now.last_part, unit='s', tz='UTC'):%Y-%m-%d %H:%M} UTC"
+    kind = "app.partial" if now.workers else "app.partial.idle" if when else "app.partial.never"
+    icon = ":material/hourglass_top:" if now.workers else ":material/pause_circle:"
+    st.info(words.text(kind, lang, done=done, whole=whole, workers=now.workers, when=when), icon=icon)
 
 
 def status_counts(run: Run, lang: str) -> pd.DataFrame:
@@ -164,6 +207,16 @@ def pair_rows(rows: pd.DataFrame, run: Run, lang: str) -> pd.DataFrame:
     return shown.rename(columns={name: words.text(f"overview.column.{name}", lang) for name in shown})
 
 
+def split_rows(splits: pd.DataFrame, lang: str) -> pd.DataFrame:
+    """The parts of every split, as a table."""
+    parts = [words.text(f"causes.{by}.{part}", lang) for by, part in zip(splits["by"], splits["part"], strict=True)]
+    shown = splits.assign(
+        part=parts, by=[words.text(f"causes.by.{by}", lang) for by in splits["by"]],
+        side=[words.text(f"side.{side}", lang) for side in splits["side"]],
+    )  # fmt: skip
+    return shown.rename(columns={name: words.text(f"causes.column.{name}", lang) for name in shown})
+
+
 def path_rows(tokens: pd.DataFrame, token: dict[str, object], lang: str) -> pd.DataFrame:
     """One token under every checkpoint, as a small table."""
     rows = tokens[(tokens["side"] == token["side"]) & (tokens["position"] == token["position"])]
@@ -171,6 +224,6 @@ def path_rows(tokens: pd.DataFrame, token: dict[str, object], lang: str) -> pd.D
     return rows[names].rename(columns={name: words.text(f"tokens.column.{name}", lang) for name in names})
 
 
-def decimals(frame: pd.DataFrame, places: int = 3) -> dict[str, object]:
-    """Column formats: so many decimals for every column of fractions."""
-    return {name: st.column_config.NumberColumn(format=f"%.{places}f") for name in frame.select_dtypes("floating")}
+def decimals(frame: pd.DataFrame, form: str = "%.3f") -> dict[str, object]:
+    """Column formats: ``form`` for every column of fractions."""
+    return {name: st.column_config.NumberColumn(format=form) for name in frame.select_dtypes("floating")}

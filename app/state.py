@@ -14,19 +14,32 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dpo_analysis import overlay, schema, tables, words
+from dpo_analysis import overlay, tables, words
+from dpo_analysis.conditions import Box
+from dpo_analysis.figures.scales import shown_scale, with_change
+from dpo_analysis.figures.tokens import payload
 from dpo_analysis.launcher import RUN_VARIABLE, find_runs, sample_run
 from dpo_analysis.runs import Run, open_run
 
 SAMPLE = "sample"
-THEME, WORST, TOKENS = "theme", "worst", "tokens_view"
+THEME, WORST, TOKENS, PAIRS, SCATTER = "theme", "worst", "tokens_view", "pairs_table", "pairs_scatter"
+MOVERS, CHANGES, STEPS = "movers_table", "changes_scatter", "steps_table"
+EXAMPLES = "examples_table"
 RUN, PAGES, UNKNOWN = "_run", "_pages", "_unknown"
 BETAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-OWN = "own"
-NARROWER = {"pair": ("token",), "split": ("pair", "token"), "run": ("split", "pair", "token", "at")}
+OWN, YES = "own", "1"
+NARROWER = {
+    "pair": ("token",),
+    "model": ("box", "since"),
+    "a": ("range",),
+    "b": ("range",),
+    "measure": ("range",),
+    "bare": ("range",),
+    "other": ("b", "range"),
+    "split": ("pair", "token", "box", "range", "group"),
+    "run": ("split", "pair", "token", "at", "model", "since", "box", "group", "status", "a", "b", "other", "range"),
+}
 """URL parameters that lose their meaning when another one changes."""
-CARRIED = ("run", "lang", "beta", "split")
-"""URL parameters that go along from page to page."""
 
 
 def language() -> str:
@@ -42,9 +55,9 @@ def theme() -> str:
     return "dark" if (seen.get("type") or st.context.theme.type) == "dark" else "light"
 
 
-def carried() -> dict[str, str]:
-    """The part of the selection that goes along from page to page."""
-    return {key: st.query_params[key] for key in CARRIED if key in st.query_params}
+def carried() -> dict[str, list[str]]:
+    """The selection that goes along from page to page: all of it, so that every page is found as it was left."""
+    return {key: st.query_params.get_all(key) for key in st.query_params}
 
 
 def remember(run: Run | None, pages: dict[str, Any]) -> None:
@@ -58,8 +71,11 @@ def the_run() -> Run:
 
 
 def go(page: str, **query: str | list[str]) -> None:
-    """Turn to a page with this selection."""
-    st.switch_page(st.session_state[PAGES][page], query_params={**carried(), **query})
+    """Turn to a page with this selection, whatever the page that is left has in its URL kept."""
+    kept = carried()
+    for narrower in (one for name in query for one in NARROWER.get(name, ())):
+        kept.pop(narrower, None)
+    st.switch_page(st.session_state[PAGES][page], query_params={**kept, **query})
 
 
 def wanted(name: str, options: Sequence[str], default: str) -> str:
@@ -69,6 +85,34 @@ def wanted(name: str, options: Sequence[str], default: str) -> str:
         return value
     st.session_state.setdefault(UNKNOWN, {})[name] = value
     return default
+
+
+def several(name: str, options: Sequence[str], default: Sequence[str] = ()) -> list[str]:
+    """The URL's values of ``name`` that are on offer, else the default; others are kept for ``unknown``."""
+    asked = st.query_params.get_all(name)
+    for value in asked:
+        if value not in options:
+            st.session_state.setdefault(UNKNOWN, {})[name] = value
+    return [value for value in asked if value in options] or list(default)
+
+
+def is_on(name: str) -> bool:
+    """Whether the URL turns the switch ``name`` on."""
+    return st.query_params.get(name) == YES
+
+
+def words_sought() -> str:
+    """The text that the URL looks for; empty for none."""
+    return st.query_params.get("find", "")
+
+
+def box(name: str = "box") -> Box | None:
+    """The rectangle that the URL keeps (``box=left,right,bottom,top``); None for none, or one that is none."""
+    try:
+        left, right, bottom, top = (float(end) for end in st.query_params.get(name, "").split(","))
+    except ValueError:
+        return None
+    return Box(left, right, bottom, top) if left <= right and bottom <= top else None
 
 
 def unknown() -> dict[str, str]:
@@ -84,6 +128,8 @@ def bound(name: str, value: object) -> dict[str, Any]:
 
 def _write(name: str) -> None:
     value = st.session_state[f"w_{name}"]
+    if isinstance(value, bool):
+        value = YES if value else ""
     put(name, [str(one) for one in value] if isinstance(value, list) else str(value))
 
 
@@ -91,7 +137,36 @@ def put(name: str, value: str | list[str]) -> None:
     """Set a URL parameter (in callbacks); another pair, run or split has other tokens, and another run other pairs."""
     for narrower in NARROWER.get(name, ()):
         st.query_params.pop(narrower, None)
-    st.query_params[name] = value
+    if value:
+        st.query_params[name] = value
+    else:
+        drop(name)
+
+
+def drop(*names: str) -> None:
+    """Take URL parameters away (in callbacks)."""
+    for name in names:
+        st.query_params.pop(name, None)
+
+
+def picked(key: str) -> int | None:
+    """The place of the row that is selected in the table ``key``; None for none."""
+    return next(iter((st.session_state.get(key) or {}).get("selection", {}).get("rows", [])), None)
+
+
+def put_picked(key: str, name: str, values: Sequence[str]) -> None:
+    """Put the value of the row that was selected in the table ``key`` into the URL (in callbacks)."""
+    place = picked(key)
+    if place is not None:
+        put(name, values[place])
+
+
+def put_box(key: str, name: str = "box") -> None:
+    """Put the rectangle that was drawn in the chart ``key`` into the URL (in callbacks)."""
+    drawn = st.session_state[key]["selection"]["box"]
+    if drawn:
+        ends = [f"{end:.4g}" for axis in ("x", "y") for end in sorted(drawn[0][axis])]
+        st.query_params[name] = ",".join(ends)
 
 
 def given() -> Path | None:
@@ -124,6 +199,22 @@ def chosen_run() -> Run | None:
     return open_run(found[wanted("run", list(found), next(iter(found)))]) if found else None
 
 
+def other_run(run: Run) -> Run:
+    """The run that the URL lays beside ``run``; the same one unless asked.
+
+    Raises:
+        StorageError: its manifest is damaged.
+    """
+    found = runs()
+    name = wanted("other", list(found), run_name(run))
+    return run if name == run_name(run) else open_run(found[name])
+
+
+def run_name(run: Run) -> str:
+    """What ``run`` is called among the runs on offer."""
+    return next((name for name, path in runs().items() if path == run.path), run.name)
+
+
 def beta() -> float | None:
     """The chosen beta; None means each series' own."""
     name = st.query_params.get("beta", OWN)
@@ -142,45 +233,63 @@ def of_split(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
 
 def steps(run: Run) -> pd.DataFrame:
     """The step table at the chosen beta, of the chosen split."""
-    return of_split(_table(tables.step_table, run, beta=beta()), run)
+    return of_split(table(tables.step_table, run, beta=beta()), run)
 
 
 def pairs(run: Run) -> pd.DataFrame:
     """The pair table at the chosen beta, of the chosen split."""
-    return of_split(_table(tables.pair_table, run, beta=beta()), run)
+    return of_split(table(tables.pair_table, run, beta=beta()), run)
 
 
 def positions(run: Run) -> pd.DataFrame:
     """The position table of the chosen split."""
-    return of_split(_table(tables.position_table, run), run)
+    return of_split(table(tables.position_table, run), run)
 
 
 def tokens(run: Run, pair_id: str) -> pd.DataFrame:
     """The tokens of one pair under every model, at the chosen beta."""
-    return _table(tables.token_table, run, pair_id=pair_id, beta=beta())
+    return table(tables.token_table, run, pair_id=pair_id, beta=beta())
+
+
+def coloured(run: Run, pair_id: str, models: Sequence[str], color: str) -> tuple[pd.DataFrame, float]:
+    """The tokens of one pair with their change since the first of ``models``, and the page's one scale of ``color``."""
+    table = with_change(tokens(run, pair_id), models[0])
+    return table, shown_scale(table, color, models)
+
+
+def panels(run: Run, pair_id: str, models: Sequence[str], color: str) -> dict[str, Any]:
+    """What the token view draws of one pair under ``models`` (SERIES/NAME), at the chosen beta; made once."""
+    arguments = {"pair_id": pair_id, "models": tuple(models), "color": color, "lang": language(), "beta": beta()}
+    return _cached(_panels.__name__, _panels, str(run.path), signature(run.path), run, arguments)
 
 
 def logged(run: Run) -> pd.DataFrame:
     """The trainer's own log beside the chosen split; empty where none was imported."""
-    return of_split(_table(_curves, run), run)
+    return of_split(table(overlay.logged_curves, run), run)
+
+
+def hidden_logs(run: Run) -> list[tuple[str, str, str]]:
+    """The trainers' logs that belong to no curve of the chosen split: their name, their series, why (a key)."""
+    return overlay.hidden_logs(run, table(overlay.logged_curves, run), split(run))
 
 
 def differences(run: Run) -> pd.DataFrame:
     """How far the log and the recomputed curves of the chosen split are apart, by series and metric."""
-    return of_split(overlay.overlay_summary(_table(overlay.overlay_table, run)), run)
+    return of_split(overlay.overlay_summary(table(overlay.overlay_table, run)), run)
 
 
 def prompts(run: Run) -> pd.DataFrame:
     """By pair_id: ``prompt`` as it was tokenised, and ``question``: the row's own prompt, or its last message."""
-    return _table(_prompts, run)
+    return table(_prompts, run)
 
 
-def _curves(run: Run) -> pd.DataFrame:
-    """The log with the run's own split names beside the trainer's (``logged_split``): ``eval_x`` is ``x`` here."""
-    curves = run.curves()
-    frame = schema.CURVES_SCHEMA.empty_table().to_pandas() if curves is None else curves.to_pandas()
-    own = frame["split"].astype(str)
-    return frame.assign(logged_split=own, split=own.where(own.isin(run.splits), own.str.removeprefix("eval_")))
+def _panels(
+    run: Run, *, pair_id: str, models: Sequence[str], color: str, lang: str, beta: float | None
+) -> dict[str, Any]:
+    table = tables.token_table(run, pair_id=pair_id, beta=beta)
+    own, scale = table["series"] + "/" + table["model"], shown_scale(with_change(table, models[0]), color, models)
+    rows = pd.concat([table[own == key] for key in models], ignore_index=True)
+    return payload(rows, color=color, noise=run.noise_floor, scale=scale, lang=lang)
 
 
 def _prompts(run: Run) -> pd.DataFrame:
@@ -211,12 +320,11 @@ def signature(path: Path) -> str:
     return ",".join(str(folder.stat().st_mtime_ns) for folder in folders)
 
 
-def _table(make: Callable[..., pd.DataFrame], run: Run, **arguments: object) -> pd.DataFrame:
+def table(make: Callable[..., pd.DataFrame], run: Run, **arguments: object) -> pd.DataFrame:
+    """What ``make(run, **arguments)`` gives, kept until a file of the run folder changes."""
     return _cached(make.__name__, make, str(run.path), signature(run.path), run, arguments)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _cached(
-    name: str, _make: Callable[..., pd.DataFrame], path: str, seen: str, _run: Run, arguments: dict[str, Any]
-) -> pd.DataFrame:
+def _cached(name: str, _make: Callable[..., Any], path: str, seen: str, _run: Run, arguments: dict[str, Any]) -> Any:
     return _make(_run, **arguments)

@@ -1,5 +1,6 @@
 """The app's custom component: tokens.js and tokens.css of ``dpo_analysis.figures``, given to Streamlit as text."""
 
+from functools import partial
 from typing import Any
 
 import choices
@@ -27,17 +28,34 @@ export default function({ data, parentElement, setStateValue }) {
   probe.remove();
   const type = 0.299 * red + 0.587 * green + 0.114 * blue < 128 ? "dark" : "light";
   if (type !== data.type) setStateValue("type", type);
+  if (!history.pushesSteps) pushSteps();
+}
+function pushSteps() {
+  const push = history.pushState.bind(history);
+  history.pushesSteps = true;
+  history.pushState = (state, title, url) => {
+    const next = new URL(url, location.href), now = new URL(location.href);
+    const other = (name) => next.searchParams.get(name) !== now.searchParams.get(name);
+    const looking = /\\/(tokens|compare)$/.test(now.pathname);
+    const step = other("run") || (looking && (other("pair") || other("token")));
+    if (next.pathname !== now.pathname || step) push(state, title, url);
+    else history.replaceState(state, title, url);
+  };
 }"""
 
 _tokens = st.components.v2.component("dpo_analysis.token_view", css=style(), js=f"{script()}\n{MOUNT}")
 _theme = st.components.v2.component("dpo_analysis.theme", js=WATCH)
 
 
-def show_tokens(payload: dict[str, Any], selected: dict[str, object] | None) -> None:
+def show_tokens(payload: dict[str, Any], selected: dict[str, object] | None, *, key: str = state.TOKENS) -> None:
     """Draw the panels; a click or Enter on a token puts it into the URL."""
-    _tokens(key=state.TOKENS, data={**payload, "selected": selected}, on_token_change=choices.write_token)
+    _tokens(key=key, data={**payload, "selected": selected}, on_token_change=partial(choices.write_token, key))
 
 
-def watch_theme() -> None:
-    """Tell Python when the reader changes the theme, so that the figures follow at once."""
+def watch_page() -> None:
+    """Tell Python when the reader changes the theme; let only another page, run, pair or token be a step for Back.
+
+    Streamlit pushes every change of ``st.query_params`` to the browser's history, and replaces only what widgets with
+    ``bind`` change, which write the translated label of an option: such a link would not open in the other language.
+    """
     _theme(key=state.THEME, data={"type": state.theme()}, height=1, on_type_change=lambda: None)

@@ -10,7 +10,7 @@ import pytest
 
 from dpo_analysis import figures
 from dpo_analysis.errors import InputError
-from dpo_analysis.figures import labels, theme, token_page, tokens
+from dpo_analysis.figures import labels, scales, theme, token_page, tokens
 from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.words import LANGUAGES
 
@@ -90,7 +90,7 @@ def test_the_axis_names_its_unit():
 
 
 def test_every_panel_says_how_many_pairs_count():
-    assert any("9 of 10 pairs" in note for note in notes(figures.reward_curves(steps())))
+    assert any("pairs counted: 9 of 10" in note for note in notes(figures.reward_curves(steps())))
 
 
 def test_zero_is_always_in_sight():
@@ -122,6 +122,39 @@ def test_all_series_in_one_panel_are_told_apart_without_colour():
 def test_one_checkpoint_is_bars_not_an_empty_line():
     assert {trace.type for trace in figures.reward_curves(steps(at=(60,)), from_reference=["gentle"]).data} == {"bar"}
     assert [trace.mode for trace in figures.logp_curves(steps(at=(60,))).data] == ["markers", "markers"]
+
+
+@pytest.mark.parametrize("choice", ["series", "free"])
+def test_the_error_bars_of_one_checkpoint_are_whole(choice):
+    table = steps(at=(60,)).assign(chosen_reward_p10=-9.0, rejected_reward_p90=7.0)
+    low, high = figures.reward_curves(table, layout=choice).layout.yaxis.range
+    assert low < -9
+    assert high > 7
+
+
+def test_rounding_is_not_drawn_as_a_curve():
+    table = steps()
+    table[[name for name in table if "reward" in name or "margin" in name]] = 5e-11
+    axis = figures.reward_curves(table).layout.yaxis
+    assert axis.range[0] <= -scales.FLAT
+    assert axis.range[1] >= scales.FLAT
+    assert axis.exponentformat == "e"
+    assert "chosen +5e\u221211" in notes(figures.reward_curves(table))
+
+
+@pytest.mark.parametrize("draw", [figures.reward_curves, figures.logp_curves, figures.accuracy_curves])
+def test_no_axis_uses_si_prefixes(draw):
+    figure = draw(steps(at=(60, 12000, 1200000)))
+    assert figure.layout.yaxis.exponentformat == "none"
+    assert figure.layout.template.layout.xaxis.exponentformat == "none"
+    assert figure.layout.xaxis.ticktext[-1] == "1200000"
+
+
+def test_a_reference_line_ends_where_the_labels_begin():
+    figure = figures.logp_curves(steps())
+    assert [(shape.x1, shape.layer) for shape in figure.layout.shapes] == [(120.0, "below")] * 2
+    labels_at_ends = [note for note in figure.layout.annotations if note.x == 120.0]
+    assert {note.bgcolor for note in labels_at_ends} == {theme.LIGHT.background}
 
 
 def test_checkpoints_without_steps_are_named_on_the_axis():
@@ -185,7 +218,7 @@ def test_the_headline_names_the_fall_its_start_and_the_count():
     assert (series, split) == ("gentle", "eval")
     assert "lost probability" in verdict
     assert "from step 180 on" in evidence
-    assert "9 of 10 pairs" in evidence
+    assert "Pairs counted: 9 of 10." in evidence
 
 
 @pytest.mark.parametrize(("reward", "said"), [(0.3, "gained probability"), (0.005, "hardly moved")])
@@ -193,8 +226,16 @@ def test_the_headline_says_rose_or_level_by_the_interval(reward, said):
     assert said in figures.headline(steps(chosen_reward=reward))[0][2]
 
 
+@pytest.mark.parametrize("reward", [-0.3, 0.3, 0.005])
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_number_of_the_headline_has_its_unit(reward, lang):
+    ((_, _, verdict, evidence),) = figures.headline(steps(chosen_reward=reward), lang=lang)
+    assert re.findall(r"[+\u2212]\d+\.\d+ (β × nats|nats)", verdict) == ["nats", "nats", "β × nats"]
+    assert re.findall(r"[+\u2212]\d+\.\d+ (β × nats|nats)", evidence) == ["β × nats"]
+
+
 def test_the_headline_of_a_run_without_counted_pairs_says_so():
-    assert "None of the 10 pairs counts" in figures.headline(steps().assign(n_used=0))[0][2]
+    assert "no pair counts yet (of 10)" in figures.headline(steps().assign(n_used=0))[0][2]
 
 
 # heat maps
@@ -224,6 +265,48 @@ def test_both_maps_share_one_scale_around_zero():
     figure = figures.position_heatmap(positions())
     assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
     assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax
+
+
+def test_the_bar_of_a_map_says_small_numbers_as_they_are():
+    assert figures.position_heatmap(positions()).layout.coloraxis.colorbar.ticktext == ("\u22120.6", "0", "+0.6")
+    small = figures.position_heatmap(positions().assign(log_ratio=0.003)).layout.coloraxis.colorbar
+    assert small.ticktext == ("\u22120.003", "0", "+0.003")
+
+
+def test_rounding_gets_no_colour():
+    table = positions().assign(log_ratio=5e-11)
+    assert figures.position_heatmap(table).layout.coloraxis.cmax == scales.FLAT
+    assert scales.scale_end(scales.FLAT) == "+1e\u22126"
+
+
+def test_the_map_of_log_probs_ends_at_zero_as_the_legend_does():
+    axis = figures.token_heatmap(token_rows(), color="logp").layout.coloraxis
+    assert axis.cmax == 0
+    assert axis.colorscale[-1] == (1.0, theme.LIGHT.background)
+    assert tokens.payload(token_rows(), color="logp")["words"]["high"] == "0"
+
+
+def test_view_and_map_share_a_scale_and_its_words():
+    rows = token_rows(models=["checkpoint-1", "checkpoint-2", "checkpoint-5"])
+    scale = scales.scale_of(rows["advantage"])
+    view = tokens.payload(rows[rows["step"] < 5], scale=scale)
+    axis = figures.token_heatmap(rows, scale=scale).layout.coloraxis
+    assert view["scale"] == axis.cmax == scale
+    assert [view["words"][end] for end in ("low", "high")] == [axis.colorbar.ticktext[0], axis.colorbar.ticktext[-1]]
+
+
+def test_the_change_since_a_checkpoint_is_a_column():
+    rows = scales.with_change(token_rows(), "s/checkpoint-1")
+    assert np.allclose(rows.loc[rows["model"] == "checkpoint-1", "change"], 0)
+    assert np.allclose(rows.loc[rows["model"] == "checkpoint-2", "change"], [-0.1, -0.2, -0.1])
+    assert scales.with_change(token_rows(), "s/gone")["change"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.0, "0"), (-0.004, "\u22120.004"), (5e-11, "+5e\u221211"), (1.5, "+1.50"), (np.nan, "–")]
+)
+def test_a_number_that_is_not_zero_is_never_said_to_be(value, said):
+    assert theme.signed(value) == said
 
 
 def test_the_token_map_names_tokens_and_escapes_them():
@@ -292,6 +375,13 @@ def test_every_colour_is_said_in_both_languages(color, lang):
     data = tokens.payload(token_rows(), color=color, lang=lang)
     assert data["words"]["title"]
     json.dumps(data, allow_nan=False)
+
+
+@pytest.mark.parametrize("wrong", [token_rows().drop(columns=["advantage", "position"]), "pairs", None, [1]])
+def test_what_is_no_token_table_is_refused_with_what_to_give(wrong):
+    with pytest.raises(InputError, match=r"no token table in this .*it has no .*token_table") as refusal:
+        figures.token_view(wrong)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

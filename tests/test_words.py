@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dpo_analysis import schema
+from dpo_analysis.metrics import METRICS
 from dpo_analysis.words import LANGUAGES, WORDS, text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,8 +26,16 @@ def test_every_key_says_the_same_in_both_languages(key):
 
 
 def test_chinese_is_chinese_wherever_english_is_a_sentence():
-    bare = [k for k, w in WORDS.items() if w["en"].count(" ") >= 3 and not re.search(r"[\u4e00-\u9fff]", w["zh"])]
+    said = {k: w for k, w in WORDS.items() if not k.startswith("meaning.") and not k.endswith(".formula")}
+    bare = [k for k, w in said.items() if w["en"].count(" ") >= 3 and not re.search(r"[\u4e00-\u9fff]", w["zh"])]
     assert bare == []
+
+
+def test_the_english_meanings_are_those_of_the_schema():
+    told = {key.removeprefix("meaning."): said["en"] for key, said in WORDS.items() if key.startswith("meaning.")}
+    own = {name: one.meaning for name, one in schema.COLUMNS.items()}
+    own |= {f"metric.{name}": one.meaning for name, one in METRICS.items()}
+    assert told == own
 
 
 def test_every_key_that_the_code_names_exists():

@@ -36,6 +36,7 @@ def _curves(run: Run, steps: pd.DataFrame, lang: str) -> None:
     show.figure(figures.reward_curves(steps, **look), key="reward", alt=words.text("overview.reward.title", lang))
     if look["layout"] != "together":
         show.overlay_note(run, lang)
+        show.hidden_logs(run, lang)
     show.section("overview.logp", lang)
     show.figure(figures.logp_curves(steps, **look), key="logp", alt=words.text("overview.logp.title", lang))
     show.section("overview.accuracy", lang)

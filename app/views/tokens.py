@@ -8,10 +8,7 @@ from token_view import show_tokens
 
 from dpo_analysis import figures, words
 from dpo_analysis.figures.cells import visible
-from dpo_analysis.figures.tokens import payload
 from dpo_analysis.runs import Run
-
-MAP_COLUMNS = {"change": "advantage"}
 
 
 def page(run: Run) -> None:
@@ -32,8 +29,10 @@ def page(run: Run) -> None:
         show.facts(run, lang)
     with st.expander(words.text("tokens.prompt", lang)):
         st.text(visible(state.prompts(run)["prompt"][pair_id]))
+    # Read here first: what is raised within a fragment does not reach the page, which says what to do.
+    state.tokens(run, pair_id)
     _panels(run, (pair_id, tuple(models), color), lang)
-    _map(run, pair_id, models[0], MAP_COLUMNS.get(color, color), lang)
+    _map(run, (pair_id, tuple(models), color), lang)
 
 
 @st.fragment
@@ -42,17 +41,19 @@ def _panels(run: Run, shown: tuple[str, tuple[str, ...], str], lang: str) -> Non
     pair_id, models, color = shown
     tokens = state.tokens(run, pair_id)
     selected = choices.selected_token(tokens)
-    show_tokens(payload(choices.of_models(tokens, models), color=color, noise=run.noise_floor, lang=lang), selected)
+    show_tokens(state.panels(run, pair_id, models, color), selected)
     if selected is not None:
         show.section("tokens.path", lang)
         drawn = figures.token_trajectory(tokens, **selected, lang=lang, theme=state.theme())
         show.figure(drawn, key="path", alt=words.text("tokens.path.title", lang))
         rows = show.path_rows(tokens, selected, lang)
-        st.dataframe(rows, hide_index=True, column_config=show.decimals(rows, 4))
+        st.dataframe(rows, hide_index=True, column_config=show.decimals(rows, "%.4g"))
 
 
-def _map(run: Run, pair_id: str, model: str, color: str, lang: str) -> None:
+def _map(run: Run, shown: tuple[str, tuple[str, ...], str], lang: str) -> None:
     show.section("tokens.map", lang)
-    tokens = choices.of_series(state.tokens(run, pair_id), model)
-    drawn = figures.token_heatmap(tokens, color=color, lang=lang, theme=state.theme())
+    pair_id, models, color = shown
+    tokens, scale = state.coloured(run, pair_id, models, color)
+    own = choices.of_series(tokens, models[0])
+    drawn = figures.token_heatmap(own, color=color, scale=scale, lang=lang, theme=state.theme())
     show.figure(drawn, key="map", alt=words.text("tokens.map.title", lang))

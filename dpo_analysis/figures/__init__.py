@@ -1,19 +1,28 @@
 """Tables to figures: Plotly charts and the token view as HTML, for app, notebooks and reports alike; no streamlit."""
 
+from dpo_analysis.figures.comparison import pair_changes, position_change
 from dpo_analysis.figures.curves import accuracy_curves, logp_curves, reward_curves
 from dpo_analysis.figures.headline import headline
 from dpo_analysis.figures.heatmaps import position_heatmap, token_heatmap
+from dpo_analysis.figures.pairs import DRAWN as SCATTER_POINTS
+from dpo_analysis.figures.pairs import drop_scatter
+from dpo_analysis.figures.splits import split_bars
 from dpo_analysis.figures.tokens import COLORS, TokenView, token_view
 from dpo_analysis.figures.trajectory import token_trajectory
 
 __all__ = [
     "COLORS",
+    "SCATTER_POINTS",
     "TokenView",
     "accuracy_curves",
+    "drop_scatter",
     "headline",
     "logp_curves",
+    "pair_changes",
+    "position_change",
     "position_heatmap",
     "reward_curves",
+    "split_bars",
     "token_heatmap",
     "token_trajectory",
     "token_view",

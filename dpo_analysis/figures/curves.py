@@ -136,7 +136,7 @@ def _title(name: str, rows: pd.DataFrame, lang: str) -> str:
     count = words.text(
         "figure.used", lang, used=int(rows["n_used"].min()), total=int(last.n_pairs), split=plain(last.split)
     )
-    return f"<b>{plain(name)}</b>  <span style='font-size:12px'>{count}</span>"
+    return f"<b>{plain(name)}</b><br><span style='font-size:12px'>{count}</span>"
 
 
 def _log_of(view: _View, series: str, split: str) -> pd.DataFrame | None:

@@ -2,14 +2,14 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dpo_analysis import schema, words
 from dpo_analysis.figures.cells import cells, shown
-from dpo_analysis.figures.theme import LABEL, TITLE, blank, colour, diverging, dress, plain, signed, step_label, unit
+from dpo_analysis.figures.scales import scale_end, scale_of
+from dpo_analysis.figures.theme import LABEL, TITLE, blank, colour, diverging, dress, plain, step_label, unit
 
 TOP, ROW, CHROME = 34, 26, 92
 """Pixels: above the first map, one checkpoint's row, and between two maps (axis and title)."""
@@ -41,12 +41,13 @@ def position_heatmap(positions: pd.DataFrame, *, lang: str = "en", theme: str = 
     counts = [max(LEAST, rows["model"].nunique()) for _, rows in groups]
     height = sum(counts) * ROW + (len(groups) - 1) * CHROME + TOP + 44
     figure = _frame((len(groups), 2), names, counts, CHROME / (height - TOP - 44))
-    limit = _limit(positions["log_ratio"])
+    limit = scale_of(positions["log_ratio"])
     for row, (_, rows) in enumerate(groups, start=1):
         for column, side in enumerate(schema.SIDES, start=1):
             trace = _position_trace(rows[rows["side"] == side], lang)
             figure.add_trace(trace, row=row, col=column)
-    return _finish(figure, limit, unit("log_ratio", lang), words.text("figure.axis.position", lang), (theme, height))
+    _colour_axis(figure, (-limit, limit), unit("log_ratio_per_token", lang), (theme, height))
+    return _finish(figure, words.text("figure.axis.position", lang), (theme, height))
 
 
 def _position_trace(rows: pd.DataFrame, lang: str) -> go.Heatmap:
@@ -55,7 +56,7 @@ def _position_trace(rows: pd.DataFrame, lang: str) -> go.Heatmap:
     order = _ordered(rows)
     grid, counts = grid.reindex(list(order)), counts.reindex(list(order))
     template = words.text("figure.hover.position", lang).replace("{position}", "%{x}").replace("{model}", "%{y}")
-    template = template.replace("{value}", "%{z:+.3f}").replace("{n}", "%{customdata:.0f}")
+    template = template.replace("{value}", "%{z:+.3~g}").replace("{n}", "%{customdata:.0f}")
     return go.Heatmap(
         x=list(grid.columns), y=_labels(order, lang), z=grid.to_numpy(), customdata=counts.to_numpy(),
         coloraxis="coloraxis", hovertemplate=template + "<extra></extra>", xgap=0, ygap=1,
@@ -63,13 +64,19 @@ def _position_trace(rows: pd.DataFrame, lang: str) -> go.Heatmap:
 
 
 def token_heatmap(
-    tokens: pd.DataFrame, *, color: str = "advantage", lang: str = "en", theme: str = "light"
+    tokens: pd.DataFrame,
+    *,
+    color: str = "advantage",
+    scale: float | None = None,
+    lang: str = "en",
+    theme: str = "light",
 ) -> go.Figure:
     """One pair's tokens x checkpoints of one series, chosen above rejected, one scale.
 
     Args:
         tokens: the token table of one pair and one series.
         color: the column that is drawn: advantage, value, logp, reference_logp, or any other of the table.
+        scale: the value that gets the full colour, as the token view beside it has it; None is ``scale_of`` the column.
         lang: "en" or "zh".
         theme: "light" or "dark".
 
@@ -83,7 +90,10 @@ def token_heatmap(
     for row, side in enumerate(schema.SIDES, start=1):
         figure.add_trace(_token_trace(tokens[tokens["side"] == side], color, lang), row=row, col=1)
         _name_tokens(figure, tokens[tokens["side"] == side], row)
-    return _finish(figure, _limit(tokens[color]), unit(color, lang), "", (theme, height)).update_layout(margin_b=92)
+    limit = scale or scale_of(tokens[color])
+    ends = (-limit, 0.0 if color.endswith("logp") else limit)
+    _colour_axis(figure, ends, unit("advantage" if color == "change" else color, lang), (theme, height))
+    return _finish(figure, "", (theme, height)).update_layout(margin_b=92)
 
 
 def _token_trace(rows: pd.DataFrame, color: str, lang: str) -> go.Heatmap:
@@ -91,7 +101,7 @@ def _token_trace(rows: pd.DataFrame, color: str, lang: str) -> go.Heatmap:
     grid = rows.pivot_table(index="model", columns="position", values=color, sort=False).reindex(list(order))
     names = [plain(name) for name in token_names(rows)]
     template = words.text("figure.hover.token", lang).replace("{position}", "%{x}").replace("{model}", "%{y}")
-    template = template.replace("{value}", "%{z:+.4f}").replace("{token}", "%{customdata}")
+    template = template.replace("{value}", "%{z:+.4~g}").replace("{token}", "%{customdata}")
     return go.Heatmap(
         x=list(grid.columns), y=_labels(order, lang), z=grid.to_numpy(), customdata=[names] * len(grid),
         coloraxis="coloraxis", hovertemplate=template + "<extra></extra>", xgap=0.5, ygap=1,
@@ -131,12 +141,6 @@ def _labels(order: dict[str, float], lang: str) -> list[str]:
     return [plain(name) for name in order]
 
 
-def _limit(values: pd.Series) -> float:
-    finite = values.to_numpy(dtype=float)
-    finite = np.abs(finite[np.isfinite(finite)])
-    return float(np.quantile(finite, 0.99)) or 1.0 if finite.size else 1.0
-
-
 def _frame(shape: tuple[int, int], titles: list[str], weights: list[int], between: float) -> go.Figure:
     """Empty maps; ``between`` is the gap of two rows as a share of the drawn height."""
     rows, columns = shape
@@ -146,7 +150,20 @@ def _frame(shape: tuple[int, int], titles: list[str], weights: list[int], betwee
     )
 
 
-def _finish(figure: go.Figure, limit: float, title: str, x_title: str, look: tuple[str, int]) -> go.Figure:
+def _colour_axis(figure: go.Figure, ends: tuple[float, float], title: str, look: tuple[str, int]) -> None:
+    """The colours and their bar: orange to blue with 0 in the middle, or orange to 0 for what is never positive."""
+    theme, height = look
+    colours = diverging(theme)
+    if not ends[1]:
+        colours = [[2 * float(place), shade] for place, shade in colours[:3]]
+    ticks = sorted({ends[0], 0.0, ends[1]})
+    bar = {"title": {"text": title, "side": "right"}, "thickness": 10, "outlinewidth": 0, "tickvals": ticks}
+    bar |= {"ticktext": [scale_end(tick) for tick in ticks], "y": 1, "yanchor": "top"}
+    bar |= {"lenmode": "pixels", "len": min(200, height - TOP - 40)}
+    figure.update_layout(coloraxis={"colorscale": colours, "cmin": ends[0], "cmax": ends[1], "colorbar": bar})
+
+
+def _finish(figure: go.Figure, x_title: str, look: tuple[str, int]) -> go.Figure:
     theme, height = look
     text = colour("text", theme)
     dress(figure, theme=theme, height=height)
@@ -154,15 +171,5 @@ def _finish(figure: go.Figure, limit: float, title: str, x_title: str, look: tup
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, ticksuffix=" ")
     for note, axis in zip(figure.layout.annotations, figure.select_xaxes(), strict=True):
         note.update(font={"size": TITLE, "color": text}, x=axis.domain[0], xanchor="left")
-    ticks = [-limit, 0, limit]
-    bar = {"title": {"text": title, "side": "right"}, "thickness": 10, "outlinewidth": 0, "tickvals": ticks}
-    bar |= {
-        "ticktext": [signed(tick) for tick in ticks],
-        "lenmode": "pixels",
-        "len": min(200, height - TOP - 40),
-        "y": 1,
-        "yanchor": "top",
-    }
-    figure.update_layout(coloraxis={"colorscale": diverging(theme), "cmin": -limit, "cmax": limit, "colorbar": bar})
     figure.update_layout(margin={"l": 84, "r": 12, "t": TOP, "b": 44})
     return figure

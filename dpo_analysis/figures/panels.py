@@ -10,12 +10,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dpo_analysis.figures.labels import few, spread, width
+from dpo_analysis.figures.scales import FLAT, tick_format
 from dpo_analysis.figures.theme import LABEL, PALETTES, TITLE, Mark, colour, dress, faded, signed
 
-PANEL_HEIGHT, GAP, TICK_WIDTH = 250, 16, 34
+PANEL_HEIGHT, GAP, TICK_WIDTH = 250, 16, 44
 """Pixels: the height of one panel, and the least distance of two labels at line ends and of two steps on the axis."""
-MARGIN, BETWEEN = 88, 84
-"""Pixels: above and below all panels, and between two rows of them (axis, axis title, panel title)."""
+TOP, BOTTOM, BETWEEN, RIGHT = 56, 44, 100, 44
+"""Pixels: above and below all panels, between two rows of them (axis, axis title, panel title), and what the labels of
+the last panel may take at the right where the page is narrow."""
 RINGS = 12
 """Up to so many logged values are rings wide enough to be seen around the recomputed marks where both agree."""
 PAGE_WIDTH = 1000
@@ -60,8 +62,7 @@ class Axes:
 def draw(panels: list[Panel], axes: Axes, *, theme: str) -> go.Figure:
     """Draw the panels; a panel in which every line has one point becomes bars (or marks, where 0 means nothing)."""
     rows, columns = max(p.row for p in panels), max(p.column for p in panels)
-    height = rows * PANEL_HEIGHT + MARGIN + (rows - 1) * BETWEEN
-    inner = height - MARGIN
+    inner = rows * PANEL_HEIGHT + (rows - 1) * BETWEEN
     figure = make_subplots(
         rows,
         columns,
@@ -71,53 +72,63 @@ def draw(panels: list[Panel], axes: Axes, *, theme: str) -> go.Figure:
     common = _span(panels, axes)
     for panel in panels:
         _draw_panel(figure, panel, axes, common if axes.same_scale else _span([panel], axes), theme)
-    dress(figure, theme=theme, height=height)
-    return figure
+    dress(figure, theme=theme, height=inner + TOP + BOTTOM)
+    return figure.update_layout(margin={"t": TOP, "b": BOTTOM, "r": RIGHT})
 
 
 def _span(panels: list[Panel], axes: Axes) -> tuple[float, float]:
-    """The y range: every mean and log entry, zero, and as much of the bands as does not dwarf the means."""
+    """The y range: means, log entries, zero, error bars, and as much of the bands as does not dwarf the means."""
     lines = [line for panel in panels for line in panel.lines]
     means = [line.points["y"] for line in lines] + [line.logged["y"] for line in lines if line.logged is not None]
     means.append(pd.Series([level[2] for panel in panels for level in panel.levels], dtype=float))
-    bands = [line.points[end] for line in lines if line.band for end in ("p10", "p90") if end in line.points]
+    bands = [_ends(line) for line in lines]
+    means += [_ends(line) for panel in panels if _is_lone(panel) for line in panel.lines]
     values = pd.concat([*means, pd.Series(dtype=float)]).dropna()
     if values.empty:
         return (0.0, 1.0) if axes.share else (-1.0, 1.0)
     if axes.share:
         return max(-0.03, min(values.min() - 0.06, 0.45)), 1.03
     low, high = min(0.0, values.min()), max(0.0, values.max())
-    reach = 0.6 * max(high - low, 1e-9)
+    if high - low < FLAT:
+        low, high = -FLAT, FLAT
+    reach = 0.6 * (high - low)
     wide = pd.concat([*bands, values]).dropna()
     low, high = max(min(wide.min(), low), low - reach), min(max(wide.max(), high), high + reach)
-    pad = 0.06 * max(high - low, 1e-9)
+    pad = 0.06 * (high - low)
     return low - pad, high + pad
+
+
+def _ends(line: Line) -> pd.Series:
+    """Both ends of every band or error bar of a line; empty where it has none."""
+    known = line.band and {"p10", "p90"} <= set(line.points)
+    return pd.concat([line.points["p10"], line.points["p90"]]) if known else pd.Series(dtype=float)
+
+
+def _is_lone(panel: Panel) -> bool:
+    return all(len(line.points) <= 1 and line.logged is None for line in panel.lines)
 
 
 def _draw_panel(figure: go.Figure, panel: Panel, axes: Axes, span: tuple[float, float], theme: str) -> None:
     place = {"row": panel.row, "col": panel.column}
-    if all(len(line.points) <= 1 and line.logged is None for line in panel.lines):
+    if _is_lone(panel):
         _lone(figure, panel, axes, place, theme)
     else:
         for line in panel.lines:
             _line(figure, line, place, theme)
         _end_labels(figure, panel, span, place, theme)
         _x_axis(figure, panel, axes, place)
-    _levels(figure, panel, place, theme)
+        _levels(figure, panel, place, theme)
     _y_axis(figure, panel, axes, span, theme)
     _title(figure, panel, theme)
 
 
 def _levels(figure: go.Figure, panel: Panel, place: dict[str, int], theme: str) -> None:
-    """Dotted lines over the whole panel, each with its name at the left where it has one."""
-    for name, role, level in panel.levels:
-        shade = colour(role, theme)
-        figure.add_hline(level, line={"color": shade, "width": 1.3, "dash": "dot"}, **place)
-        if name:
-            figure.add_annotation(
-                text=f"{name} {signed(level)}", y=level, x=0, xref="x domain", xanchor="left", yshift=9,
-                showarrow=False, font={"color": shade, "size": LABEL}, **place,
-            )  # fmt: skip
+    """Dotted lines behind the curves, as far as these go: not through the labels at line ends."""
+    stop = max((line.points["x"].max() for line in panel.lines if len(line.points)), default=0.0)
+    start = next(figure.select_xaxes(**place)).range[0]
+    for _, role, level in panel.levels:
+        drawn = {"color": colour(role, theme), "width": 1.3, "dash": "dot"}
+        figure.add_shape(type="line", x0=start, x1=stop, y0=level, y1=level, line=drawn, layer="below", **place)
 
 
 def _line(figure: go.Figure, line: Line, place: dict[str, int], theme: str) -> None:
@@ -148,25 +159,34 @@ def _line(figure: go.Figure, line: Line, place: dict[str, int], theme: str) -> N
 
 
 def _end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float], place: dict[str, int], theme: str) -> None:
-    ends = [(line, line.points.dropna(subset=["y"])) for line in panel.lines]
-    ends = [(line, points.iloc[-1]) for line, points in ends if len(points)]
-    for x in dict.fromkeys(end["x"] for _, end in ends):
-        here = [(line, end) for line, end in ends if end["x"] == x]
-        heights = spread([float(end["y"]) for _, end in here], span, GAP / PANEL_HEIGHT)
-        for (line, _), y in zip(here, heights, strict=True):
-            _end_label(figure, line, (x, y), place, theme)
+    """What stands at the right of the last point of every line, and of every level that has a name."""
+    known = [(line, line.points.dropna(subset=["y"])) for line in panel.lines]
+    ends = [
+        (float(points["x"].iloc[-1]), float(points["y"].iloc[-1]), line.label or line.name, line.mark.colour)
+        for line, points in known if len(points)
+    ]  # fmt: skip
+    last = max((end[0] for end in ends), default=0.0)
+    ends += [(last, level, _level_label(name, level), role) for name, role, level in panel.levels if name]
+    for x in dict.fromkeys(end[0] for end in ends):
+        here = [end for end in ends if end[0] == x]
+        heights = spread([end[1] for end in here], span, GAP / PANEL_HEIGHT)
+        for (_, _, text, role), y in zip(here, heights, strict=True):
+            figure.add_annotation(
+                x=x, y=y, text=text, showarrow=False, xanchor="left", xshift=9, borderpad=0,
+                font={"color": colour(role, theme), "size": LABEL}, bgcolor=PALETTES[theme].background, **place,
+            )  # fmt: skip
 
 
-def _end_label(figure: go.Figure, line: Line, at: tuple[float, float], place: dict[str, int], theme: str) -> None:
-    figure.add_annotation(
-        x=at[0], y=at[1], text=line.label or line.name, showarrow=False, xanchor="left", xshift=9, borderpad=0,
-        font={"color": colour(line.mark.colour, theme), "size": LABEL},
-        bgcolor=faded(PALETTES[theme].background, 0.85), **place,
-    )  # fmt: skip
+def _level_label(name: str, level: float) -> str:
+    return f"{name} {signed(level)}"
 
 
 def _lone(figure: go.Figure, panel: Panel, axes: Axes, place: dict[str, int], theme: str) -> None:
     """One checkpoint: a bar (a mark where 0 is no baseline) per line, its 10-90 % range, its name and value below."""
+    for _, role, level in panel.levels:
+        figure.add_hline(
+            level, line={"color": colour(role, theme), "width": 1.3, "dash": "dot"}, layer="below", **place
+        )
     for line in panel.lines:
         mark, points = line.mark, line.points
         shade, reach = colour(mark.colour, theme), None
@@ -192,7 +212,7 @@ def _y_axis(figure: go.Figure, panel: Panel, axes: Axes, span: tuple[float, floa
         range=list(span), gridcolor=colour("grid", theme), nticks=6, tickformat=".0%" if axes.share else "",
         zeroline=not axes.share, zerolinecolor=colour("zero", theme), zerolinewidth=1.4,
         title={"text": axes.y, "standoff": 8, "font": {"size": LABEL}} if first else None,
-        showticklabels=first or not axes.same_scale, row=panel.row, col=panel.column,
+        showticklabels=first or not axes.same_scale, row=panel.row, col=panel.column, **tick_format(*span),
     )  # fmt: skip
 
 
@@ -200,14 +220,17 @@ def _x_axis(figure: go.Figure, panel: Panel, axes: Axes, place: dict[str, int]) 
     """Ticks at checkpoints only, and room at the right for the labels at line ends."""
     xs = pd.concat([frame["x"] for line in panel.lines for frame in (line.points, line.logged) if frame is not None])
     low, high = float(xs.min()), float(xs.max())
+    long = high - low or 1.0
     columns = len({x_axis.domain for x_axis in figure.select_xaxes()})
     pixels = PAGE_WIDTH / columns - 40
-    room = 14 + 7.4 * max(width(line.label or line.name) for line in panel.lines)
-    stop = low + (high - low) * pixels / max(pixels - room, 60)
+    labels = [line.label or line.name for line in panel.lines]
+    labels += [_level_label(name, level) for name, _, level in panel.levels if name]
+    room = 14 + 7.4 * max(width(label) for label in labels)
+    stop = low + long * pixels / max(pixels - room, 60)
     steps = sorted({x for line in panel.lines for x in line.points["x"]})
-    ticks = panel.ticks or {x: f"{x:g}" for x in few(steps, (stop - low) * TICK_WIDTH / pixels)}
+    ticks = panel.ticks or {x: f"{x:.10g}" for x in few(steps, (stop - low) * TICK_WIDTH / pixels)}
     figure.update_xaxes(
-        range=[low - 0.02 * (high - low), stop], tickvals=list(ticks), ticktext=list(ticks.values()), showgrid=False,
+        range=[low - 0.02 * long, stop], tickvals=list(ticks), ticktext=list(ticks.values()), showgrid=False,
         zeroline=False, tickangle=0 if not panel.ticks else None,
         title={"text": axes.x, "standoff": 4, "font": {"size": LABEL}}, **place,
     )  # fmt: skip

@@ -99,11 +99,13 @@ def plain(text: object) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A number with its sign, the minus as wide as the plus; an undefined one is a dash."""
+    """A number with its sign, the minus as wide as the plus; one digit of what would round to 0; undefined: a dash."""
     if not math.isfinite(value):
         return "–"
     rounded = f"{value:+.{digits}f}"
-    return "0" if float(rounded) == 0 else rounded.replace("-", "\u2212")
+    if float(rounded) == 0:
+        rounded = "0" if value == 0 else f"{value:+.1g}".replace("e-0", "e-")
+    return rounded.replace("-", "\u2212")
 
 
 def percent(value: float) -> str:
@@ -136,6 +138,7 @@ def dress(figure: go.Figure, *, theme: str, height: int) -> go.Figure:
         margin={"l": 64, "r": 12, "t": 44, "b": 44},
         showlegend=False,
         dragmode=False,
+        template={"layout": {axis: {"exponentformat": "none"} for axis in ("xaxis", "yaxis")}},
     )
     figure.update_annotations(font_family=FONT)
     return figure

@@ -173,7 +173,7 @@ function describe(view, { one, index }) {
 
 function number(value, bin, words) {
   if (value === null || value === undefined) return words.missing;
-  const text = Math.abs(value) >= 1e-4 || value === 0 ? Math.abs(value).toFixed(4) : Math.abs(value).toExponential(1);
+  const text = Math.abs(value) >= 1e-4 || value === 0 ? Math.abs(value).toFixed(4) : Math.abs(value).toExponential(1).replace("-", "\u2212");
   return (value < 0 ? "\u2212" : value > 0 ? "+" : "") + text + (bin === NOISE ? ` (${words.noise})` : "");
 }
 

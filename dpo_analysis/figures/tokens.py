@@ -16,6 +16,7 @@ import pandas as pd
 from dpo_analysis import schema, words
 from dpo_analysis.errors import InputError
 from dpo_analysis.figures.cells import ESCAPE, NEWLINE, SPACE, TAB, TEXT, Cell, cells
+from dpo_analysis.figures.scales import scale_end, scale_of
 from dpo_analysis.figures.theme import signed, unit
 from dpo_analysis.figures.token_page import BINS, page
 
@@ -23,6 +24,10 @@ COLORS = ("advantage", "value", "logp", "reference_logp", "change")
 """What tokens can be coloured by; ``change`` is the change of the advantage since the first checkpoint shown."""
 PANELS = 4
 NOISE_BIN, MISSING_BIN = "~", " "
+NEEDED = frozenset(
+    "pair_id side series model step position token_bytes logp reference_logp log_ratio advantage value".split()
+)
+"""The columns that a token view is made from."""
 KINDS = {TEXT: "", NEWLINE: "n", TAB: "t", SPACE: "s", ESCAPE: "e"}
 
 
@@ -94,7 +99,7 @@ def payload(
     chosen = _models(tokens)
     grids = {side: _grids(tokens[tokens["side"] == side], chosen, color, noise) for side in schema.SIDES}
     grids = {side: grid for side, grid in grids.items() if grid is not None}
-    limit = scale or scale_of([grid.values for grid in grids.values()])
+    limit = scale or scale_of(np.concatenate([grid.values.ravel() for grid in grids.values()]))
     base = chosen[0] if color == "change" else None
     data = {
         "color": color,
@@ -118,13 +123,6 @@ class _Grid:
     quiet: np.ndarray
 
 
-def scale_of(grids: list[np.ndarray]) -> float:
-    """The 99th percentile of the absolute values over all panels; 1 where everything is 0 or missing."""
-    values = np.abs(np.concatenate([grid.ravel() for grid in grids])) if grids else np.zeros(0)
-    values = values[np.isfinite(values)]
-    return float(f"{np.quantile(values, 0.99):.4g}") or 1.0 if values.size else 1.0
-
-
 def bins(values: np.ndarray, quiet: np.ndarray, limit: float) -> str:
     """One character per token: its shade from -20 ("0") over 0 ("D") to 20 ("X"); "~" is noise, a blank no value."""
     with np.errstate(invalid="ignore"):
@@ -138,6 +136,12 @@ def bins(values: np.ndarray, quiet: np.ndarray, limit: float) -> str:
 
 
 def _check(tokens: pd.DataFrame, color: str) -> None:
+    lacking = sorted(NEEDED - set(tokens.columns)) if isinstance(tokens, pd.DataFrame) else ["columns at all"]
+    if lacking:
+        raise InputError(
+            f"no token table in this {type(tokens).__name__}: it has no {', '.join(lacking[:3])}; give one pair's "
+            "dpo_analysis.token_table(run, pair_id=...), or what score_text returns"
+        )
     if color not in COLORS:
         raise InputError(
             f"unknown color {color!r} for the token view: it can be {', '.join(COLORS)}; give one of these"
@@ -212,5 +216,5 @@ def _words(color: str, limit: float, base: str, lang: str) -> dict[str, str]:
     keys = ("token", "bytes", "noise", "clipped", "keys", "all", "missing")
     said = {key: words.text(f"tokens.view.{key}", lang) for key in keys}
     said["title"] = words.text(f"tokens.color.{color}.meaning", lang, base=base)
-    low, high = signed(-limit, 3), signed(limit, 3)
+    low, high = scale_end(-limit), scale_end(limit)
     return said | {"low": low, "high": high if not color.endswith("logp") else "0"}

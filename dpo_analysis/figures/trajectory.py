@@ -43,7 +43,7 @@ def _panel(rows: pd.DataFrame, place: int, name: str, look: tuple[str, str]) -> 
             "note": [f"{a}: <b>{signed(b, 3)}</b>" for a, b in zip(labels, rows["logp"], strict=True)],
         }
     )
-    line = Line(name, MARKS[side], points.sort_values("x"), label=signed(rows["logp"].iloc[-1]))
+    line = Line(name, MARKS[side], points.sort_values("x"), label=signed(rows["logp"].iloc[-1], 3))
     level = (words.text("figure.line.reference", lang), "reference", float(rows["reference_logp"].iloc[0]))
     ticks = {} if known else dict(zip(x, labels, strict=True))
     return Panel(1, place, f"<b>{plain(rows['series'].iloc[0])}</b>  “{name}”", [line], [level], ticks)

@@ -46,9 +46,13 @@ def _id(piece: bytes) -> int:
 
 
 def pair(number: int, split: str, status: str = "ok") -> TokenizedPair:
-    """A pair whose chosen response has hostile text and whose rejected one ends in a favourite phrase."""
+    """A pair whose chosen response has hostile text and whose rejected one ends in a favourite phrase.
+
+    Pairs 0 and 1 of a split answer the same prompt.
+    """
     texts = {"chosen": f"{HOSTILE[number % len(HOSTILE)]}\n{ENDINGS[0]}", "rejected": f"Of course. {ENDINGS[1]}"}
-    prompt = f"Question {number}: {HOSTILE[(number + 5) % len(HOSTILE)]}"
+    asked = 0 if number == 1 else number
+    prompt = f"Question {asked}: {HOSTILE[(asked + 5) % len(HOSTILE)]}"
     key = hashlib.sha256(f"{split} {number}".encode()).hexdigest()[:16]
     ids = np.array([number % 7], np.int32)
     responses = {
@@ -59,7 +63,8 @@ def pair(number: int, split: str, status: str = "ok") -> TokenizedPair:
         key, split, prompt, texts["chosen"], texts["rejected"], None, {}, {"prompt": prompt}, "pairs.jsonl:1", ""
     )
     scored = responses if status in schema.SCORED else {}
-    return TokenizedPair(row, key, status, prompt, texts["chosen"], texts["rejected"], scored)
+    group = hashlib.sha256(f"{split} {asked}".encode()).hexdigest()[:16]
+    return TokenizedPair(row, group, status, prompt, texts["chosen"], texts["rejected"], scored)
 
 
 class Scorer:

@@ -1,6 +1,10 @@
-"""The app in a real browser: both pages in both themes and languages, the walk from fall to token, hostile text."""
+"""The app in a real browser: both pages in both themes and languages, the walk from fall to token, hostile text.
+
+Nothing is read at once: every claim waits for its condition, so a slow machine takes longer and fails nothing.
+"""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,39 +15,46 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.launcher import RUN_VARIABLE, free_port
+from dpo_analysis.runs import open_run
 from dpo_analysis.words import text
 from tests.app import synthetic
 
 playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
-PATIENCE = 30_000
+PATIENCE = 60_000
+"""Milliseconds that a condition may take to come true."""
+PLOTS = {"": 4, "overview": 4, "tokens": 1, "causes": 4, "pairs": 1, "compare": 3, "checks": 0, "details": 0}
 
 
 @pytest.fixture(scope="module")
-def address(runs):
+def address(runs, tmp_path_factory):
     port = free_port()
     line = [sys.executable, "-m", "dpo_analysis", "app", str(runs), "--no-browser", "--port", str(port)]
     environment = {key: value for key, value in os.environ.items() if key != RUN_VARIABLE}
-    server = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(f"http://127.0.0.1:{port}/_stcore/health")
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(timeout=20)
+    told = tmp_path_factory.mktemp("server") / "told.txt"
+    with told.open("wb") as output:
+        server = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, told)
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()
+        server.wait(timeout=PATIENCE / 1000)
 
 
 @pytest.fixture(scope="module")
 def chromium():
     with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        expect.set_options(timeout=PATIENCE)
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def tab(chromium, address):
-    """Open a page; afterwards no script may have failed and no request may have left this machine."""
+    """Open a page and let it settle; afterwards no script may have failed, no request may have left this machine."""
     tabs, away, errors = [], [], []
 
     def show(path, *, width=1440, scheme="light", locale="en-US"):
@@ -53,8 +64,7 @@ def tab(chromium, address):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: errors.append(f"dialog {dialog.message}"))
         page.goto(f"{address}/{path}")
-        page.locator("h1").first.wait_for()
-        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        settle(page, plots=PLOTS[path.partition("?")[0]])
         tabs.append(page)
         return page
 
@@ -69,147 +79,182 @@ def foreign(url, address):
     return not url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
 
 
-def wait_for(url):
-    for _ in range(120):
+def wait_for(url, server, told):
+    deadline = time.monotonic() + 2 * PATIENCE / 1000
+    while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except OSError:
             time.sleep(0.25)
-    raise AssertionError(f"{url} does not answer")
+    raise AssertionError(f"{url} does not answer; the server said: {told.read_text()}")
 
 
-def text_of(page, selector):
-    page.locator(selector).first.wait_for()
-    return page.locator(selector).all_inner_texts()
+SETTLED = """least => {
+  const theme = getComputedStyle(document.querySelector('.stApp') || document.body).backgroundColor;
+  const plots = [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')];
+  return document.querySelector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    && document.querySelector('h1')
+    && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]')
+    && plots.length >= least
+    && plots.every(plot => getComputedStyle(plot).backgroundColor === theme);
+}"""
+
+
+def settle(page, *, plots=0):
+    """Wait until the script rests, nothing on the page is of an earlier pass, and the figures have the page's theme."""
+    page.wait_for_function(SETTLED, arg=plots)
+
+
+def eventually(act, claim):
+    """Do ``act`` until ``claim`` holds: the page may be drawn anew between the two, which undoes a hover."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while True:
+        act()
+        try:
+            return claim()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+
+
+def hover(page, token):
+    """Lay the mouse on a token and wait for its tip, which is returned."""
+    tip = page.locator(".tip")
+
+    def act():
+        page.mouse.move(0, 0)
+        token.hover()
+
+    eventually(act, lambda: expect(tip).to_be_visible(timeout=3000))
+    return tip
+
+
+def next_pair(page):
+    page.get_by_role("button").filter(has=page.get_by_text("chevron_right")).click()
 
 
 @pytest.mark.parametrize(("scheme", "locale", "lang"), [("light", "en-US", "en"), ("dark", "zh-CN", "zh")])
 @pytest.mark.parametrize("name", ["overview", "tokens"])
 def test_a_page_opens_in_the_browsers_language_and_theme(tab, name, scheme, locale, lang):
     page = tab("?run=whole" if name == "overview" else "tokens?run=whole", scheme=scheme, locale=locale)
-    assert text_of(page, "h1") == [text(f"{name}.title", lang)]
-    page.locator(".js-plotly-plot").last.wait_for()
-    assert page.locator('[data-testid="stException"]').count() == 0
-    background = page.locator(".js-plotly-plot .main-svg").first.evaluate(
-        "element => getComputedStyle(element).backgroundColor"
-    )
-    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}[scheme]
+    expect(page.locator("h1")).to_have_text([text(f"{name}.title", lang)])
+    background = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}[scheme]
+    for plot in page.locator(".js-plotly-plot .main-svg:first-child").all():
+        expect(plot).to_have_css("background-color", background)
+    expect(page.locator('[data-testid="stException"]')).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", [1280, 1440])
 @pytest.mark.parametrize("path", ["?run=whole", "tokens?run=whole&token=rejected-2"])
 def test_nothing_is_wider_than_the_window(tab, path, width):
     page = tab(path, width=width)
-    page.locator(".js-plotly-plot").last.wait_for()
-    main = page.locator('[data-testid="stMain"]')
-    assert main.evaluate("element => element.scrollWidth - element.clientWidth") <= 0
+    page.wait_for_function(
+        "() => (main => main.scrollWidth <= main.clientWidth)(document.querySelector('[data-testid=\"stMain\"]'))"
+    )
 
 
 def test_hover_is_linked_and_lists_every_checkpoint(tab):
     page = tab("tokens?run=whole")
-    page.locator(".panel.rejected .c").nth(3).hover()
-    assert page.locator(".c.hover").count() == 3
-    assert [line.split()[:2] for line in text_of(page, ".tip .row")] == [
-        ["step", "60"],
-        ["step", "180"],
-        ["step", "300"],
-    ]
-    assert page.locator(".tip .row.here").count() == 1
+    tip = hover(page, page.locator(".panel.rejected .c").nth(3))
+    expect(page.locator(".c.hover")).to_have_count(3)
+    expect(tip.locator(".row span:first-child")).to_have_text(["step 60", "step 180", "step 300"])
+    expect(tip.locator(".row span:last-child")).to_have_text([re.compile(r"^[+\u2212]\d\.\d{4}$")] * 3)
+    expect(tip.locator(".row.here")).to_have_count(1)
 
 
 def test_a_split_character_lists_each_of_its_tokens_with_bytes(tab):
     key = next(pair.pair.pair_id for pair in (synthetic.pair(n, "eval") for n in range(12)) if "天津" in pair.chosen)
     page = tab(f"tokens?run=whole&pair={key}")
-    split = page.locator(".panel.chosen .c[style*=gradient]").first
-    split.hover()
-    shown = page.locator(".tip").inner_text()
-    assert shown.count("position") >= 2
-    assert "bytes e" in shown
+    tip = hover(page, page.locator(".panel.chosen .c[style*=gradient]").first)
+    expect(tip).to_have_text(re.compile(r"position.*bytes e.*position.*bytes", re.S))
 
 
 def test_the_walk_from_the_overview_to_a_token_and_back(tab):
     page = tab("?run=whole")
-    table = page.locator('[data-testid="stDataFrame"]').first
+    table = page.get_by_test_id("stDataFrame").first
     table.scroll_into_view_if_needed()
-    page.wait_for_timeout(1500)
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 18, box["y"] + 35 * 1.5 + 18)
+    table.get_by_test_id("glide-cell-1-0").wait_for(state="attached")
+    table.click(position={"x": 18, "y": 35 * 1.5})
     page.wait_for_url("**/tokens?**pair=**")
+    settle(page, plots=1)
     page.locator(".panel.chosen .c").nth(2).click()
     page.wait_for_url("**token=chosen-*")
     page.get_by_role("heading", name=text("tokens.path.title")).wait_for()
+    picked = page.locator(".panel.chosen .c.picked")
+    expect(picked).to_have_count(3)
     again = tab(page.url.partition("/")[2].partition("/")[2].partition("/")[2])
-    again.locator(".c.picked").first.wait_for()
-    assert text_of(again, ".panel.chosen .c.picked") == text_of(page, ".panel.chosen .c.picked")
-    while "/tokens" in page.url:
+    expect(again.locator(".panel.chosen .c.picked")).to_have_text(picked.all_text_contents())
+    for _ in range(10):
+        if "/tokens" not in page.url:
+            break
         page.go_back()
-        page.wait_for_timeout(500)
+        settle(page)
     page.get_by_role("heading", name=text("overview.title")).wait_for()
 
 
 def test_the_keyboard_reaches_the_strongest_token_and_selects_it(tab):
     page = tab("tokens?run=whole")
+    here, where = page.locator(".tip .row.here span:last-child"), page.locator(".tip .quiet")
     page.locator(".panel.rejected .c").first.focus()
+    page.keyboard.press("End")
+    expect(where).to_have_text(re.compile(r"position (\d+) of 0–\1"))
+    last = where.text_content()
     page.keyboard.press("n")
-    strongest = page.locator(".tip .row.here").inner_text()
+    expect(where).not_to_have_text(last)
+    strongest, place = value(here.text_content()), where.text_content()
     page.keyboard.press("n")
-    assert value(strongest) >= value(page.locator(".tip .row.here").inner_text())
+    expect(where).not_to_have_text(place)
+    assert strongest >= value(here.text_content())
     page.keyboard.press("p")
-    assert page.locator(".tip .row.here").inner_text() == strongest
+    expect(where).to_have_text(place)
     page.keyboard.press("ArrowRight")
+    expect(where).not_to_have_text(place)
     page.keyboard.press("Enter")
     page.wait_for_url("**token=rejected-*")
-    assert page.locator(".spoken").inner_text()
+    expect(page.locator(".spoken")).to_have_text(re.compile(r"\w"))
 
 
-def value(line):
-    return abs(float(line.split()[-1].replace("\u2212", "-")))
+def value(number):
+    return abs(float(number.replace("\u2212", "-")))
 
 
 def test_beta_language_and_pair_go_into_the_url(tab):
     page = tab("tokens?run=whole")
-    before = text_of(page, ".panel .total")
+    total = page.locator(".panel.rejected .total").last
+    before = total.text_content()
     page.get_by_role("slider").first.press("End")
     page.wait_for_url("**beta=1**")
-    page.wait_for_function("before => document.querySelector('.stMain').innerText.length > 0", arg=before)
+    expect(total).not_to_have_text(before)
     page.get_by_text("中文").click()
     page.get_by_role("heading", name=text("tokens.title", "zh")).wait_for()
-    page.get_by_role("button").filter(has=page.get_by_text("chevron_right")).click()
+    settle(page, plots=1)
+    next_pair(page)
     page.wait_for_url("**pair=**")
-    assert "lang=zh" in page.url
+    expect(page).to_have_url(re.compile("lang=zh"))
 
 
 def test_figures_follow_when_the_theme_changes(tab):
     page = tab("?run=whole")
-    page.locator(".js-plotly-plot").last.wait_for()
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')]"
-        ".every(svg => getComputedStyle(svg).backgroundColor === 'rgb(14, 17, 23)')"
-    )
+    expect(page.locator(".stApp")).to_have_css("background-color", "rgb(14, 17, 23)")
+    settle(page, plots=PLOTS["overview"])
 
 
 def test_hostile_text_is_shown_and_never_obeyed(tab):
     page = tab("tokens?run=whole")
     page.get_by_text(text("tokens.prompt"), exact=True).click()
-    seen = [chosen_text(page, "")]
-    while len(seen) < len(synthetic.HOSTILE):
-        page.get_by_role("button").filter(has=page.get_by_text("chevron_right")).click()
-        seen.append(chosen_text(page, seen[-1]))
-        assert page.title() == "dpo-analysis"
-        assert page.locator("img[src*=invalid], iframe[srcdoc], .panel script, .panel b b, .panel a").count() == 0
-    assert [words for words in synthetic.HOSTILE if plain(words)[:10] not in plain("".join(seen))] == []
-
-
-def chosen_text(page, before):
-    """What the first panel shows, once it is something else than ``before``."""
-    for _ in range(100):
-        shown = (page.locator(".panel.chosen .text").first.text_content() or "").replace("↵", "").replace("·", " ")
-        if shown != before:
-            return shown
-        page.wait_for_timeout(100)
-    raise AssertionError("the text did not change")
+    panel, seen = page.locator(".panel.chosen .text").first, []
+    for number in range(len(synthetic.HOSTILE)):
+        if number:
+            next_pair(page)
+            expect(panel).not_to_have_text(seen[-1])
+            settle(page, plots=1)
+        seen.append(panel.text_content())
+        expect(page).to_have_title("dpo-analysis")
+        expect(page.locator("img[src*=invalid], iframe[srcdoc], .panel script, .panel b b, .panel a")).to_have_count(0)
+    shown = plain("".join(seen))
+    assert [words for words in synthetic.HOSTILE if plain(words)[:10] not in shown] == []
 
 
 def plain(words):
@@ -220,14 +265,19 @@ def plain(words):
 def test_a_link_to_what_is_not_there_says_so(tab):
     page = tab("tokens?run=whole&pair=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
     page.get_by_text("<img src=x onerror=alert(1)>").wait_for()
-    assert page.locator("img[src=x]").count() == 0
+    expect(page.locator("img[src=x]")).to_have_count(0)
 
 
-def test_a_run_that_is_still_scored_refreshes_by_itself(tab, runs, tmp_path):
-    page = tab("?run=partial")
-    page.get_by_text("parts are there").wait_for()
-    before = page.locator('[data-testid="stAlert"]').first.inner_text()
+def test_a_run_that_grows_refreshes_by_itself(tab, runs, tmp_path):
+    page, told = tab("?run=partial"), lambda: open_run(runs / "partial").progress().values()
+    notice = page.get_by_test_id("stAlert").first
+    expect(notice).to_contain_text(text_of_progress(told()))
     whole = synthetic.build(tmp_path / "whole", series=["gentle"])
     for part in whole.glob("scores/*/*/part-00001.parquet"):
         shutil.copy(part, runs / "partial" / part.relative_to(whole))
-    page.wait_for_function("before => !document.body.innerText.includes(before)", arg=before)
+    expect(notice).to_contain_text(text_of_progress(told()))
+
+
+def text_of_progress(progress):
+    done, whole = (sum(parts) for parts in zip(*progress, strict=True))
+    return f"{done} of {whole} parts are there"

@@ -1,43 +1,19 @@
 """Every page in every state: what it says, and never a traceback."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
-from streamlit.util import calc_hash
 
 from dpo_analysis.launcher import RUN_VARIABLE
+from dpo_analysis.runs import locks, open_run
 from dpo_analysis.words import text
+from tests.app.drawn import PAGES, ROOT, said
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = ("overview", "tokens")
 GOLDEN = ROOT / "tests" / "golden" / "schema-1"
-
-
-@pytest.fixture
-def show(monkeypatch):
-    """Draw a page of a run or folder with URL parameters."""
-
-    def draw(root, page="overview", /, **query):
-        monkeypatch.setenv(RUN_VARIABLE, str(root))
-        monkeypatch.setattr(sys, "argv", ["streamlit"])
-        app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
-        app._page_hash = "" if page == "overview" else calc_hash(page)
-        for name, value in query.items():
-            app.query_params[name] = value
-        return app.run()
-
-    return draw
-
-
-def said(app):
-    kinds = (app.title, app.header, app.caption, app.error, app.info, app.warning, app.code, app.text)
-    html = [element.proto.body for element in app.get("html")]
-    return "\n".join([*(element.value for kind in kinds for element in kind), *html])
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -57,7 +33,7 @@ def test_the_golden_folder_opens(show, page):
 
 
 def test_the_overview_says_how_many_pairs_count(show, runs):
-    assert "12 of 14 pairs counted" in said(show(runs / "whole"))
+    assert "Pairs counted: 12 of 14." in said(show(runs / "whole"))
 
 
 def test_a_beta_is_a_matter_of_tables_only(show, runs):
@@ -68,7 +44,7 @@ def test_a_beta_is_a_matter_of_tables_only(show, runs):
 
 
 def test_the_split_in_the_url_is_shown(show, runs):
-    assert "12 of 12 pairs counted" in said(show(runs / "whole", split="train"))
+    assert "Pairs counted: 12 of 12." in said(show(runs / "whole", split="train"))
 
 
 def test_a_token_in_the_url_is_followed(show, runs):
@@ -116,8 +92,48 @@ def test_a_folder_without_a_run_is_named(show, tmp_path, folder, why):
 
 def test_a_partial_run_says_so_and_shows_what_is_there(show, runs):
     app = show(runs / "partial")
-    assert "parts are there" in app.info[0].value
-    assert "of 14 pairs counted" in said(app)
+    assert "parts are there, and nobody is writing" in app.info[0].value
+    assert re.search(r"written at \d{4}-\d\d-\d\d \d\d:\d\d UTC", app.info[0].value)
+    assert "of 14." in said(app)
+
+
+def test_a_run_that_a_worker_holds_is_said_to_be_scored_now(show, runs):
+    held = locks.acquire(runs / "partial", 0, 1)
+    try:
+        assert "Being scored now (workers: 1)" in show(runs / "partial").info[0].value
+    finally:
+        held.release()
+
+
+def test_the_log_of_another_split_is_named_with_what_to_do(show, runs):
+    assert "choose that split in the sidebar" in said(show(runs / "whole"))
+    assert "“train” (gentle, strong)" in said(show(runs / "whole"))
+    assert "“eval” (gentle, strong)" in said(show(runs / "whole", split="train"))
+
+
+def test_a_broken_run_leaves_the_way_to_the_others_open(show, runs, tmp_path):
+    shutil.copytree(runs / "lone", tmp_path / "b")
+    shutil.copytree(runs / "lone", tmp_path / "a")
+    (tmp_path / "a" / "manifest.json").write_text("{")
+    app = show(tmp_path, split="nowhere")
+    assert app.error
+    assert app.selectbox[0].options == ["a", "b"]
+    app.query_params["run"] = "b"
+    assert not app.run().error
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("run", "no such folder here"), ("color", "not on offer"), ("pair", "not in this run or split")]
+)
+def test_why_the_url_asks_in_vain_is_said(show, runs, name, what):
+    assert what in said(show(runs, "tokens", **{name: "nowhere"}))
+
+
+def test_one_quantity_has_one_scale_on_the_tokens_page(show, runs):
+    app = show(runs / "whole", "tokens")
+    map_axis = json.loads(app.get("plotly_chart")[-1].proto.spec)["layout"]["coloraxis"]
+    view = next(element.proto for element in app.get("bidi_component") if "token_view" in element.proto.component_name)
+    assert json.loads(view.json)["scale"] == map_axis["cmax"]
 
 
 def test_a_run_without_any_score_says_so(show, runs, tmp_path):
@@ -127,14 +143,15 @@ def test_a_run_without_any_score_says_so(show, runs, tmp_path):
         app = show(tmp_path / "run", page)
         assert not app.exception
         assert not app.error
-    assert text("tokens.none") in said(app)
+    assert text("tokens.none") in said(show(tmp_path / "run", "tokens"))
 
 
 def test_a_damaged_part_is_named_with_what_to_do(show, runs, tmp_path):
     shutil.copytree(runs / "whole", tmp_path / "run")
     part = tmp_path / "run" / "scores" / "gentle" / "checkpoint-60" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:100])
-    app = show(tmp_path / "run")
+    pair = open_run(runs / "whole").pairs(0)["pair_id"][0].as_py()
+    app = show(tmp_path / "run", "tokens", pair=pair)
     assert app.error[0].value == text("app.error.storage")
     assert "part-00000.parquet" in app.code[0].value
     assert not app.exception

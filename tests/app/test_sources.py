@@ -11,8 +11,22 @@ SOURCES = sorted(APP.rglob("*.py"))
 VIEWS = sorted((APP / "views").glob("*.py"))
 OWN = {path.stem for path in APP.glob("*.py")} | {"views"}
 LIBRARIES = {"streamlit", "pandas", "dpo_analysis"}
-STANDARD = {"collections", "contextlib", "functools", "html", "json", "os", "pathlib", "re", "sys", "typing", "urllib"}
-READ_SIDE = {"errors", "words", "schema", "runs", "tables", "overlay", "figures", "launcher"}
+STANDARD = {
+    "collections",
+    "contextlib",
+    "dataclasses",
+    "functools",
+    "html",
+    "json",
+    "os",
+    "pathlib",
+    "re",
+    "sys",
+    "typing",
+    "urllib",
+}
+READ_SIDE = {"errors", "words", "schema", "runs", "tables", "overlay", "figures", "launcher", "metrics", "conditions"}
+READ_SIDE |= {"answers", "comparison", "diagnosis", "export", "movers", "paths", "splits"}
 BANNED = [
     "unsafe_allow_html",
     "unsafe_allow_javascript",

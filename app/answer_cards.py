@@ -1,0 +1,49 @@
+"""The answers to one prompt side by side: its text, and how far each of them moved."""
+
+import choices
+import pandas as pd
+import show
+import state
+import stored
+import streamlit as st
+
+from dpo_analysis import words
+from dpo_analysis.answers import answers, groups_of_several
+from dpo_analysis.figures.cells import visible
+from dpo_analysis.figures.theme import signed
+from dpo_analysis.runs import Run
+
+SIDE_BY_SIDE, SHOWN = 3, 12
+TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;text-align:start;line-height:1.45"
+
+
+def draw(run: Run, pairs: pd.DataFrame, lang: str) -> None:
+    """A prompt with several pairs, chosen by the reader, and its answers; one line where there is none."""
+    show.section("pairs.answers", lang)
+    counts = groups_of_several(pairs)
+    if counts.empty:
+        show.safe_html((show.EVIDENCE, words.text("pairs.answers.none", lang)))
+        return
+    first = pairs.drop_duplicates("group_id").set_index("group_id")["pair_id"]
+    asked = state.prompts(run)["question"]
+    group = state.wanted("group", list(counts.index), str(counts.index[0]))
+    st.selectbox(
+        words.text("pairs.answers.pick", lang), list(counts.index), **state.bound("group", group),
+        format_func=lambda key: f"({counts[key]})  {choices.label(asked[first[key]])}",
+    )  # fmt: skip
+    rows = answers(pairs[pairs["group_id"] == group], stored.texts(run))
+    for start in range(0, min(len(rows), SHOWN), SIDE_BY_SIDE):
+        columns = st.columns(SIDE_BY_SIDE)
+        for place, row in enumerate(rows.iloc[start : start + SIDE_BY_SIDE].to_dict("records")):
+            with columns[place], st.container(border=True):
+                show.safe_html((show.FACTS, _numbers(row, lang)), (TEXT, visible(row["text"])))
+    if len(rows) > SHOWN:
+        st.caption(words.text("pairs.answers.more", lang, more=len(rows) - SHOWN))
+
+
+def _numbers(row: dict, lang: str) -> str:
+    sides = " + ".join(words.text(f"side.{side}", lang) for side in row["sides"].split("+"))
+    return words.text(
+        "pairs.answers.numbers", lang, side=sides, ratio=signed(row["log_ratio"]), logps=signed(row["logps"], 1),
+        per_token=signed(row["log_ratio_per_token"], 3), n=int(row["n_tokens"]),
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Tables of the pages Causes, Pairs and Compare, kept between reruns; ``state`` has those of the first pages."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import state
+
+from dpo_analysis import tables
+from dpo_analysis.conditions import TEXTS, found, with_flips
+from dpo_analysis.diagnosis import Check, run_checks
+from dpo_analysis.movers import pair_movers, token_movers
+from dpo_analysis.paths import pair_paths
+from dpo_analysis.runs import Run
+from dpo_analysis.splits import split_table
+
+
+def pairs_at(run: Run, key: str) -> pd.DataFrame:
+    """The pairs of the chosen split under one policy (SERIES/NAME), at the chosen beta, with their ``flip_margin``."""
+    frame = state.of_split(pairs_anywhere(run, key), run)
+    return with_flips(frame, beta_of(run, key))
+
+
+def pairs_anywhere(run: Run, key: str) -> pd.DataFrame:
+    """The pairs of every split under one policy (SERIES/NAME), at the chosen beta."""
+    return state.table(tables.pair_table, run, beta=state.beta(), model=key)
+
+
+def steps_anywhere(run: Run) -> pd.DataFrame:
+    """The step table of every split, at the chosen beta."""
+    return state.table(tables.step_table, run, beta=state.beta())
+
+
+def positions_of(run: Run, key: str, split: str) -> pd.DataFrame:
+    """The position table of one policy in one split; of every split where the run has none of this name."""
+    frame = state.table(tables.position_table, run, model=key)
+    return frame[frame["split"] == split] if split in run.splits else frame
+
+
+def steps_of(run: Run, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The pairs and the vocabulary entries that moved the mean most in each step of a policy's series."""
+    asked = {"series": key.partition("/")[0], "split": state.split(run)}
+    return state.table(pair_movers, run, **asked), state.table(token_movers, run, **asked)
+
+
+def checks(run: Run) -> list[Check]:
+    """Every check of the run, the gravest first."""
+    return state.table(run_checks, run)
+
+
+def beta_of(run: Run, key: str) -> float:
+    """The beta of one policy (SERIES/NAME): the chosen one, else its series' own."""
+    chosen = state.beta()
+    return run.series[key.partition("/")[0]].beta if chosen is None else chosen
+
+
+def paths(run: Run, key: str, pair_ids: Sequence[str]) -> pd.DataFrame:
+    """The chosen reward of some pairs at every checkpoint of a policy's series, at the chosen beta."""
+    return state.table(pair_paths, run, pair_ids=tuple(pair_ids), series=key.partition("/")[0], beta=state.beta())
+
+
+def matches(run: Run, text: str) -> list[str] | None:
+    """The ids of the pairs with this text in them; None for no text."""
+    return state.table(_matches, run, text=text)["pair_id"].tolist() if text.strip() else None
+
+
+def splits(run: Run, key: str, before: str | None) -> pd.DataFrame:
+    """The exact splits of a policy's change since another one, or since the reference, in the chosen split."""
+    return state.table(split_table, run, model=key, before=before, split=state.split(run))
+
+
+def texts(run: Run) -> pd.DataFrame:
+    """By pair_id: prompt, chosen and rejected as they were tokenised."""
+    return state.table(_texts, run)
+
+
+def _matches(run: Run, text: str) -> pd.DataFrame:
+    return pd.DataFrame({"pair_id": sorted(found(run, text) or ())}, dtype=object)
+
+
+def _texts(run: Run) -> pd.DataFrame:
+    return run.pairs(columns=["pair_id", *TEXTS]).to_pandas().set_index("pair_id")

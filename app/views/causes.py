@@ -1,0 +1,50 @@
+"""Where does the change come from? The exact splits of the mean change, by place, shared text, kind and pair."""
+
+import choices
+import pandas as pd
+import show
+import state
+import stored
+import streamlit as st
+
+from dpo_analysis import figures, words
+from dpo_analysis.runs import Run
+
+ORDER = ("place", "span", "kind", "quantile")
+
+
+def page(run: Run) -> None:
+    """Draw the page of ``run``."""
+    lang = state.language()
+    st.title(words.text("causes.title", lang), anchor=False)
+    facts = st.empty()
+    left, right = st.columns(2)
+    with left:
+        key = choices.choose_model(run, lang)
+    if key is None:
+        st.info(words.text("causes.none", lang))
+        return
+    with right:
+        before = choices.choose_before(run, key, lang)
+    with facts.container():
+        show.facts(run, lang)
+    splits = stored.splits(run, key, before)
+    if splits.empty:
+        st.info(words.text("causes.none", lang))
+        return
+    show.safe_html((show.EVIDENCE, words.text("causes.intro", lang)))
+    _draw(splits, lang)
+
+
+def _draw(splits: pd.DataFrame, lang: str) -> None:
+    for by in ORDER:
+        rows = splits[splits["by"] == by]
+        if rows.empty:
+            st.info(words.text("causes.sums_only", lang)) if by == ORDER[0] else None
+            continue
+        show.section(f"causes.{by}", lang)
+        drawn = figures.split_bars(rows, lang=lang, theme=state.theme())
+        show.figure(drawn, key=f"split_{by}", alt=words.text(f"causes.{by}.title", lang))
+    with st.expander(words.text("causes.table", lang)):
+        rows = show.split_rows(splits, lang)
+        st.dataframe(rows, hide_index=True, column_config=show.decimals(rows))

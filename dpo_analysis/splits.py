@@ -1,0 +1,169 @@
+"""Exact splits: the change of a mean log-prob as a sum over parts of the responses, or over pairs.
+
+Every split takes the same whole apart, the mean over pairs of log pi(y|x) - log pi_before(y|x), nats per response, and
+its parts add up to it. A split says where a change lies; it does not say why.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dpo_analysis import rewards
+from dpo_analysis.aligned import aligned_sides
+from dpo_analysis.errors import InputError
+from dpo_analysis.intervals import ratio_intervals
+from dpo_analysis.quantities import Setting, quantities
+from dpo_analysis.runs import Model, Run
+from dpo_analysis.schema import SIDES
+from dpo_analysis.selection import Names, choose_models, choose_pairs
+from dpo_analysis.sums import inputs
+from dpo_analysis.token_kinds import KINDS, kind_of_ids, specials
+from dpo_analysis.token_places import PLACES, SPANS, places, spans
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+QUANTILES = {"first1": 0.01, "to5": 0.05, "to10": 0.10, "to25": 0.25, "to50": 0.50, "rest": 1.0}
+"""Pairs by their own change, the deepest fall first: up to which share of the pairs each part reaches (rounded up)."""
+PARTS = {"place": PLACES, "kind": KINDS, "span": SPANS}
+SPLITS = ("place", "kind", "span", "quantile")
+COLUMNS = ["side", "by", "part", "n_pairs", "n_tokens", "log_ratio", "low", "high", "share", "log_ratio_per_token"]
+
+
+class _Pairs(NamedTuple):
+    """The pairs that count: their rows, sorted, and the number of each one's group."""
+
+    rows: Ints
+    groups: Ints
+
+
+class _Tokens(NamedTuple):
+    """The tokens of one side of one part: pair (place among those that count), change in nats, and codes by split."""
+
+    pair: Ints
+    change: Array
+    codes: dict[str, Ints]
+
+
+def split_table(run: Run, *, model: str, before: str | None = None, split: Names = None) -> pd.DataFrame:
+    """Where the change of the mean log-prob lies: one row per side, split and part.
+
+    Args:
+        run: an open run.
+        model: the policy, NAME or SERIES/NAME.
+        before: the policy that the change is measured from; None for the reference.
+        split: only these splits of the pairs.
+
+    Returns:
+        Columns: side; by (place, kind, span, quantile); part; n_pairs (that have a token of it); n_tokens; log_ratio
+        (its part of the mean change, nats per response: the parts of one ``by`` add up to the whole) with its 95 %
+        interval over groups (low, high; none for quantiles, whose parts depend on the change itself); share (of the
+        whole; NaN where that lies within the noise floor); log_ratio_per_token (nats per token of this part).
+        A run without stored tokens has quantiles only.
+
+    Raises:
+        InputError: nothing in the run is called so.
+        StorageError: a part is damaged.
+    """
+    policy = _one(run, model)
+    base = run.reference if before is None else _one(run, before)
+    pairs = _counted(run, [policy] if base.is_reference else [policy, base], split)
+    sums, counts = _by_pair(run, policy, base, pairs)
+    floor = run.noise_floor
+    noise = floor.response if floor else 0.0
+    frames = []
+    for side, name in enumerate(SIDES):
+        for by, parts in PARTS.items() if len(pairs.rows) and counts["place"].any() else ():
+            frames.append(_rows(sums[by][:, side], counts[by][:, side], pairs, (name, by, parts), noise))
+        frames.append(
+            _quantiles(_changes(run, policy, base, pairs)[:, side], _lengths(run, pairs)[:, side], name, noise)
+        )
+    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS)
+
+
+def _one(run: Run, name: str) -> Model:
+    found = choose_models(run, None, name)
+    if len(found) > 1:
+        raise InputError(f"several models {name!r} in run {run.path}: a split is of one; write SERIES/NAME")
+    return found[0]
+
+
+def _counted(run: Run, policies: Sequence[Model], split: Names) -> _Pairs:
+    pairs = inputs(run).pairs
+    used = choose_pairs(run, pairs["split"].to_numpy(dtype=object), split)
+    for policy in policies:
+        used = used & quantities(run, policy, Setting())["used"]
+    return _Pairs(pairs["row"].to_numpy()[used], pd.factorize(pairs["group_id"][used])[0].astype(np.int64))
+
+
+def _changes(run: Run, policy: Model, base: Model, pairs: _Pairs) -> Array:
+    """Change of every response, nats, shape (pairs, sides)."""
+    place = np.searchsorted(inputs(run).pairs["row"].to_numpy(), pairs.rows)
+    own = quantities(run, policy, Setting())
+    before = None if base.is_reference else quantities(run, base, Setting())
+    ratios = [own[f"{side}_log_ratio"] - (0 if before is None else before[f"{side}_log_ratio"]) for side in SIDES]
+    return np.stack(ratios, axis=1)[place]
+
+
+def _lengths(run: Run, pairs: _Pairs) -> Array:
+    return inputs(run).n_tokens[np.searchsorted(inputs(run).pairs["row"].to_numpy(), pairs.rows)]
+
+
+def _by_pair(run: Run, policy: Model, base: Model, pairs: _Pairs) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Sums of changes and numbers of tokens by split, each of shape (pairs, sides, parts)."""
+    shape = {by: (len(pairs.rows), len(SIDES), len(parts)) for by, parts in PARTS.items()}
+    sums, counts = ({by: np.zeros(shape[by]) for by in PARTS} for _ in range(2))
+    for side, tokens in _tokens(run, policy, base, pairs.rows):
+        for by, parts in PARTS.items():
+            cell = tokens.pair * len(parts) + tokens.codes[by]
+            size = len(pairs.rows) * len(parts)
+            sums[by][:, side] += np.bincount(cell, tokens.change, size).reshape(-1, len(parts))
+            counts[by][:, side] += np.bincount(cell, minlength=size).reshape(-1, len(parts))
+    return sums, counts
+
+
+def _tokens(run: Run, policy: Model, base: Model, rows: Ints) -> Iterator[tuple[int, _Tokens]]:
+    """Part by part and side by side: the tokens of the pairs that count."""
+    vocab = run.vocab()
+    for part in run.parts_done(policy) if len(rows) else ():
+        sides = aligned_sides(run, part, [policy, base], rows)
+        if sides is None:
+            continue
+        alike = spans(*((one.lengths, one.token_ids) for one in sides))
+        for side, one in enumerate(sides):
+            codes = {"place": places(one.lengths, specials(vocab, one.token_ids)), "span": alike[side]}
+            codes["kind"] = kind_of_ids(vocab, one.token_ids)
+            yield side, _Tokens(np.repeat(one.pair, one.lengths), rewards.log_ratio(*one.logps), codes)
+
+
+def _rows(
+    sums: Array, counts: Array, pairs: _Pairs, named: tuple[str, str, Sequence[str]], noise: float
+) -> pd.DataFrame:
+    """The parts of one split of one side that have a token."""
+    side, by, parts = named
+    n_groups = int(pairs.groups.max(initial=-1)) + 1
+    low, high = ratio_intervals(sums, np.ones_like(sums), pairs.groups, n_groups)
+    frame = pd.DataFrame({"side": side, "by": by, "part": list(parts), "n_pairs": (counts > 0).sum(axis=0)})
+    frame = frame.assign(n_tokens=counts.sum(axis=0).astype(int), log_ratio=sums.mean(axis=0), low=low, high=high)
+    return _shares(frame, sums.sum(axis=0), noise)[lambda rows: rows["n_tokens"] > 0]
+
+
+def _quantiles(changes: Array, lengths: Array, side: str, noise: float) -> pd.DataFrame:
+    """The change by pairs: those that fell most first."""
+    order = np.argsort(changes, kind="stable")
+    ends = np.minimum(np.ceil(np.array(list(QUANTILES.values())) * len(order) - 1e-9).astype(int), len(order))
+    pieces = np.split(order, ends[:-1])
+    frame = pd.DataFrame({"side": side, "by": "quantile", "part": list(QUANTILES), "n_pairs": [len(p) for p in pieces]})
+    totals = np.array([changes[piece].sum() for piece in pieces])
+    tokens = np.array([lengths[piece].sum() for piece in pieces])
+    frame = frame.assign(n_tokens=tokens.astype(int), log_ratio=totals / max(len(order), 1), low=np.nan, high=np.nan)
+    return _shares(frame, totals, noise)[lambda rows: rows["n_pairs"] > 0]
+
+
+def _shares(frame: pd.DataFrame, totals: Array, noise: float) -> pd.DataFrame:
+    whole = float(frame["log_ratio"].sum())
+    share = frame["log_ratio"] / whole if abs(whole) > noise else np.nan
+    per_token = totals / np.maximum(frame["n_tokens"].to_numpy(), 1)
+    return frame.assign(share=share, log_ratio_per_token=per_token)

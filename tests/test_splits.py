@@ -1,0 +1,121 @@
+"""Splits add up to the whole, whatever the responses look like; their rules are those that the page states."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dpo_analysis as dpo
+from dpo_analysis import schema
+from dpo_analysis.errors import InputError
+from dpo_analysis.launcher import sample_run
+from dpo_analysis.splits import split_table
+from dpo_analysis.token_kinds import KINDS, kind_of, kind_of_ids, specials
+from dpo_analysis.token_places import PLACES, SPANS, places, spans
+from tests.app import synthetic
+from tests.handmade import make_run
+
+ids = st.lists(st.integers(0, 3), min_size=1, max_size=12)
+
+
+def flat(*responses):
+    return np.array([len(one) for one in responses]), np.array([token for one in responses for token in one])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return dpo.open_run(synthetic.build(tmp_path_factory.mktemp("splits") / "run", series=["gentle"], steps=[60, 120]))
+
+
+@pytest.mark.parametrize("before", [None, "gentle/checkpoint-60"])
+@pytest.mark.parametrize("side", schema.SIDES)
+def test_every_split_adds_up_to_the_whole(whole, side, before):
+    pairs = dpo.pair_table(whole).set_index("model")[f"{side}_log_ratio"]
+    mean = pairs["checkpoint-120"].mean() - (pairs["checkpoint-60"].mean() if before else 0)
+    rows = split_table(whole, model="gentle/checkpoint-120", before=before)
+    for by in ("place", "kind", "span", "quantile"):
+        mine = rows[(rows["side"] == side) & (rows["by"] == by)]
+        assert mine["log_ratio"].sum() == pytest.approx(mean, abs=1e-6)
+        assert mine["share"].sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_parts_by_hand(tmp_path):
+    run = make_run(
+        tmp_path / "run",
+        {"reference": [([-1.0, -1.0], [-1.0, -1.0, -1.0])], "s/m-1": [([-1.5, -1.0], [-1.5, -2.0, -4.0])]},
+    )
+    rows = split_table(run, model="s/m-1").set_index(["side", "by", "part"])["log_ratio"]
+    assert rows["rejected", "span", "before"] == pytest.approx(-1.5)
+    assert rows["rejected", "span", "differing"] == pytest.approx(-3.0)
+    assert rows["chosen", "place", "opening"] == pytest.approx(-0.5)
+    assert rows["chosen", "kind", "word"] == pytest.approx(-0.5)
+
+
+def test_on_the_shared_beginning_both_sides_move_alike():
+    """The same tokens behind the same tokens: what real models were scored with must give the same numbers."""
+    rows = split_table(dpo.open_run(sample_run()), model="strong/checkpoint-150").set_index(["by", "part", "side"])
+    chosen, rejected = (rows.loc[("span", "before", side)] for side in schema.SIDES)
+    assert chosen["n_tokens"] == rejected["n_tokens"] > 1000
+    assert chosen["log_ratio"] == pytest.approx(rejected["log_ratio"], abs=1e-4)
+
+
+def test_places_are_end_then_opening_then_closing():
+    lengths, special = np.array([20, 3, 1, 0, 4]), np.zeros(28, bool)
+    special[[18, 22, 23, 27]] = True
+    names = [PLACES[code] for code in places(lengths, special)]
+    assert names[:20] == ["opening"] * 8 + ["core"] * 2 + ["closing"] * 8 + ["end"] * 2
+    assert names[20:23] == ["opening", "opening", "end"]
+    assert names[23:] == ["end", "opening", "opening", "opening", "end"]
+
+
+@given(st.lists(st.tuples(ids, ids), min_size=1, max_size=5))
+def test_spans_cover_each_token_once_and_the_shared_ends_are_equal(pairs):
+    chosen, rejected = (flat(*side) for side in zip(*pairs, strict=True))
+    codes = [
+        np.split(code, np.cumsum(one[0])[:-1])
+        for code, one in zip(spans(chosen, rejected), (chosen, rejected), strict=True)
+    ]
+    for (first, second), one, other in zip(pairs, *codes, strict=True):
+        for name in (0, 2):
+            assert [t for t, c in zip(first, one, strict=True) if c == name] == [
+                t for t, c in zip(second, other, strict=True) if c == name
+            ]
+        assert sorted(one) == list(one)
+        assert sorted(other) == list(other)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b" sky", "word"), (b"sky", "piece"), (b"12", "number"), (b" =", "mark"), (b"\n", "space"), ("好".encode(), "han"),
+     (b"\xe5\xa5", "bytes"), (b"", "special"), ("👋".encode(), "mark"), (b" a1", "word")],
+)  # fmt: skip
+def test_kinds(content, kind):
+    assert kind_of(content) == kind
+
+
+def test_ids_without_a_vocabulary_are_of_unknown_kind():
+    vocab = pa.table({"token_id": [7], "bytes": [b"<eos>"], "special": [True]}, schema=schema.VOCAB_SCHEMA)
+    assert [KINDS[code] for code in kind_of_ids(vocab, np.array([7, 8]))] == ["special", "unknown"]
+    assert [KINDS[code] for code in kind_of_ids(None, np.array([7]))] == ["unknown"]
+    assert specials(vocab, np.array([7, 8])).tolist() == [True, False]
+    assert not specials(None, np.array([7])).any()
+    assert len(SPANS) == 3
+
+
+def test_a_run_of_sums_has_the_split_by_pairs_only(tmp_path):
+    scores = {"reference": [([-1.0], [-1.0])], "s/m-1": [([-3.0], [-1.0])]}
+    rows = split_table(make_run(tmp_path / "run", scores, sums_only=True), model="s/m-1")
+    assert set(rows["by"]) == {"quantile"}
+    assert rows.loc[rows["side"] == "chosen", "log_ratio"].sum() == pytest.approx(-2.0)
+
+
+def test_nothing_that_counts_is_an_empty_table(tmp_path):
+    scores = {"reference": ["nonfinite"], "s/m-1": [([-3.0], [-1.0])]}
+    assert split_table(make_run(tmp_path / "run", scores), model="s/m-1").empty
+
+
+def test_a_name_that_means_several_is_refused(tmp_path):
+    scores = {"reference": [([-1.0], [-1.0])], "a/m-1": [([-3.0], [-1.0])], "b/m-1": [([-3.0], [-1.0])]}
+    with pytest.raises(InputError, match="several models 'm-1'"):
+        split_table(make_run(tmp_path / "run", scores), model="m-1")
