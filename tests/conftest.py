@@ -1,15 +1,33 @@
 """What every test shares: no network, and no silent skip of the browser and parity tests where CI runs them."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.faults import fakes
 
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 NEVER_SKIPPED_IN_CI = ("browser", "parity", "scaleout")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A finished run folder of a fake scorer; tests only read it."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    fakes.score_run(path)
+    return path
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    """A copy of that run folder, to be changed."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -21,22 +21,6 @@ from tests.faults import fakes
 FIRST = "scores/gentle/checkpoint-10/part-00000.parquet"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    path = tmp_path_factory.mktemp("run") / "run"
-    fakes.score_run(path)
-    return path
-
-
-@pytest.fixture
-def run_folder(finished, tmp_path):
-    path = tmp_path / "run"
-    for name, data in fakes.bytes_of(finished).items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(data)
-    return path
-
-
 # the plan
 
 
@@ -94,8 +78,8 @@ def test_a_name_too_long_for_a_folder_is_refused():
 # reading
 
 
-def test_what_was_scored_can_be_read(finished):
-    run = open_run(finished)
+def test_what_was_scored_can_be_read(whole):
+    run = open_run(whole)
     assert (run.n_pairs, run.n_parts, run.part_size, run.splits) == (10, 3, 4, ["eval", "train"])
     assert [model.key for model in run.models] == ["gentle/checkpoint-10", "strong/checkpoint-10"]
     assert (run.series["strong"].beta, run.series["strong"].loss_type) == (0.5, "ipo")
@@ -109,8 +93,8 @@ def test_what_was_scored_can_be_read(finished):
     assert run.curves()["value"].to_pylist() == [0.69]
 
 
-def test_scores_are_those_of_the_scorer(finished):
-    table = open_run(finished).scores("gentle/checkpoint-10", columns=["side", "status", "logp", "logps", "rank"])
+def test_scores_are_those_of_the_scorer(whole):
+    table = open_run(whole).scores("gentle/checkpoint-10", columns=["side", "status", "logp", "logps", "rank"])
     pair = fakes.pairs()[0].responses["rejected"]
     expected = fakes.FakeScorer(fakes.POLICIES[0]).score(
         [fakes.Request(pair.prompt_token_ids, pair.token_ids)], batch_tokens=9
@@ -126,8 +110,8 @@ def test_scores_are_those_of_the_scorer(finished):
     }
 
 
-def test_files_are_float32_in_split_streams_without_dictionary(finished):
-    footer = pq.read_metadata(finished / FIRST)
+def test_files_are_float32_in_split_streams_without_dictionary(whole):
+    footer = pq.read_metadata(whole / FIRST)
     chunks = {chunk.path_in_schema: chunk for chunk in map(footer.row_group(0).column, range(footer.num_columns))}
     assert "BYTE_STREAM_SPLIT" in chunks["logp.list.element"].encodings
     assert chunks["logp.list.element"].physical_type == "FLOAT"
@@ -135,8 +119,8 @@ def test_files_are_float32_in_split_streams_without_dictionary(finished):
     assert not any("DICT" in encoding for chunk in chunks.values() for encoding in chunk.encodings)
 
 
-def test_a_pair_is_found_by_its_row(finished):
-    run = open_run(finished)
+def test_a_pair_is_found_by_its_row(whole):
+    run = open_run(whole)
     wanted = fakes.pairs()[5].pair.pair_id
     part, row = run.find_pair(wanted)
     assert row // run.part_size == part
@@ -146,9 +130,9 @@ def test_a_pair_is_found_by_its_row(finished):
         run.find_pair("nobody")
 
 
-def test_missing_parts_are_simply_absent(run_folder):
-    (run_folder / FIRST).unlink()
-    run = open_run(run_folder)
+def test_missing_parts_are_simply_absent(folder):
+    (folder / FIRST).unlink()
+    run = open_run(folder)
     assert run.parts_done("gentle/checkpoint-10") == [1, 2]
     assert run.progress()["gentle/checkpoint-10"] == (2, 3)
     assert run.scores("gentle/checkpoint-10", 0).num_rows == 0
@@ -156,9 +140,9 @@ def test_missing_parts_are_simply_absent(run_folder):
     assert not run.is_complete
 
 
-def test_an_unknown_model_is_refused_with_the_known_names(finished):
+def test_an_unknown_model_is_refused_with_the_known_names(whole):
     with pytest.raises(InputError, match=r"no model 'gentle/checkpoint-99'.* gentle/checkpoint-10, strong"):
-        open_run(finished).scores("gentle/checkpoint-99")
+        open_run(whole).scores("gentle/checkpoint-99")
 
 
 def rewritten(path: Path, change) -> None:
@@ -167,38 +151,38 @@ def rewritten(path: Path, change) -> None:
     path.write_bytes(to_bytes(change(table), label))
 
 
-def test_unknown_columns_files_and_manifest_keys_are_ignored(run_folder):
-    before = open_run(run_folder).scores("gentle/checkpoint-10")
-    rewritten(run_folder / FIRST, lambda table: table.append_column("surprise", pa.array(range(table.num_rows))))
-    (run_folder / "scores/gentle/checkpoint-10/notes.txt").write_text("mine")
-    manifest = load_manifest(run_folder) | {"colour": "green"}
-    (run_folder / "manifest.json").write_bytes(seal(manifest))
-    assert open_run(run_folder).scores("gentle/checkpoint-10").equals(before)
+def test_unknown_columns_files_and_manifest_keys_are_ignored(folder):
+    before = open_run(folder).scores("gentle/checkpoint-10")
+    rewritten(folder / FIRST, lambda table: table.append_column("surprise", pa.array(range(table.num_rows))))
+    (folder / "scores/gentle/checkpoint-10/notes.txt").write_text("mine")
+    manifest = load_manifest(folder) | {"colour": "green"}
+    (folder / "manifest.json").write_bytes(seal(manifest))
+    assert open_run(folder).scores("gentle/checkpoint-10").equals(before)
 
 
-def test_a_missing_optional_column_is_null_and_a_missing_needed_one_is_damage(run_folder):
-    rewritten(run_folder / FIRST, lambda table: table.drop_columns(["entropy"]))
-    table = open_run(run_folder).scores("gentle/checkpoint-10", 0)
+def test_a_missing_optional_column_is_null_and_a_missing_needed_one_is_damage(folder):
+    rewritten(folder / FIRST, lambda table: table.drop_columns(["entropy"]))
+    table = open_run(folder).scores("gentle/checkpoint-10", 0)
     assert table.schema.equals(schema.SCORES_SCHEMA)
     assert table["entropy"].null_count == table.num_rows
-    rewritten(run_folder / FIRST, lambda table: table.drop_columns(["side"]))
+    rewritten(folder / FIRST, lambda table: table.drop_columns(["side"]))
     with pytest.raises(StorageError, match="no column 'side'"):
-        open_run(run_folder).scores("gentle/checkpoint-10", 0)
+        open_run(folder).scores("gentle/checkpoint-10", 0)
 
 
-def test_a_part_of_another_model_or_place_is_refused(run_folder):
-    other = run_folder / FIRST.replace("gentle", "strong")
-    (run_folder / FIRST).write_bytes(other.read_bytes())
+def test_a_part_of_another_model_or_place_is_refused(folder):
+    other = folder / FIRST.replace("gentle", "strong")
+    (folder / FIRST).write_bytes(other.read_bytes())
     with pytest.raises(StorageError, match=r"does not belong here: its model is 'strong"):
-        open_run(run_folder).scores("gentle/checkpoint-10")
-    other.write_bytes((run_folder / FIRST.replace("gentle", "strong").replace("00000", "00001")).read_bytes())
+        open_run(folder).scores("gentle/checkpoint-10")
+    other.write_bytes((folder / FIRST.replace("gentle", "strong").replace("00000", "00001")).read_bytes())
     with pytest.raises(StorageError, match="its part is '1', not '0'"):
-        open_run(run_folder).scores("strong/checkpoint-10", 0)
+        open_run(folder).scores("strong/checkpoint-10", 0)
 
 
-def test_a_torn_last_line_of_the_log_is_left_out(run_folder):
-    (run_folder / "log.jsonl").write_bytes(b'{"event": "part"}\nnot json\n[1]\n{"event": "pa')
-    assert open_run(run_folder).log() == [{"event": "part"}]
+def test_a_torn_last_line_of_the_log_is_left_out(folder):
+    (folder / "log.jsonl").write_bytes(b'{"event": "part"}\nnot json\n[1]\n{"event": "pa')
+    assert open_run(folder).log() == [{"event": "part"}]
 
 
 # refusals
@@ -222,21 +206,21 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_damaged_manifest_is_one_line(run_folder, name):
+def test_a_damaged_manifest_is_one_line(folder, name):
     change, said = BROKEN[name]
-    path = run_folder / "manifest.json"
+    path = folder / "manifest.json"
     assert change(path.read_bytes()) != path.read_bytes()
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(StorageError, match=said) as caught:
-        open_run(run_folder)
+        open_run(folder)
     assert len(str(caught.value)) < 400
 
 
-def test_a_run_of_a_newer_version_is_refused(run_folder):
-    manifest = load_manifest(run_folder) | {"schema_version": schema.SCHEMA_VERSION + 1}
-    (run_folder / "manifest.json").write_bytes(seal(manifest))
+def test_a_run_of_a_newer_version_is_refused(folder):
+    manifest = load_manifest(folder) | {"schema_version": schema.SCHEMA_VERSION + 1}
+    (folder / "manifest.json").write_bytes(seal(manifest))
     with pytest.raises(InputError, match=r"newer version.*upgrade dpo-analysis"):
-        open_run(run_folder)
+        open_run(folder)
 
 
 def test_what_is_no_run_folder_is_refused(tmp_path):
@@ -246,44 +230,44 @@ def test_what_is_no_run_folder_is_refused(tmp_path):
         open_run(tmp_path)
 
 
-def test_links_and_pipes_are_refused_and_do_not_hang(run_folder, tmp_path):
+def test_links_and_pipes_are_refused_and_do_not_hang(folder, tmp_path):
     secret = tmp_path / "secret.parquet"
-    secret.write_bytes((run_folder / FIRST).read_bytes())
-    (run_folder / FIRST).unlink()
-    (run_folder / FIRST).symlink_to(secret)
+    secret.write_bytes((folder / FIRST).read_bytes())
+    (folder / FIRST).unlink()
+    (folder / FIRST).symlink_to(secret)
     with pytest.raises(StorageError, match="link or a special file"):
-        open_run(run_folder).scores("gentle/checkpoint-10", 0)
-    (run_folder / "vocab.parquet").unlink()
-    os.mkfifo(run_folder / "vocab.parquet")
+        open_run(folder).scores("gentle/checkpoint-10", 0)
+    (folder / "vocab.parquet").unlink()
+    os.mkfifo(folder / "vocab.parquet")
     with pytest.raises(StorageError, match="link or a special file"):
-        open_run(run_folder).vocab()
+        open_run(folder).vocab()
 
 
-def test_a_linked_folder_is_refused(run_folder, tmp_path):
-    (run_folder / "scores/gentle").rename(tmp_path / "elsewhere")
-    (run_folder / "scores/gentle").symlink_to(tmp_path / "elsewhere")
+def test_a_linked_folder_is_refused(folder, tmp_path):
+    (folder / "scores/gentle").rename(tmp_path / "elsewhere")
+    (folder / "scores/gentle").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StorageError, match="link or a special file"):
-        open_run(run_folder).scores("gentle/checkpoint-10")
+        open_run(folder).scores("gentle/checkpoint-10")
 
 
 @pytest.mark.parametrize("series", ["..", "../..", "\0", "/etc"])
-def test_names_in_a_manifest_never_leave_the_folder(run_folder, series):
-    manifest = load_manifest(run_folder)
+def test_names_in_a_manifest_never_leave_the_folder(folder, series):
+    manifest = load_manifest(folder)
     manifest["models"][1] |= {"series": series, "name": "../../../outside"}
-    (run_folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(seal(manifest))
     try:
-        run = open_run(run_folder)
+        run = open_run(folder)
     except DPOAnalysisError:
         return
     assert all(run.scores(model).num_rows == 0 for model in run.models if model.series == series)
 
 
-def test_a_model_of_the_wrong_type_in_a_manifest_is_one_line(run_folder):
-    manifest = load_manifest(run_folder)
+def test_a_model_of_the_wrong_type_in_a_manifest_is_one_line(folder):
+    manifest = load_manifest(folder)
     manifest["models"][1]["step"] = "ten"
-    (run_folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(seal(manifest))
     with pytest.raises(StorageError, match="'step' of model gentle/checkpoint-10 is str"):
-        open_run(run_folder)
+        open_run(folder)
 
 
 @pytest.mark.parametrize(

@@ -20,20 +20,8 @@ GOLDEN = Path(__file__).parent / "golden" / "schema-1"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "run"
-    fakes.score_run(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def small(tmp_path_factory):
     return Path(shutil.copytree(GOLDEN, tmp_path_factory.mktemp("small") / "run"))
-
-
-@pytest.fixture
-def folder(whole, tmp_path):
-    return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
 def flip(path, place, bit=0):

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import socket
 from pathlib import Path
 
@@ -17,18 +16,6 @@ from dpo_analysis.scoring.work import score_parts
 from tests.faults import fakes
 
 GENTLE = "scores/gentle/checkpoint-10"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "run"
-    fakes.score_run(path)
-    return path
-
-
-@pytest.fixture
-def folder(whole, tmp_path):
-    return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
 def stamps(path):

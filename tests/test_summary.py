@@ -19,18 +19,6 @@ KEY = "gentle/checkpoint-10"
 TABLES = (pair_table, step_table, position_table)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "run"
-    fakes.score_run(path)
-    return path
-
-
-@pytest.fixture
-def folder(whole, tmp_path):
-    return Path(shutil.copytree(whole, tmp_path / "run"))
-
-
 def summaries(path):
     return sorted(str(file.relative_to(path)) for file in (path / "summary").rglob("*.parquet"))
 
