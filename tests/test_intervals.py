@@ -91,7 +91,7 @@ def test_many_groups_have_the_interval_that_resampling_gives(monkeypatch):
     drawn = np.stack(ratio_intervals(top, bottom, groups, 1500))
     monkeypatch.setattr(intervals, "MANY", 1000)
     counted = np.stack(ratio_intervals(top, bottom, groups, 1500))
-    assert np.abs(counted - drawn).max(axis=0) == pytest.approx([0, 0], abs=0.1 * np.diff(drawn, axis=0).max())
+    assert (np.abs(counted - drawn) < 0.1 * np.diff(drawn, axis=0)).all(), "within a tenth of each one's own width"
 
 
 def test_the_interval_of_a_rare_share_of_many_groups_stays_above_nothing():

@@ -1,6 +1,7 @@
 """Loading: what transformers and PEFT would let pass with a warning is refused; adapters share their base."""
 
 import json
+import re
 import shutil
 import warnings
 
@@ -96,10 +97,12 @@ def edit(path, change):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-def refused(folder, match, kind=Damaged, **options):
-    with pytest.raises(kind, match=match) as caught:
+def refusal(folder, kind=Damaged, **options):
+    """The one line with which a model is refused."""
+    with pytest.raises(kind) as caught:
         logps(folder, **options)
     assert len(str(caught.value)) < 500
+    return str(caught.value)
 
 
 def test_a_saved_model_gives_the_numbers_of_the_one_in_memory(copy):
@@ -110,7 +113,7 @@ def test_a_saved_model_gives_the_numbers_of_the_one_in_memory(copy):
 
 def test_a_missing_key_is_refused_and_not_made_up(copy):
     edit(copy / "sft/model.safetensors", lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight"))
-    refused(copy / "sft", "missing weights in .*model.layers.1.mlp.up_proj.weight would be random")
+    assert re.search("missing weights in .*model.layers.1.mlp.up_proj.weight would be random", refusal(copy / "sft"))
 
 
 def test_a_tied_head_is_not_missing(tmp_path):
@@ -122,18 +125,18 @@ def test_a_tied_head_is_not_missing(tmp_path):
 
 def test_a_misshapen_weight_is_refused(copy):
     edit(copy / "sft/model.safetensors", lambda tensors: tensors.update({"lm_head.weight": torch.zeros(258, 8)}))
-    refused(copy / "sft", "cannot load .*sft|misshapen weights")
+    assert re.search("cannot load .*sft|misshapen weights", refusal(copy / "sft"))
 
 
 def test_nan_weights_are_refused_and_named(copy):
     edit(copy / "sft/model.safetensors", lambda tensors: tensors["model.norm.weight"].fill_(float("nan")))
-    refused(copy / "sft", r"weights hold NaN .*\(first: model.norm.weight\)")
+    assert re.search(r"weights hold NaN .*\(first: model.norm.weight\)", refusal(copy / "sft"))
 
 
 def test_unmerged_adapter_weights_are_refused(copy):
     name = "model.layers.0.self_attn.q_proj.lora_A.weight"
     edit(copy / "sft/model.safetensors", lambda tensors: tensors.update({name: torch.zeros(2, 16)}))
-    refused(copy / "sft", "unmerged LoRA weights", InputError)
+    assert re.search("unmerged LoRA weights", refusal(copy / "sft", InputError))
 
 
 def test_other_unexpected_weights_are_noted(copy):
@@ -168,7 +171,7 @@ def test_a_known_type_is_loaded_by_its_own_class_whatever_auto_map_says(copy):
 def test_a_truncated_file_is_refused_before_it_is_loaded(copy):
     path = copy / "sft/model.safetensors"
     path.write_bytes(path.read_bytes()[:-9])
-    refused(copy / "sft", "truncated weights")
+    assert re.search("truncated weights", refusal(copy / "sft"))
 
 
 def test_adapters_share_one_base_and_off_is_exactly_the_base(copy):
@@ -235,19 +238,19 @@ def test_memory_that_runs_out_while_loading_frees_the_shelf_and_tries_once_more(
 def test_renamed_adapter_keys_are_refused(copy):
     path = copy / "lora/checkpoint-1/adapter_model.safetensors"
     save_file({key.replace("lora_A", "lora_Z"): value for key, value in load_file(path).items()}, path)
-    refused(copy / "lora/checkpoint-1", "does not fit base .*weights do not match")
+    assert re.search("does not fit base .*weights do not match", refusal(copy / "lora/checkpoint-1"))
 
 
 def test_an_adapter_for_a_base_of_another_shape_is_refused(copy):
     with quiet():
         tiny(hidden_size=32).save_pretrained(copy / "wide")
-    refused(copy / "lora/checkpoint-1", "checkpoint-1 does not fit base .*wide", base=copy / "wide")
+    assert re.search("checkpoint-1 does not fit base .*wide", refusal(copy / "lora/checkpoint-1", base=copy / "wide"))
 
 
 def test_an_adapter_for_layers_the_base_lacks_is_refused(copy):
     path = copy / "lora/checkpoint-1/adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"target_modules": ["c_attn"]}))
-    refused(copy / "lora/checkpoint-1", "does not fit base .*Target modules")
+    assert re.search("does not fit base .*Target modules", refusal(copy / "lora/checkpoint-1"))
 
 
 def test_a_refused_adapter_leaves_the_next_one_unharmed(copy):

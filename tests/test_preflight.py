@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -58,11 +59,13 @@ def set_config(folder: Path, **changes) -> None:
     (folder / "config.json").write_text(json.dumps(CONFIG | changes))
 
 
-def refused(folder, match, kind=InputError, **options):
-    with pytest.raises(kind, match=match) as caught:
+def refusal(folder, kind=InputError, **options):
+    """The one line with which a folder is refused."""
+    with pytest.raises(kind) as caught:
         inspect_model(folder, **options)
     assert type(caught.value) is kind
     assert len(str(caught.value)) < 400
+    return str(caught.value)
 
 
 def test_a_whole_model_passes(full):
@@ -72,117 +75,119 @@ def test_a_whole_model_passes(full):
 
 
 def test_a_folder_that_is_not_there_is_no_hub_name(tmp_path):
-    refused(tmp_path / "gone", "no such folder: .*gone; name a folder")
-    refused("./gone", "no such folder")
+    assert re.search("no such folder: .*gone; name a folder", refusal(tmp_path / "gone"))
+    assert re.search("no such folder", refusal("./gone"))
 
 
 def test_a_mistyped_path_below_a_real_folder_is_not_asked_of_the_hub(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
-    refused("out/checkpoint-9", "no such folder: out/checkpoint-9; name a folder")
+    assert re.search("no such folder: out/checkpoint-9; name a folder", refusal("out/checkpoint-9"))
 
 
 def test_an_unknown_hub_id_offline_is_one_line(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    refused("nobody/nothing-of-this-name", "no such folder: nobody/nothing-of-this-name, and the hub does not give")
+    assert re.search(
+        "no such folder: nobody/nothing-of-this-name, and the hub does not give", refusal("nobody/nothing-of-this-name")
+    )
 
 
 def test_a_file_is_not_a_model(full):
-    refused(full / "model.safetensors", "is a file: a model is a folder")
+    assert re.search("is a file: a model is a folder", refusal(full / "model.safetensors"))
 
 
 def test_an_empty_folder(tmp_path):
-    refused(tmp_path, "neither config.json nor")
+    assert re.search("neither config.json nor", refusal(tmp_path))
 
 
 def test_a_missing_config(full):
     (full / "config.json").unlink()
-    refused(full, "no config.json in")
+    assert re.search("no config.json in", refusal(full))
 
 
 def test_a_config_that_does_not_parse(full):
     (full / "config.json").write_text('{"model_type": ')
-    refused(full, "bad config.json in .*copy the file again")
+    assert re.search("bad config.json in .*copy the file again", refusal(full))
 
 
 def test_a_config_without_a_model_type(full):
     (full / "config.json").write_text("{}")
-    refused(full, "no model_type")
+    assert re.search("no model_type", refusal(full))
 
 
 def test_pickled_weights_are_refused_with_the_conversion(full):
     (full / "model.safetensors").rename(full / "pytorch_model.bin")
-    refused(full, "only pytorch_model.bin: pickled weights .*save_pretrained")
+    assert re.search("only pytorch_model.bin: pickled weights .*save_pretrained", refusal(full))
 
 
 def test_a_trainer_folder_with_nothing_but_state_has_no_model(full):
     (full / "model.safetensors").unlink()
     for name in ("training_args.bin", "optimizer.pt", "rng_state.pth"):
         (full / name).touch()
-    refused(full, "no model in")
+    assert re.search("no model in", refusal(full))
 
 
 def test_an_adapter_of_pickled_weights(adapter):
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
-    refused(adapter, "only adapter_model.bin: pickled")
+    assert re.search("only adapter_model.bin: pickled", refusal(adapter))
 
 
 def test_an_adapter_whose_save_was_cut_off(adapter):
     (adapter / "adapter_model.safetensors").unlink()
-    refused(adapter, "no adapter_model.safetensors .*save was not finished")
+    assert re.search("no adapter_model.safetensors .*save was not finished", refusal(adapter))
 
 
 def test_zero_3_pieces_are_told_how_to_gather(full):
     (full / "model.safetensors").unlink()
     (full / "zero_to_fp32.py").touch()
     (full / "global_step10").mkdir()
-    refused(full, "zero_to_fp32.py . merged --safe_serialization")
+    assert re.search("zero_to_fp32.py . merged --safe_serialization", refusal(full))
 
 
 def test_the_empty_tensors_that_zero_3_saves(full):
     write_tensors(full / "model.safetensors", shape=(0, 2))
-    refused(full, "empty tensor w .*zero_to_fp32", Damaged)
+    assert re.search("empty tensor w .*zero_to_fp32", refusal(full, Damaged))
 
 
 def test_fsdp_shards_are_told_how_to_merge(full):
     (full / "model.safetensors").unlink()
     (full / "pytorch_model_fsdp_0").mkdir()
-    refused(full, "accelerate merge-weights .*pytorch_model_fsdp_0")
+    assert re.search("accelerate merge-weights .*pytorch_model_fsdp_0", refusal(full))
 
 
 def test_a_gguf_file(full):
     (full / "model.safetensors").rename(full / "model.gguf")
-    refused(full, "only GGUF")
+    assert re.search("only GGUF", refusal(full))
 
 
 def test_a_folder_of_checkpoints_names_one(adapter):
-    refused(adapter.parent, "only checkpoints; name one, such as .*checkpoint-3")
+    assert re.search("only checkpoints; name one, such as .*checkpoint-3", refusal(adapter.parent))
 
 
 def test_an_encoder_decoder(full):
     set_config(full, model_type="t5", is_encoder_decoder=True, architectures=["T5ForConditionalGeneration"])
-    refused(full, "encoder-decoder model t5")
+    assert re.search("encoder-decoder model t5", refusal(full))
 
 
 def test_a_reward_model(full):
     set_config(full, architectures=["LlamaForSequenceClassification"])
-    refused(full, "it has no language-model head")
+    assert re.search("it has no language-model head", refusal(full))
 
 
 def test_a_quantised_model(full):
     set_config(full, quantization_config={"quant_method": "gptq"})
-    refused(full, r"quantised weights \(gptq\)")
+    assert re.search(r"quantised weights \(gptq\)", refusal(full))
 
 
 def test_code_in_the_folder_is_never_run(full):
     set_config(full, auto_map={"AutoModelForCausalLM": "modeling_x.X"})
     (full / "modeling_x.py").write_text("raise SystemExit('ran')")
-    refused(full, "model code modeling_x.py in .*never run")
+    assert re.search("model code modeling_x.py in .*never run", refusal(full))
 
 
 def test_auto_map_without_code_or_a_known_type(full):
     (full / "config.json").write_text(json.dumps({"auto_map": {"AutoConfig": "org/x--configuration_x.X"}}))
-    refused(full, "model code auto_map")
+    assert re.search("model code auto_map", refusal(full))
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "huge header", "garbage header"])
@@ -196,7 +201,7 @@ def test_a_damaged_weight_file(full, damage):
         "garbage header": whole[:8] + b"x" * (len(whole) - 8),
     }
     path.write_bytes(broken[damage])
-    refused(full, "truncated weights|bad safetensors header", Damaged)
+    assert re.search("truncated weights|bad safetensors header", refusal(full, Damaged))
 
 
 def shard(full, weight_map):
@@ -206,23 +211,23 @@ def shard(full, weight_map):
 
 def test_a_missing_shard(full):
     shard(full, {"w": "model-00001-of-00002.safetensors", "v": "model-00002-of-00002.safetensors"})
-    refused(full, "missing shard model-00002-of-00002.safetensors in .*1 of 2", Damaged)
+    assert re.search("missing shard model-00002-of-00002.safetensors in .*1 of 2", refusal(full, Damaged))
 
 
 def test_a_shard_without_the_tensor_its_index_names(full):
     shard(full, {"w": "model-00001-of-00002.safetensors", "v": "model-00001-of-00002.safetensors"})
-    refused(full, "no tensor v in", Damaged)
+    assert re.search("no tensor v in", refusal(full, Damaged))
 
 
 def test_an_index_that_points_out_of_the_folder(full):
     shard(full, {"w": "../other.safetensors"})
-    refused(full, "not files of this folder", Damaged)
+    assert re.search("not files of this folder", refusal(full, Damaged))
 
 
 def test_an_index_that_does_not_parse(full):
     shard(full, {})
     (full / "model.safetensors.index.json").write_text("[")
-    refused(full, "no weight_map can be read", Damaged)
+    assert re.search("no weight_map can be read", refusal(full, Damaged))
 
 
 def test_a_recorded_base_is_found_beside_the_adapter_or_above_it(adapter, full, monkeypatch, tmp_path):
@@ -232,11 +237,11 @@ def test_a_recorded_base_is_found_beside_the_adapter_or_above_it(adapter, full, 
 
 def test_a_base_that_is_not_here_is_not_fetched(adapter, full):
     shutil.rmtree(full)
-    refused(adapter, "needs base sft: not found on this machine; pass --base")
+    assert re.search("needs base sft: not found on this machine; pass --base", refusal(adapter))
     set_adapter(adapter, base_model_name_or_path="/nowhere/sft")
-    refused(adapter, "needs base /nowhere/sft")
+    assert re.search("needs base /nowhere/sft", refusal(adapter))
     set_adapter(adapter, base_model_name_or_path=None)
-    refused(adapter, "no base model named")
+    assert re.search("no base model named", refusal(adapter))
 
 
 def test_base_overrules_the_recorded_path(adapter, full, tmp_path):
@@ -251,12 +256,12 @@ def set_adapter(folder, **changes):
 
 def test_an_adapter_of_virtual_tokens(adapter):
     set_adapter(adapter, peft_type="PREFIX_TUNING")
-    refused(adapter, "adapter of type PREFIX_TUNING")
+    assert re.search("adapter of type PREFIX_TUNING", refusal(adapter))
 
 
 def test_an_adapter_on_an_adapter(adapter, tmp_path):
     shutil.copytree(adapter, tmp_path / "second")
-    refused(tmp_path / "second", "is itself an adapter", base=adapter)
+    assert re.search("is itself an adapter", refusal(tmp_path / "second", base=adapter))
 
 
 LAYER = "model.layers.0.self_attn.q_proj"
@@ -274,12 +279,12 @@ def test_an_adapter_that_fits_its_base(adapter, full):
 
 def test_an_adapter_for_a_layer_that_the_base_lacks(adapter, full):
     lora_on(adapter, full, [f"{LAYER}.lora_A.weight", f"{LAYER.replace('0', '7')}.lora_A.weight"])
-    refused(adapter, "does not fit base .*the base has no model.layers.7", Damaged)
+    assert re.search("does not fit base .*the base has no model.layers.7", refusal(adapter, Damaged))
 
 
 def test_an_adapter_for_a_layer_of_another_size(adapter, full):
     lora_on(adapter, full, [f"{LAYER}.lora_A.weight"], shape=(2, 3))
-    refused(adapter, "is for 3 where .* is 4 x 2", Damaged)
+    assert re.search("is for 3 where .* is 4 x 2", refusal(adapter, Damaged))
 
 
 def test_a_config_of_another_model(full):
@@ -287,7 +292,9 @@ def test_a_config_of_another_model(full):
     set_config(full, hidden_size=4)
     assert inspect_model(full).kind == "full"
     set_config(full, hidden_size=6)
-    refused(full, "config.json in .* does not fit its weights: .* is 4 wide, the config says 6", Damaged)
+    assert re.search(
+        "config.json in .* does not fit its weights: .* is 4 wide, the config says 6", refusal(full, Damaged)
+    )
 
 
 def test_the_ref_adapter_a_trainer_saved_is_the_reference(adapter):

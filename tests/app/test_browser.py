@@ -149,9 +149,13 @@ def test_a_page_opens_in_the_browsers_language_and_theme(tab, name, scheme, loca
 @pytest.mark.parametrize("path", ["?run=whole", "tokens?run=whole&token=rejected-2"])
 def test_nothing_is_wider_than_the_window(tab, path, width):
     page = tab(path, width=width)
-    page.wait_for_function(
-        "() => (main => main.scrollWidth <= main.clientWidth)(document.querySelector('[data-testid=\"stMain\"]'))"
-    )
+    main = page.get_by_test_id("stMain")
+
+    def fits():
+        assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 0
+        return True
+
+    assert eventually(lambda: page.wait_for_timeout(100), fits)
 
 
 def test_hover_is_linked_and_lists_every_checkpoint(tab):
