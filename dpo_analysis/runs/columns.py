@@ -18,7 +18,6 @@ UNREADABLE = (
     LookupError,
     OverflowError,
     MemoryError,
-    NotImplementedError,
     TypeError,
     RuntimeError,
 )

@@ -7,6 +7,7 @@ missing is done. Two folders with the same inputs and the same scores are the sa
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -96,14 +97,13 @@ class RunWriter:
             raise InputError(f"no pairs to score into {root}: the sources hold no rows; give other PAIRS")
         parts, size = plan_parts(tokenized, part_size)
         listing.make_root(root)
-        lock = locks.acquire(root, *shard)
-        try:
+        with ExitStack() as undo:
+            lock = locks.acquire(root, *shard)
+            undo.callback(lock.release)
             writer = cls(root, json.loads(manifest.canonical(identity)), models=models, lock=lock)
             writer.parts, writer.part_size, writer._vocab = parts, size, vocab
             writer._plan(series, given)
-        except BaseException:
-            lock.release()
-            raise
+            undo.pop_all()
         return writer
 
     def __enter__(self) -> "RunWriter":

@@ -20,7 +20,7 @@ from dpo_analysis.scoring.ownhead import reduce_logits
 from dpo_analysis.scoring.plan import distinct
 from dpo_analysis.scoring.requests import Request, TokenScores
 from dpo_analysis.scoring.routes import Keep, Packed, Route, Scored, Whole, routes, to_host
-from dpo_analysis.scoring.spread import device_of
+from dpo_analysis.scoring.spread import device_of, is_offloaded
 from dpo_analysis.scoring.trainer import TrainerRoute, trainer_routes
 from dpo_analysis.scoring.weights import Damaged
 
@@ -39,7 +39,6 @@ FAILURES = (
     IndexError,
     KeyError,
     RuntimeError,
-    NotImplementedError,
 )
 """What a way through a model raises that is not the model's."""
 
@@ -129,9 +128,9 @@ class Engine:
         """The scores in float32 throughout, each sequence alone: what 16 bits fall short of.
 
         Returns:
-            None where the scores are so anyway, or where that takes more memory than there is.
+            None where the scores are so anyway, where weights are not in memory, or where it takes more than there is.
         """
-        if self._precision == "float32":
+        if self._precision == "float32" or is_offloaded(self._model):
             return None
         kept, inverse = distinct(requests)
 

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from dpo_analysis.scoring.spread import is_offloaded
-
 LOW = (torch.bfloat16, torch.float16)
 
 
@@ -15,13 +13,9 @@ LOW = (torch.bfloat16, torch.float16)
 def in_float32(model: nn.Module) -> Iterator[None]:
     """``model`` with its 16-bit weights as float32, which is exact; afterwards as it was, to the bit.
 
-    Buffers stay: those that matter, such as rotary frequencies, are float32 anyway. Weights need twice their memory.
-
-    Raises:
-        NotImplementedError: some weights are not in memory.
+    Every weight must be in memory (``spread.is_offloaded``), and all need twice their memory. Buffers stay: those that
+    matter, such as rotary frequencies, are float32 anyway.
     """
-    if is_offloaded(model):
-        raise NotImplementedError("weights that are not in memory cannot be widened")
     changed = []
     try:
         for value in model.parameters():
