@@ -114,4 +114,5 @@ def test_hostile_text_is_shown_and_never_obeyed(tab, path):  # noqa: F811
     foreign = page.locator("img[src*=invalid], iframe[srcdoc], [data-testid=stMain] script, a[href^=javascript]")
     expect(foreign).to_have_count(0)
     if path.startswith("pairs"):
-        expect(page.get_by_text(synthetic.HOSTILE[0]).first).to_be_visible()
+        cards = page.get_by_test_id("stHtml").filter(has_text=synthetic.HOSTILE[0])
+        expect(cards.first).to_be_visible()

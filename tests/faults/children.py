@@ -13,6 +13,8 @@ from dpo_analysis.errors import DPOAnalysisError
 from dpo_analysis.runs import faults
 
 PATIENCE = 60.0
+MESSAGE = 72
+"""Where in the shared bytes the message begins, behind the last point and the number of points."""
 
 
 class Child:
@@ -32,9 +34,14 @@ class Child:
         return self._seen[:64].rstrip(b"\0").decode()
 
     @property
+    def passed(self) -> int:
+        """How many named write points it has passed."""
+        return int.from_bytes(self._seen[64:72], "little")
+
+    @property
     def message(self) -> str:
         """The one line of the error it ended with."""
-        return self._seen[64:].rstrip(b"\0").decode("utf-8", "replace")
+        return self._seen[MESSAGE:].rstrip(b"\0").decode("utf-8", "replace")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -45,6 +52,16 @@ class Child:
         end = time.monotonic() + PATIENCE
         while self.last_point.split(".")[0] in ("", "locked", "plan") and time.monotonic() < end:
             time.sleep(0.0002)
+
+    def wait_for_points(self, count: int) -> None:
+        """Wait until it has passed so many named points, or is at its end."""
+        end = time.monotonic() + PATIENCE
+        while self.passed < count and not self._ended() and time.monotonic() < end:
+            time.sleep(0.0002)
+
+    def _ended(self) -> bool:
+        """Whether it has ended; it can still be waited for."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self) -> int:
         """Its exit code, or minus the signal that ended it."""
@@ -66,6 +83,7 @@ def _exit_code(work: Callable[[], object], seen: mmap.mmap) -> int:
 
     def watched(point: str) -> None:
         seen[:64] = point.encode().ljust(64, b"\0")
+        seen[64:72] = (int.from_bytes(seen[64:72], "little") + 1).to_bytes(8, "little")
         hit(point)
 
     faults.hit = watched
@@ -73,7 +91,7 @@ def _exit_code(work: Callable[[], object], seen: mmap.mmap) -> int:
         work()
         return 0
     except DPOAnalysisError as error:
-        seen[64:] = str(error).encode()[:4000].ljust(4096 - 64, b"\0")
+        seen[MESSAGE:] = str(error).encode()[:4000].ljust(4096 - MESSAGE, b"\0")
         return error.exit_code
     except KeyboardInterrupt:
         return 130

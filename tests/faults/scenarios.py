@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -31,14 +32,22 @@ TRIES = 12
 """Kills of one folder before its workers are left alone, so that a slow machine comes to an end too."""
 
 
-def undisturbed(folder: Path) -> tuple[dict[str, bytes], float]:
-    """The bytes of a run that nothing disturbed, and the median seconds that one takes."""
+class Undisturbed(NamedTuple):
+    """A run that nothing disturbed: its bytes, the median seconds of five, and the write points it passes."""
+
+    files: dict[str, bytes]
+    seconds: float
+    points: int
+
+
+def undisturbed(folder: Path) -> Undisturbed:
+    """Score five times without any disturbance."""
     children = []
     for number in range(5):
         child = Child(lambda place=folder / f"whole-{number}": fakes.score_run(place))
         assert child.wait() == 0
         children.append(child.seconds)
-    return fakes.bytes_of(folder / "whole-0"), sorted(children)[2]
+    return Undisturbed(fakes.bytes_of(folder / "whole-0"), sorted(children)[2], child.passed)
 
 
 def broken_files(run: Path, whole: dict[str, bytes], before: set[str]) -> list[str]:
@@ -54,8 +63,11 @@ def may_change(name: str) -> bool:
 
 
 def random_kills(folder: Path, kills: int = 200) -> dict:
-    """Kill at random moments; every other folder is a finished run of one policy that gets the second one."""
-    whole, seconds = undisturbed(folder)
+    """Kill at random moments; every other folder is a finished run of one policy that gets the second one.
+
+    A moment is a number of write points and a short while behind: spread over the writing however slow the machine is.
+    """
+    whole, seconds, points = undisturbed(folder)
     chance = random.Random(SEED)
     report = {"kills": 0, "folders": 0, "different": 0, "broken": [], "points": Counter(), "seconds": seconds}
     assert Child(lambda: fakes.score_run(folder / "one", policies=fakes.POLICIES[:1])).wait() == 0
@@ -66,10 +78,9 @@ def random_kills(folder: Path, kills: int = 200) -> dict:
         for round_ in itertools.count():
             before = {name for name in fakes.bytes_of(run) if not name.endswith(".tmp")} if run.exists() else set()
             child = Child(lambda place=run: fakes.score_run(place))
-            if chance.random() < 0.75:
-                child.wait_for_writing()
             if round_ < TRIES:
-                time.sleep(chance.uniform(0, seconds * 0.4))
+                child.wait_for_points(round(chance.uniform(0, points * 0.6)))
+                time.sleep(chance.uniform(0, 2 * seconds / points))
                 child.kill()
             if (code := child.wait()) != -signal.SIGKILL:
                 assert code == 0, child.message
@@ -84,7 +95,7 @@ def random_kills(folder: Path, kills: int = 200) -> dict:
 
 def point_kills(folder: Path) -> dict:
     """Kill once at every named point, then run the same command again."""
-    whole, _ = undisturbed(folder)
+    whole, *_ = undisturbed(folder)
     report = {"killed": [], "different": [], "broken": []}
     for point in faults.POINTS:
         run = folder / point
@@ -108,7 +119,7 @@ def _passed(run: Path) -> set[str]:
 
 def shards(folder: Path, kills: int = 20) -> dict:
     """Two workers at once, each killed at random until it ends by itself."""
-    whole, seconds = undisturbed(folder)
+    whole, seconds, _ = undisturbed(folder)
     chance = random.Random(SEED)
     report = {"kills": 0, "folders": 0, "different": 0, "codes": Counter()}
     while report["kills"] < kills:
@@ -171,7 +182,7 @@ def _racer(run: Path, ends: tuple[tuple[int, int], tuple[int, int]]) -> None:
 
 def full_disk(folder: Path) -> dict:
     """No file may grow over a limit, which rises until the run passes; then one system call after the other fails."""
-    whole, _ = undisturbed(folder)
+    whole, *_ = undisturbed(folder)
     report = {"codes": Counter(), "temps": [], "broken": [], "messages": [], "different": 0, "calls": {}}
     for limit in [0, 60, 250, 500, *range(1000, max(map(len, whole.values())) + 4000, 400)]:
         child = Child(lambda limit=limit: _limited(folder / "run", limit))
@@ -217,7 +228,7 @@ def _watched(run: Path) -> None:
 
 def signals(folder: Path, rounds: int = 20) -> dict:
     """SIGINT and SIGTERM at random moments of the scoring; then the same command again."""
-    whole, seconds = undisturbed(folder)
+    whole, seconds, _ = undisturbed(folder)
     chance = random.Random(SEED)
     report = {"codes": Counter(), "temps": [], "broken": [], "different": 0, "slowest": 0.0, "messages": []}
     for number in range(rounds):
