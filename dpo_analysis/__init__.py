@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dpo_analysis import figures as figures
     from dpo_analysis.data.pairs import Pair as Pair
     from dpo_analysis.data.pairs import load_pairs as load_pairs
+    from dpo_analysis.diagnosis import diagnose as diagnose
     from dpo_analysis.errors import DPOAnalysisError as DPOAnalysisError
     from dpo_analysis.evidence import ches_table as ches_table
     from dpo_analysis.evidence import credit_table as credit_table
@@ -29,6 +30,7 @@ _PUBLIC = {
     "Run": "runs",
     "ches_table": "evidence",
     "credit_table": "evidence",
+    "diagnose": "diagnosis",
     "load_pairs": "data.pairs",
     "open_run": "runs",
     "pair_table": "tables",

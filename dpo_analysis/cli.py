@@ -1,5 +1,6 @@
 """``dpo-analysis``: a thin skin, one function per command; everything heavy is imported inside its command."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -152,6 +153,32 @@ def score(
         state, *notes = scored_lines(run, beta, ranks=rank.count)
         look = f"look at it: dpo-analysis app {run.path}"
         typer.echo("\n".join([state, *notes, look] if run.is_complete else [*notes, look, state]))
+
+
+@app.command()
+def diagnose(
+    run: RunPath,
+    series: Annotated[str | None, typer.Option(help="Only this series.  [default: all, the lowest first]")] = None,
+    split: Annotated[str | None, typer.Option(help="Pairs to look at.  [default: eval, else the first]")] = None,
+    beta: Annotated[float | None, typer.Option(help="For the rewards shown, instead of each series' own.")] = None,
+    loss_type: Annotated[str | None, typer.Option(help="For the loss shown, instead of each series' own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of sentences.")] = False,
+    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+) -> None:
+    """Why did the chosen reward fall? What goes with it, what speaks against it, and what stays open."""
+    from dpo_analysis.diagnosis import diagnose, diagnose_all
+    from dpo_analysis.diagnosis.sentences import as_object, lines
+    from dpo_analysis.runs import open_run
+    from dpo_analysis.words import LANGUAGES
+
+    if lang not in LANGUAGES:
+        raise InputError(f"no language {lang!r} in this tool: it speaks {', '.join(LANGUAGES)}; give one of these")
+    opened, asked = open_run(run), {"split": split, "beta": beta, "loss_type": loss_type}
+    found = [diagnose(opened, series=series, **asked)] if series else diagnose_all(opened, **asked)
+    if as_json:
+        typer.echo(json.dumps(as_object(found, lang), ensure_ascii=False, allow_nan=False, indent=1))
+    else:
+        typer.echo("\n\n".join("\n".join(lines(one, lang)) for one in found))
 
 
 @app.command()

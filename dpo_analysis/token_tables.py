@@ -208,6 +208,11 @@ def token_text(token_bytes: bytes) -> str:
     return BROKEN.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02X}", decoded)
 
 
+def texts_of(run: Run, token_ids: NDArray) -> NDArray:
+    """The text of every token id, decoded alone, an object array of its shape."""
+    return _vocabulary(run).of(token_ids)[1]
+
+
 class _Vocabulary:
     """Bytes and text by token id, looked up once per id."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import Response, TokenizedPair
@@ -81,3 +82,23 @@ def distributions(module: nn.Module, prompt: Sequence[int], ids: Sequence[int]) 
     output = model(input_ids=tokens[:, :-1], output_hidden_states=True, use_cache=False)
     here = slice(len(prompt) - 1, None)
     return output.logits[0, here].double().log_softmax(-1).numpy(), output.hidden_states[-1][0, here].numpy()
+
+
+def llama_run(path, count: int = 7) -> tuple[Run, dict]:
+    """A run of two tiny Llama models with evidence of all pairs, and {(row, side): both models' distributions}."""
+    sizes = {
+        "vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64, "initializer_range": 0.3,
+    }  # fmt: skip
+    modules = []
+    for seed in (1, 0):
+        torch.manual_seed(seed)
+        modules.append(LlamaForCausalLM(LlamaConfig(**sizes)).eval())
+    run = collect(path, pairs(count), Two(*modules), part_size=8)
+    truth = {
+        (line["row"], line["side"]): tuple(
+            distributions(module, line["prompt_token_ids"], line["token_ids"]) for module in modules
+        )
+        for line in run.responses().to_pylist()
+    }
+    return run, truth

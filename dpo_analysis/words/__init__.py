@@ -10,6 +10,7 @@ from dpo_analysis.words import (
     checks,
     compare,
     details,
+    diagnosis,
     figures,
     meanings,
     names,
@@ -21,7 +22,22 @@ from dpo_analysis.words import (
 )
 
 LANGUAGES = {"en": "English", "zh": "中文"}
-ROOMS = (app, causes, checks, compare, details, figures, meanings, names, overlay, overview, pairs, terminal, tokens)
+ROOMS = (
+    app,
+    causes,
+    checks,
+    compare,
+    details,
+    diagnosis,
+    figures,
+    meanings,
+    names,
+    overlay,
+    overview,
+    pairs,
+    terminal,
+    tokens,
+)
 WORDS: dict[str, dict[str, str]] = {key: said for room in ROOMS for key, said in room.WORDS.items()}
 
 

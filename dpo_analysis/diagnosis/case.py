@@ -1,0 +1,120 @@
+"""One series on one split as a cause sees it: the fall, the checks, the signals, and how to show examples."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpo_analysis.diagnosis.checks import Check
+from dpo_analysis.diagnosis.fall import Path
+from dpo_analysis.diagnosis.findings import Fall, Share, Token
+from dpo_analysis.diagnosis.ledger import Ledger
+from dpo_analysis.diagnosis.signals import Signals
+from dpo_analysis.diagnosis.thresholds import DATA_DRIVEN, OFF_POLICY, PULL, PUSH
+from dpo_analysis.schema import CHOSEN
+from dpo_analysis.token_places import PLACES
+
+Array = NDArray[np.float64]
+EXAMPLES = 10
+PUSHED, PULLED, UNDECIDED = "pushed", "pulled", "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What every cause is given.
+
+    Attributes:
+        fall: is there one.
+        established: whether enough is lost that a cause may be named.
+        path: the change of every pair along the series.
+        place: the checkpoint used, a place in ``path``; None where no decline is established.
+        checks: the checks of the run.
+        signals: numbers of the checkpoint used; None where no decline is established.
+        ledger: of the checkpoint used; None without evidence ``topk``.
+        shares: the ledger's shares of the lost log-prob; empty without it.
+    """
+
+    fall: Fall
+    established: bool
+    path: Path
+    place: int | None
+    checks: Sequence[Check]
+    signals: Signals | None
+    ledger: Ledger | None
+    shares: dict[str, Share]
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """Places where other pairs' texts account for the loss, the main one first: a push, a pull, or undecided.
+
+        Empty where they account for less than ``DATA_DRIVEN`` in all; a further place has as much by itself. The main
+        place is judged by X of the whole, any other by its own.
+        """
+        found = self.signals
+        if found is None or found.by_place is None or not self.data_driven:
+            return {}
+        mass = {name: own["pushed"] + own["pulled"] for name, own in found.by_place.items()}
+        total = _direction(found.x)
+        by = {PUSHED: "pushed", PULLED: "pulled"}.get(total)
+        main = max(found.by_place, key=lambda name: found.by_place[name][by] if by else mass[name])  # type: ignore[index]
+        others = sorted(
+            (name for name in mass if name != main and mass[name] >= DATA_DRIVEN), key=lambda one: -mass[one]
+        )
+        return {main: total} | {name: _direction(found.by_place[name]["x"]) for name in others}
+
+    @property
+    def data_driven(self) -> bool:
+        """Whether other pairs' texts account for the loss, and the rejecteds are not far off the policy."""
+        found = self.signals
+        return found is not None and found.data_driven >= DATA_DRIVEN and not self.off_policy
+
+    @property
+    def off_policy(self) -> bool:
+        """Whether the rejected responses are far less likely under the reference than the chosen ones."""
+        return self.signals is not None and self.signals.gap > OFF_POLICY
+
+    def share_at(self, name: str, place: str) -> Share:
+        """A share of the lost log-prob that lies at one place of the response; NaN without a ledger."""
+        if self.ledger is None:
+            return Share(math.nan, math.nan, math.nan)
+        return self.ledger.shares(self.path.groups[self.ledger.place], place)[name]
+
+    def examples(self, marks: Array, place: str = "") -> tuple[tuple[str, ...], tuple[Token, ...]]:
+        """Pairs and tokens that lost most where ``marks`` (a weight for each token of the ledger) says so."""
+        if self.ledger is None:
+            return (), ()
+        tokens = self.ledger.tokens
+        here = np.ones(len(marks), dtype=bool) if not place else tokens.place == PLACES.index(place)
+        lost = np.where(here, marks * np.maximum(-tokens.change, 0), 0.0)
+        first = [one for one in np.argsort(-lost, kind="stable")[:EXAMPLES].tolist() if lost[one] > 0]
+        ids = self.path.pair_ids[self.ledger.place]
+        shown = tuple(Token(str(ids[tokens.pair[one]]), CHOSEN, int(tokens.position[one])) for one in first)
+        return tuple(dict.fromkeys(token.pair_id for token in shown)), shown
+
+    def fallen_first(self) -> tuple[str, ...]:
+        """The pairs that lost most at the checkpoint used."""
+        if self.place is None:
+            return ()
+        change = np.nan_to_num(self.path.change[self.place])
+        return tuple(str(one) for one in self.path.pair_ids[np.argsort(change, kind="stable")[:EXAMPLES]])
+
+
+def _direction(x: float) -> str:
+    return PUSHED if x > PUSH else PULLED if x < PULL else UNDECIDED
+
+
+def share(value: float) -> str:
+    """A share as a person reads it."""
+    return "–" if not math.isfinite(value) else f"{value:.0%}"
+
+
+def nats(value: float, digits: int = 2) -> str:
+    """A number of nats with its sign."""
+    return "–" if not math.isfinite(value) else f"{value:+.{digits}f}".replace("-", "\u2212")
+
+
+def plain(value: float, digits: int = 2) -> str:
+    """A number without a sign of its own."""
+    return "–" if not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "\u2212")

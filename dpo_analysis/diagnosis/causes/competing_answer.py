@@ -1,0 +1,19 @@
+"""Another answer rises in the core: probability went to tokens that other pairs choose in the same context.
+
+Signature: P, the share of the lost log-prob that went to tokens other pairs choose here, with X near or below 0, in the
+core. Counter-evidence: C, and what neither explains. Certainty: association. Unit: share of the lost log-prob. On
+planted runs a competing answer in the core and a collision there are often one thing with two faces: then it is
+"undecided".
+Source: benign displacement, Razin et al. 2024, arXiv:2410.08847.
+"""
+
+from dpo_analysis.diagnosis.case import Case
+from dpo_analysis.diagnosis.findings import Finding
+from dpo_analysis.diagnosis.pulls import pulled_at
+
+RANK = 4
+
+
+def find(case: Case) -> list[Finding]:
+    """A finding about the core."""
+    return pulled_at(case, "competing_answer", ("core",), "arXiv:2410.08847")

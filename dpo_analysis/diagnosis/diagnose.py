@@ -1,0 +1,123 @@
+"""Why did the chosen reward fall? The whole diagnosis of one series on one split, from checks to open questions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from dpo_analysis.diagnosis.case import Case, plain
+from dpo_analysis.diagnosis.causes import every_cause
+from dpo_analysis.diagnosis.checks import Check, run_checks
+from dpo_analysis.diagnosis.contexts import Contexts
+from dpo_analysis.diagnosis.fall import Path, find_fall
+from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosis, Finding, Open
+from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
+from dpo_analysis.diagnosis.signals import Signals, signals
+from dpo_analysis.diagnosis.thresholds import ESTABLISHED, TOO_LATE
+from dpo_analysis.errors import InputError
+from dpo_analysis.runs import Run
+from dpo_analysis.tables import step_table
+
+AT_END = ("chosen_drift", "chosen_reward", "rejected_reward", "margin", "accuracy", "ranking_accuracy", "loss")
+"""Metrics of the last checkpoint that a diagnosis shows."""
+TRAIN = "train"
+"""The split whose pairs are taken as the training pairs, where a run has one of this name."""
+
+
+def diagnose(
+    run: Run,
+    *,
+    series: str | None = None,
+    split: str | None = None,
+    beta: float | None = None,
+    loss_type: str | None = None,
+    checks: Sequence[Check] | None = None,
+) -> Diagnosis:
+    """What explains the fall of the chosen responses in one series, as far as the run tells.
+
+    Args:
+        run: an open run.
+        series: a series; None for the one whose chosen responses end lowest.
+        split: the pairs to look at; None for ``eval`` where the run has it, else its first.
+        beta: of the rewards shown; None for the series' own. A fall is in nats and does not depend on it.
+        loss_type: of the loss shown; None for the series' own.
+        checks: the checks of the run, if they were made already.
+
+    Raises:
+        InputError: no such series or split, or nothing is scored yet.
+        StorageError: a part is damaged.
+    """
+    where = split or ("eval" if "eval" in run.splits else run.splits[0])
+    paths = [Path(run, name, where) for name in ([series] if series else run.series)]
+    paths = [path for path in paths if path.models]
+    if not paths:
+        raise InputError(f"nothing to diagnose in {run.path}: no checkpoint is scored yet; run the score command again")
+    path = min(paths, key=lambda one: np.nan_to_num(one.means[-1], nan=np.inf))
+    last = step_table(run, beta=beta, loss_type=loss_type, series=path.models[-1].series, split=where).iloc[-1]
+    at_end = {name: float(last[name]) for name in AT_END}
+    return _diagnosed(run, path, where, at_end, run_checks(run) if checks is None else checks)
+
+
+def diagnose_all(
+    run: Run, *, split: str | None = None, beta: float | None = None, loss_type: str | None = None
+) -> list[Diagnosis]:
+    """A diagnosis for every series that has a scored checkpoint, the one that ends lowest first; as ``diagnose``."""
+    checks = run_checks(run)
+    scored = [name for name in run.series if any(one.series == name and run.parts_done(one) for one in run.models)]
+    if not scored:
+        raise InputError(f"nothing to diagnose in {run.path}: no checkpoint is scored yet; run the score command again")
+    asked = {"split": split, "beta": beta, "loss_type": loss_type, "checks": checks}
+    found = [diagnose(run, series=name, **asked) for name in scored]
+    return sorted(found, key=lambda one: np.nan_to_num(one.at_end["chosen_drift"], nan=np.inf))
+
+
+def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], checks: Sequence[Check]) -> Diagnosis:
+    fall = find_fall(run, path)
+    established = bool(path.lost[-1] >= ESTABLISHED)
+    place, ledger, found = _read(run, path, split) if established else (None, None, None)
+    shares = ledger.shares(path.groups[ledger.place]) if ledger else {}
+    case = Case(fall, established, path, place, checks, found, ledger, shares)
+    findings = _ordered([finding for find in every_cause().values() for finding in find(case)])
+    used = path.models[place].key if place is not None else ""
+    return Diagnosis(
+        path.models[-1].series, split, fall, used, shares, findings, _open(run, case, split),
+        found.to_json() if found else {}, at_end,
+    )  # fmt: skip
+
+
+def _read(run: Run, path: Path, split: str) -> tuple[int, Ledger | None, Signals]:
+    """The first checkpoint at which the decline is established, its ledger and its signals."""
+    contexts = Contexts(run, TRAIN if TRAIN in run.splits else split)
+    places = np.flatnonzero(path.lost >= ESTABLISHED).tolist()
+    for place in places:
+        ledger = read_ledger(run, path, place, contexts)
+        if ledger is not None:
+            return place, ledger, signals(run, path, place, ledger)
+    return places[0], None, signals(run, path, places[0], None)
+
+
+def _ordered(findings: list[Finding]) -> list[Finding]:
+    """The likely ones first; where a check of the setup failed, no other cause is more than possible."""
+    if any(one.cause == "artefact" and one.verdict == LIKELY for one in findings):
+        findings = [
+            replace(one, verdict=POSSIBLE) if one.verdict == LIKELY and one.cause != "artefact" else one
+            for one in findings
+        ]
+    return sorted(findings, key=lambda one: VERDICTS.index(one.verdict))
+
+
+def _open(run: Run, case: Case, split: str) -> list[Open]:
+    """What this run cannot answer, and how to find out."""
+    found = []
+    score = f"dpo-analysis score ... --out {run.path}"
+    if case.signals is not None and case.ledger is None:
+        found.append(Open("diagnosis.open.evidence", {}, f"{score} --evidence fallen"))
+    if case.signals is not None and case.signals.rise != case.signals.rise:
+        found.append(Open("diagnosis.open.beginning"))
+    if case.place == 0 and case.signals is not None and case.signals.lost > TOO_LATE:
+        found.append(Open("diagnosis.open.too_late", {"lost": plain(case.signals.lost), "most": plain(TOO_LATE, 0)}))
+    if case.signals is not None and TRAIN not in run.splits:
+        found.append(
+            Open("diagnosis.open.train", {"split": split}, f"dpo-analysis score {TRAIN}=PAIRS ... --out OTHER")
+        )
+    return found

@@ -1,0 +1,44 @@
+"""Every threshold of the diagnosis, with its unit and what it was fitted on; no other room holds one.
+
+The first values are those of a rule found on 220 small runs of one SFT seed; ``tests/planted`` fits and judges them on
+runs of its own. A number that decides a word is never taken from the run that it is used on.
+"""
+
+FALLEN = 0.3
+"""Nats: a pair whose chosen response lost more than this is a fallen pair."""
+ESTABLISHED = 0.4
+"""Nats lost per pair, mean over all pairs of max(0, -change): below, no decline is established, no cause is named."""
+TOO_LATE = 6.0
+"""Nats lost per pair at the checkpoint used: above, where probability came from and went blurs; earlier ones help."""
+PUSHED = 0.5
+"""x of a lost token, from -1 to 1: above, other pairs reject it in this context far more than choose it."""
+PSEUDO = 0.05
+"""Share of the pairs added to the counts below a fraction, so that a handful of pairs proves nothing."""
+DATA_DRIVEN = 0.12
+"""Share C + P of the lost log-prob: from here on other pairs' texts account for it."""
+PUSH = 0.3
+"""X, the mean of x over the lost log-prob: above, the loss is a push; between ``PULL`` and this it is undecided."""
+PULL = 0.05
+"""X: below, the loss is a pull by what other pairs choose."""
+OFF_POLICY = 2.0
+"""Nats per token that the rejected responses are less likely than the chosen ones under the reference."""
+NEVER_ROSE = -0.5
+"""Nats: the highest mean chosen change over the whole curve; at or below, it fell from the very beginning."""
+EARLY = 0.25
+"""Share of the training by which a first value must have been seen for ``NEVER_ROSE`` to mean anything."""
+NEAR = 0.22
+"""Edit distance between the two responses, share of the longer one: below, rejecteds are near copies."""
+FAR = 0.3
+"""Edit distance from which on a fall without a pattern in the data is called generic."""
+UNLIKELY = 0.005
+"""Probability under the reference up to which a gaining token counts as one that nothing explains."""
+AT_THE_END = 0.3
+"""Share of the lost log-prob on end-of-text tokens from which on the fall is one of length or ending."""
+CONTRADICTED = 0.3
+"""Share of the lost log-prob in pairs whose chosen response another pair of the same prompt rejects."""
+EXPECTED = (0.7, 1.3)
+"""Fall over what the policy's movement explains, sum KL(pi_ref || pi): between these, the fall is the expected one."""
+KEPT_CREDIT = 1.0
+"""Standard deviations: the mean size of credit_z below which responses look like the reference's own."""
+CONFIRMED, INNOCENT = -1.5, -1.0
+"""Nats per unit step: one group's net effect at or below the first, all others' above the second."""

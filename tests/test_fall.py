@@ -1,0 +1,59 @@
+"""Each kind of fall on a run that has it, with numbers by hand."""
+
+import numpy as np
+import pytest
+
+from dpo_analysis.diagnosis.fall import Path, find_fall
+from dpo_analysis.errors import InputError
+from tests.handmade import make_run
+
+PAIRS = 30
+
+
+def run_of(path, *changes, noise=None, start=0):
+    """Checkpoints of 10, 20, ... steps; each change is a mean per pair, spread by a tenth of a nat over the pairs."""
+    spread = np.linspace(-0.1, 0.1, PAIRS)
+    scores = {"reference": [([-20.0], [-20.0])] * PAIRS}
+    for number, change in enumerate(changes, start=1):
+        values = change + spread if np.isscalar(change) else change
+        scores[f"s/m-{10 * number + start}"] = [([-20.0 + value], [-20.0]) for value in values]
+    run = make_run(path, scores, noise=noise)
+    return find_fall(run, Path(run, "s", "eval"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "steps", "drop"),
+    [
+        ("below_start", (0.5, -1.0, -2.0), (0, 20), -2.0),
+        ("below_peak", (1.0, 3.0, 2.0), (20, 20), -1.0),
+        ("offset", (-2.0, -2.0, -1.9), (0, 10), -1.9),
+        ("none", (0.5, 1.0, 1.5), (0, None), 1.5),
+        ("below_start", (-1.0,), (0, 10), -1.0),
+    ],
+)
+def test_each_kind_is_told_with_its_steps_and_size(tmp_path, kind, changes, steps, drop):
+    fall = run_of(tmp_path / "run", *changes)
+    assert (fall.kind, (fall.baseline_step, fall.from_step)) == (kind, steps)
+    assert fall.drop == pytest.approx(drop)
+    assert fall.low <= fall.drop <= fall.high
+
+
+def test_what_lies_within_the_noise_floor_is_noise(tmp_path):
+    assert run_of(tmp_path / "a", -0.4, noise=0.5).kind == "noise"
+    assert run_of(tmp_path / "b", -0.4, noise=0.1).kind == "below_start"
+
+
+def test_the_mean_does_not_hide_what_few_pairs_lose(tmp_path):
+    change = np.where(np.arange(PAIRS) < 3, -8.0, 1.0)
+    fall = run_of(tmp_path / "run", change)
+    assert (fall.kind, fall.hidden) == ("below_start", True)
+    assert (fall.lost, fall.worst_tenth, fall.share_of_pairs) == (pytest.approx(0.8), pytest.approx(1.0), 0.1)
+
+
+def test_a_run_without_a_scored_checkpoint_has_no_fall_and_an_unknown_series_is_refused(tmp_path):
+    run = make_run(
+        tmp_path / "run", {"reference": [([-1.0], [-1.0])], "s/m-1": [([-1.0], [-1.0])]}, missing=(("s/m-1", 0),)
+    )
+    assert find_fall(run, Path(run, "s", "eval")).kind == "none"
+    with pytest.raises(InputError, match=r"no series 'x'.*it has s"):
+        Path(run, "x", "eval")
