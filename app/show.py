@@ -98,6 +98,12 @@ def section(name: str, lang: str) -> None:
     st.caption(words.text(f"{name}.caption", lang))
 
 
+def subsection(name: str, lang: str) -> None:
+    """A smaller heading within a section, and the sentence that says how to read what follows."""
+    st.subheader(words.text(f"{name}.title", lang), anchor=False)
+    st.caption(words.text(f"{name}.caption", lang))
+
+
 def overlay_note(run: Run, lang: str) -> None:
     """Why the trainer's log and the recomputed curves differ, and by how much at most; nothing without a log."""
     log = state.logged(run)

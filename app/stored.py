@@ -7,7 +7,7 @@ import state
 
 from dpo_analysis import tables
 from dpo_analysis.conditions import TEXTS, found, with_flips
-from dpo_analysis.diagnosis import Check, run_checks
+from dpo_analysis.diagnosis import Check, Diagnosis, diagnose, patterns_at, run_checks
 from dpo_analysis.movers import pair_movers, token_movers
 from dpo_analysis.paths import pair_paths
 from dpo_analysis.runs import Run
@@ -66,6 +66,17 @@ def matches(run: Run, text: str) -> list[str] | None:
 def splits(run: Run, key: str, before: str | None) -> pd.DataFrame:
     """The exact splits of a policy's change since another one, or since the reference, in the chosen split."""
     return state.table(split_table, run, model=key, before=before, split=state.split(run))
+
+
+def diagnosis(run: Run, key: str) -> Diagnosis:
+    """The diagnosis of a policy's series on the chosen split, at the chosen beta."""
+    asked = {"series": key.partition("/")[0], "split": state.split(run), "beta": state.beta()}
+    return state.table(diagnose, run, **asked)
+
+
+def patterns(run: Run, found: Diagnosis) -> pd.DataFrame:
+    """The word pairs behind a diagnosis; empty where it has no ledger."""
+    return state.table(patterns_at, run, model=found.checkpoint_used, split=found.split)
 
 
 def texts(run: Run) -> pd.DataFrame:

@@ -1,6 +1,7 @@
-"""Where does the change come from? The exact splits of the mean change, by place, shared text, kind and pair."""
+"""Why did the chosen reward fall? The diagnosis of one series, then the exact splits of a checkpoint's change."""
 
 import choices
+import finding_cards
 import pandas as pd
 import show
 import state
@@ -32,7 +33,8 @@ def page(run: Run) -> None:
     if splits.empty:
         st.info(words.text("causes.none", lang))
         return
-    show.safe_html((show.EVIDENCE, words.text("causes.intro", lang)))
+    finding_cards.draw(run, stored.diagnosis(run, key), lang)
+    show.section("causes.splits", lang)
     _draw(splits, lang)
 
 
@@ -42,7 +44,7 @@ def _draw(splits: pd.DataFrame, lang: str) -> None:
         if rows.empty:
             st.info(words.text("causes.sums_only", lang)) if by == ORDER[0] else None
             continue
-        show.section(f"causes.{by}", lang)
+        show.subsection(f"causes.{by}", lang)
         drawn = figures.split_bars(rows, lang=lang, theme=state.theme())
         show.figure(drawn, key=f"split_{by}", alt=words.text(f"causes.{by}.title", lang))
     with st.expander(words.text("causes.table", lang)):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.causes import every_cause
@@ -12,6 +13,7 @@ from dpo_analysis.diagnosis.contexts import Contexts
 from dpo_analysis.diagnosis.fall import Path, find_fall
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosis, Finding, Open
 from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
+from dpo_analysis.diagnosis.patterns import COLUMNS, pattern_table
 from dpo_analysis.diagnosis.signals import Signals, signals
 from dpo_analysis.diagnosis.thresholds import ESTABLISHED, TOO_LATE
 from dpo_analysis.errors import InputError
@@ -71,6 +73,21 @@ def diagnose_all(
     return sorted(found, key=lambda one: np.nan_to_num(one.at_end["chosen_drift"], nan=np.inf))
 
 
+def patterns_at(run: Run, *, model: str, split: str) -> pd.DataFrame:
+    """The word pairs that lost and gained most under one policy (SERIES/NAME): see ``patterns.pattern_table``.
+
+    Empty where the policy has no evidence ``topk`` of a fallen pair; errors as ``diagnose``.
+    """
+    path = Path(run, model.partition("/")[0], split) if model else None
+    place = [one.key for one in path.models].index(model) if path else None
+    ledger = read_ledger(run, path, place, _contexts(run, split)) if path and place is not None else None
+    return pd.DataFrame(columns=COLUMNS) if ledger is None else pattern_table(run, ledger)
+
+
+def _contexts(run: Run, split: str) -> Contexts:
+    return Contexts(run, TRAIN if TRAIN in run.splits else split)
+
+
 def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], checks: Sequence[Check]) -> Diagnosis:
     fall = find_fall(run, path)
     established = bool(path.lost[-1] >= ESTABLISHED)
@@ -87,7 +104,7 @@ def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], check
 
 def _read(run: Run, path: Path, split: str) -> tuple[int, Ledger | None, Signals]:
     """The first checkpoint at which the decline is established, its ledger and its signals."""
-    contexts = Contexts(run, TRAIN if TRAIN in run.splits else split)
+    contexts = _contexts(run, split)
     places = np.flatnonzero(path.lost >= ESTABLISHED).tolist()
     for place in places:
         ledger = read_ledger(run, path, place, contexts)

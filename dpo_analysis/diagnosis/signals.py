@@ -163,7 +163,7 @@ def _ids(run: Run, rows: NDArray[np.int64]) -> tuple[list, list]:
     for part in sorted({row // run.part_size for row in place}):
         table = run.responses(part, columns=["row", "side", "token_ids"])
         lengths, ids = lists(table["token_ids"])
-        pieces = np.split(ids.astype(np.int64), np.cumsum(lengths)[:-1])
+        pieces = np.split(ids.astype(np.int64), np.cumsum(lengths))[: len(lengths)]
         for row, side, piece in zip(table["row"].to_pylist(), side_places(table), pieces, strict=True):
             if row in place and side >= 0:
                 found[side][place[row]] = piece

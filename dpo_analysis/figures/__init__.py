@@ -6,6 +6,7 @@ from dpo_analysis.figures.headline import headline
 from dpo_analysis.figures.heatmaps import position_heatmap, token_heatmap
 from dpo_analysis.figures.pairs import DRAWN as SCATTER_POINTS
 from dpo_analysis.figures.pairs import drop_scatter
+from dpo_analysis.figures.shares import share_bars
 from dpo_analysis.figures.splits import split_bars
 from dpo_analysis.figures.tokens import COLORS, TokenView, token_view
 from dpo_analysis.figures.trajectory import token_trajectory
@@ -22,6 +23,7 @@ __all__ = [
     "position_change",
     "position_heatmap",
     "reward_curves",
+    "share_bars",
     "split_bars",
     "token_heatmap",
     "token_trajectory",

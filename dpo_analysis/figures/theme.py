@@ -48,6 +48,11 @@ DARK = Palette(
     positive="#4C9AFF", negative="#FF8A33",
 )  # fmt: skip
 PALETTES = {"light": LIGHT, "dark": DARK}
+VERDICTS = {
+    "light": {"likely": "#A33B00", "possible": "#765900", "cannot tell": "#5547C4", "unlikely": "#5F6370"},
+    "dark": {"likely": "#FF9A5C", "possible": "#E0B84C", "cannot tell": "#B0A4FF", "unlikely": "#A8ADB8"},
+}
+"""The colour of each verdict, by theme; "cannot tell" has its own, and each has a mark that works without colour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 WORDS: dict[str, dict[str, str]] = {
     "causes.nav": {"en": "Causes", "zh": "原因"},
-    "causes.title": {"en": "Where does the change come from?", "zh": "变化来自哪里？"},
-    "causes.intro": {
+    "causes.title": {"en": "Why did the chosen reward fall?", "zh": "被选奖励为何下降？"},
+    "causes.splits.title": {"en": "Where the change lies, exactly", "zh": "变化究竟在哪里"},
+    "causes.splits.caption": {
         "en": "The mean change of a response's log-prob, taken apart in four ways. Each way is exact: its bars add up to the whole. They say where the change lies, not why; the four ways overlap with each other.",
         "zh": "把回答对数概率的平均变化用四种方式拆开。每种方式都是精确的：各条相加等于总变化。它们说明变化在哪里，而不是为什么；四种方式之间互有重叠。",
     },
