@@ -32,18 +32,34 @@ def draw(run: Run, pairs: pd.DataFrame, lang: str) -> None:
         format_func=lambda key: f"({counts[key]})  {choices.label(asked[first[key]])}",
     )  # fmt: skip
     rows = answers(pairs[pairs["group_id"] == group], stored.texts(run))
-    for start in range(0, min(len(rows), SHOWN), SIDE_BY_SIDE):
-        columns = st.columns(SIDE_BY_SIDE)
-        for place, row in enumerate(rows.iloc[start : start + SIDE_BY_SIDE].to_dict("records")):
-            with columns[place], st.container(border=True):
-                show.safe_html((show.FACTS, _numbers(row, lang)), (TEXT, visible(row["text"])))
+    _cards(rows, lang)
     if len(rows) > SHOWN:
         st.caption(words.text("pairs.answers.more", lang, more=len(rows) - SHOWN))
 
 
+def of_pair(run: Run, pair_id: str, lang: str) -> None:
+    """The texts of one pair, and how far each moved at the last checkpoint of the series that fell most."""
+    key = choices.lowest(run)
+    pairs = stored.pairs_anywhere(run, key)
+    show.safe_html((show.FACTS, choices.model_label(run.model(key), len(run.series) > 1, lang)))
+    with st.expander(words.text("tokens.prompt", lang)):
+        st.text(visible(state.prompts(run)["prompt"][pair_id]))
+    rows = answers(pairs[pairs["pair_id"] == pair_id], stored.texts(run))
+    _cards(rows.sort_values("sides", kind="stable"), lang, across=2)
+
+
+def _cards(rows: pd.DataFrame, lang: str, across: int = SIDE_BY_SIDE) -> None:
+    for start in range(0, min(len(rows), SHOWN), across):
+        columns = st.columns(across)
+        for place, row in enumerate(rows.iloc[start : start + across].to_dict("records")):
+            with columns[place], st.container(border=True):
+                show.safe_html((show.FACTS, _numbers(row, lang)), (TEXT, visible(row["text"])))
+
+
 def _numbers(row: dict, lang: str) -> str:
     sides = " + ".join(words.text(f"side.{side}", lang) for side in row["sides"].split("+"))
-    return words.text(
-        "pairs.answers.numbers", lang, side=sides, ratio=signed(row["log_ratio"]), logps=signed(row["logps"], 1),
-        per_token=signed(row["log_ratio_per_token"], 3), n=int(row["n_tokens"]),
-    )  # fmt: skip
+    values = {"side": sides, "ratio": signed(row["log_ratio"]), "logps": signed(row["logps"], 1)}
+    if pd.isna(row["n_tokens"]):
+        return words.text("pairs.answers.sums", lang, **values)
+    per_token = signed(row["log_ratio_per_token"], 3)
+    return words.text("pairs.answers.numbers", lang, per_token=per_token, n=int(row["n_tokens"]), **values)

@@ -45,6 +45,8 @@ def _answer(check: Check, lang: str) -> str:
     if own in words.WORDS:
         metric = {key: words.text(f"metric.{name}", lang) for key, name in check.values.items() if key == "metric"}
         return words.text(own, lang, **check.values | metric)
+    if check.verdict == "unknown":
+        return words.text("checks.data.unknown", lang)
     return words.text("checks.data" if check.values["n"] else "checks.data.none", lang, **check.values)
 
 

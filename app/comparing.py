@@ -82,6 +82,11 @@ def _label(run: Run, key: str, several: bool, lang: str) -> str:
     return f"{run.name} · {name}" if several else name
 
 
+def have_tokens(both: Both, lang: str) -> bool:
+    """Whether both runs have anything by token to show; the page says so where one has not."""
+    return all(show.has_tokens(end.run, lang) for end in (both.a, both.b))
+
+
 def choose_view(lang: str) -> tuple[str, str, bool]:
     """The criterion, the number that is compared, and whether the reference is left out."""
     criterion = state.wanted("judge", list(comparison.CRITERIA), "margin")

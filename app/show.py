@@ -73,6 +73,13 @@ def _precision(run: Run, lang: str) -> str:
 WARNING = "border:1px solid #C9A227;border-left-width:4px;border-radius:6px;padding:8px 12px;overflow-wrap:anywhere"
 
 
+def has_tokens(run: Run, lang: str) -> bool:
+    """Whether there is anything by token to show; the page says so where there is not."""
+    if not run.has_tokens:
+        st.info(words.text("app.no_tokens", lang))
+    return run.has_tokens
+
+
 def figure(drawn, *, key: str, alt: str) -> None:
     """A Plotly figure that keeps its own colours."""
     st.plotly_chart(drawn, theme=None, config=CONFIG, key=f"figure_{key}", alt=alt)

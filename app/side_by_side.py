@@ -1,5 +1,6 @@
 """One pair under A and under B: its tokens laid over each other, coloured by what changed."""
 
+import answer_cards
 import choices
 import comparing
 import pandas as pd
@@ -18,6 +19,9 @@ def draw(both: comparing.Both, pair_id: str, lang: str) -> None:
     show.section("compare.texts", lang)
     asked = state.prompts(both.a.run)
     show.safe_html((show.FACTS, choices.label(asked["question"][pair_id])))
+    if not comparing.have_tokens(both, lang):
+        answer_cards.of_pair(both.a.run, pair_id, lang)
+        return
     with st.expander(words.text("tokens.prompt", lang)):
         st.text(visible(asked["prompt"][pair_id]))
     frames = [_tokens(end, pair_id, both.a.run.path != both.b.run.path) for end in (both.a, both.b)]

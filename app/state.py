@@ -279,7 +279,7 @@ def differences(run: Run) -> pd.DataFrame:
 
 
 def prompts(run: Run) -> pd.DataFrame:
-    """By pair_id: ``prompt`` as it was tokenised, and ``question``: the row's own prompt, or its last message."""
+    """By pair_id: ``prompt`` as it was tokenised, and ``question``: the row's prompt or last message, else its id."""
     return table(_prompts, run)
 
 
@@ -294,10 +294,9 @@ def _panels(
 
 def _prompts(run: Run) -> pd.DataFrame:
     frame = run.pairs(columns=["pair_id", "prompt", "source"]).to_pandas().set_index("pair_id")
-    asked = [_question(source) for source in frame.pop("source")]
-    return frame.assign(
-        question=[question or prompt or "" for question, prompt in zip(asked, frame["prompt"], strict=True)]
-    )
+    asked, frame = [_question(source) for source in frame.pop("source")], frame.fillna({"prompt": ""})
+    named = zip(asked, frame["prompt"], frame.index, strict=True)
+    return frame.assign(question=[question or prompt or pair_id for question, prompt, pair_id in named])
 
 
 def _question(source: str | None) -> str:

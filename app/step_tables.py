@@ -30,7 +30,7 @@ def draw(end: comparing.End, lang: str) -> None:
         row = pairs.iloc[picked]
         names = [name for name in (row["before"], row["model"]) if f"{row['series']}/{name}" in _keys(end.run)]
         state.go("tokens", pair=row["pair_id"], at=[f"{row['series']}/{name}" for name in names])
-    if len(tokens):
+    if show.has_tokens(end.run, lang) and len(tokens):
         st.caption(words.text("compare.steps.tokens", lang))
         shown = _shown(end.run, tokens.assign(text=[choices.label(one) for one in tokens["text"]]), TOKEN_COLUMNS, lang)
         st.dataframe(shown, hide_index=True, column_config=show.decimals(shown))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dpo_analysis.errors import DPOAnalysisError as DPOAnalysisError
     from dpo_analysis.evidence import ches_table as ches_table
     from dpo_analysis.evidence import credit_table as credit_table
+    from dpo_analysis.imported import import_run as import_run
     from dpo_analysis.runs import Run as Run
     from dpo_analysis.runs import open_run as open_run
     from dpo_analysis.tables import pair_table as pair_table
@@ -31,6 +32,7 @@ _PUBLIC = {
     "ches_table": "evidence",
     "credit_table": "evidence",
     "diagnose": "diagnosis",
+    "import_run": "imported",
     "load_pairs": "data.pairs",
     "open_run": "runs",
     "pair_table": "tables",

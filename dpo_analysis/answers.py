@@ -14,7 +14,7 @@ def groups_of_several(pairs: pd.DataFrame) -> pd.Series:
 
 
 def answers(pairs: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    """One row per distinct response of these pairs, most probability lost first.
+    """One row per distinct response of these pairs, most probability lost first; those of unknown text have none.
 
     Args:
         pairs: rows of one policy's pair table, those of one group.
@@ -25,7 +25,7 @@ def answers(pairs: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
         log_ratio (nats), log_ratio_per_token (nats per token).
     """
     known = pairs.dropna(subset=["margin"])
-    rows = pd.concat([_side(known, texts, side) for side in SIDES], ignore_index=True)
+    rows = pd.concat([_side(known, texts, side) for side in SIDES], ignore_index=True).dropna(subset=["text"])
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     sides = rows.groupby("text", sort=False)["side"].agg(lambda found: "+".join(dict.fromkeys(found)))

@@ -155,6 +155,43 @@ def score(
         typer.echo("\n".join([state, *notes, look] if run.is_complete else [*notes, look, state]))
 
 
+@app.command(name="import")
+def import_sums(
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TABLE...",
+            help="[SPLIT=]FILE: rows of pair_id (or row), model (or step), side, logps in .parquet, .csv or .jsonl; or "
+            "an .npz with chosen and rejected of shape (checkpoints, pairs).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The run folder to make or to add to.")],
+    beta: Annotated[float | None, typer.Option(help="The training's beta.  [default: 0.1]")] = None,
+    loss_type: Annotated[str | None, typer.Option(help="The training's loss_type.  [default: sigmoid]")] = None,
+    series: Annotated[str, typer.Option(help="The training run that rows without a series belong to.")] = "policy",
+    reference_checkpoint: Annotated[
+        str | None, typer.Option(help="Step or name of the checkpoint that is the reference.  [default: 'reference']")
+    ] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option(help="The preference pairs, for their texts: [SPLIT=]SOURCE; repeatable.")
+    ] = None,
+) -> None:
+    """Make a run folder, without tokens, from log-probs that were summed over responses elsewhere."""
+    from dpo_analysis.console import imported_lines
+    from dpo_analysis.imported import import_run
+
+    run = import_run(
+        *tables,
+        out=out,
+        beta=beta,
+        loss_type=loss_type,
+        series=series,
+        reference_checkpoint=reference_checkpoint,
+        pairs=list(pairs or ()),
+    )
+    typer.echo("\n".join(imported_lines(run, beta)))
+
+
 @app.command()
 def diagnose(
     run: RunPath,

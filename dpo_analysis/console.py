@@ -144,6 +144,25 @@ def scored_lines(run: "Run", beta: float | None, *, ranks: int = 1) -> list[str]
     return [*lines, *precision_lines(run), *(f"note: {text}" for text in _notes(run))]
 
 
+def imported_lines(run: "Run", beta: float | None) -> list[str]:
+    """What a person must know after an import: what is there, what was assumed, what was not read, what cannot be.
+
+    Args:
+        run: the run folder, opened after the command.
+        beta: what the caller gave; None if the run's own, or DPO's usual one, was taken.
+    """
+    policies, pairs = counted(len(run.models), "policy"), counted(run.n_pairs, "pair")
+    lines = [f"imported: {policies} and the reference, {pairs}, in {run.path}"]
+    if beta is None:
+        told = ", ".join(f"{name} {one.beta:g}" for name, one in sorted(run.series.items()))
+        lines.append(f"note: no --beta given; taken from the run, or assumed (0.1): {told}")
+    unused = next((event["unused"] for event in reversed(run.log()) if event.get("unused")), [])
+    if unused:
+        lines.append(f"note: not read: {', '.join(map(str, unused))}")
+    lines.append("note: sums have no tokens: what is made of tokens is not there, and each page says so")
+    return [*lines, f"look at it: dpo-analysis app {run.path}"]
+
+
 def precision_lines(run: "Run") -> list[str]:
     """One sentence on what 16 bits cost, where a run was scored with them; none for float32."""
     dtype, floor = run.identity.get("dtype", "float32"), run.noise_floor

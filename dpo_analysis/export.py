@@ -29,6 +29,8 @@ from dpo_analysis.token_tables import TOKEN_COLUMNS, token_parts
 FORMULA = re.compile("[=+\\-@\t\r]")
 CHUNK_ROWS = 50_000
 TABLES = ("token", "response", "pair", "step", "position")
+OF_TOKENS = ("token", "position")
+"""Tables that a run without tokens does not have."""
 ADDED = {"pair": ("beta", "loss_type", "row", "source"), "response": ("beta",), "step": ("beta", "loss_type")}
 """What an exported table has besides the columns of the table in memory; source is the row as JSON text."""
 
@@ -92,6 +94,11 @@ def _frames(run: Run, table: str, setting: Setting, chosen: dict[str, Names], pa
     """The rows of a table, in pieces where it is the token table; at least one piece."""
     if table not in TABLES:
         raise InputError(f"no table {table!r}: there is {', '.join(TABLES)}; give one of these")
+    if table in OF_TOKENS and not run.has_tokens:
+        raise InputError(
+            f"no tokens in run {run.path}: it was imported from sums, so there is no {table} table; score the models, "
+            f"or export one of {', '.join(name for name in TABLES if name not in OF_TOKENS)}"
+        )
     setting.check(run)
     beta, loss = setting.beta, {"loss_type": setting.loss_type}
     run.check_files(_made_from(run, table, choose_models(run, **chosen)))

@@ -57,7 +57,8 @@ def split_table(run: Run, *, model: str, before: str | None = None, split: Names
         split: only these splits of the pairs.
 
     Returns:
-        Columns: side; by (place, kind, span, quantile); part; n_pairs (that have a token of it); n_tokens; log_ratio
+        Columns: side; by (place, kind, span, quantile); part; n_pairs (that have a token of it); n_tokens (0 where none
+        are stored); log_ratio
         (its part of the mean change, nats per response: the parts of one ``by`` add up to the whole) with its 95 %
         interval over groups (low, high; none for quantiles, whose parts depend on the change itself); share (of the
         whole; NaN where that lies within the noise floor); log_ratio_per_token (nats per token of this part).
@@ -158,12 +159,14 @@ def _quantiles(changes: Array, lengths: Array, side: str, noise: float) -> pd.Da
     frame = pd.DataFrame({"side": side, "by": "quantile", "part": list(QUANTILES), "n_pairs": [len(p) for p in pieces]})
     totals = np.array([changes[piece].sum() for piece in pieces])
     tokens = np.array([lengths[piece].sum() for piece in pieces])
-    frame = frame.assign(n_tokens=tokens.astype(int), log_ratio=totals / max(len(order), 1), low=np.nan, high=np.nan)
+    tokens = np.nan_to_num(tokens).astype(int)
+    frame = frame.assign(n_tokens=tokens, log_ratio=totals / max(len(order), 1), low=np.nan, high=np.nan)
     return _shares(frame, totals, noise)[lambda rows: rows["n_pairs"] > 0]
 
 
 def _shares(frame: pd.DataFrame, totals: Array, noise: float) -> pd.DataFrame:
     whole = float(frame["log_ratio"].sum())
     share = frame["log_ratio"] / whole if abs(whole) > noise else np.nan
-    per_token = totals / np.maximum(frame["n_tokens"].to_numpy(), 1)
+    n_tokens = frame["n_tokens"].to_numpy()
+    per_token = np.where(n_tokens > 0, totals / np.maximum(n_tokens, 1), np.nan)
     return frame.assign(share=share, log_ratio_per_token=per_token)

@@ -65,9 +65,12 @@ def _pairs(both: comparing.Both, lang: str) -> None:
 def _over_training(both: comparing.Both, lang: str) -> None:
     show.section("compare.curves", lang)
     curves = figures.logp_curves if both.bare else figures.reward_curves
-    drawn = curves(comparing.curves(both), layout="together", lang=lang, theme=state.theme())
-    show.figure(drawn, key="both", alt=words.text("compare.curves.title", lang))
+    if not both.bare or comparing.have_tokens(both, lang):
+        drawn = curves(comparing.curves(both), layout="together", lang=lang, theme=state.theme())
+        show.figure(drawn, key="both", alt=words.text("compare.curves.title", lang))
     show.section("compare.profile", lang)
+    if not comparing.have_tokens(both, lang):
+        return
     if both.bare and not both.same_reference:
         st.info(words.text("compare.profile.other", lang))
         return

@@ -23,8 +23,9 @@ def page(run: Run) -> None:
     _curves(run, steps, lang)
     _worst(run, lang)
     show.section("overview.positions", lang)
-    drawn = figures.position_heatmap(state.positions(run), lang=lang, theme=state.theme())
-    show.figure(drawn, key="positions", alt=words.text("overview.positions.title", lang))
+    if show.has_tokens(run, lang):
+        drawn = figures.position_heatmap(state.positions(run), lang=lang, theme=state.theme())
+        show.figure(drawn, key="positions", alt=words.text("overview.positions.title", lang))
     show.section("overview.status", lang)
     st.dataframe(show.status_counts(run, lang), hide_index=True, width="content")
 
@@ -38,7 +39,8 @@ def _curves(run: Run, steps: pd.DataFrame, lang: str) -> None:
         show.overlay_note(run, lang)
         show.hidden_logs(run, lang)
     show.section("overview.logp", lang)
-    show.figure(figures.logp_curves(steps, **look), key="logp", alt=words.text("overview.logp.title", lang))
+    if show.has_tokens(run, lang):
+        show.figure(figures.logp_curves(steps, **look), key="logp", alt=words.text("overview.logp.title", lang))
     show.section("overview.accuracy", lang)
     show.figure(figures.accuracy_curves(steps, **look), key="accuracy", alt=words.text("overview.accuracy.title", lang))
 

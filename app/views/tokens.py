@@ -1,5 +1,6 @@
 """Which tokens gain and lose? One pair, chosen above rejected, up to four checkpoints side by side."""
 
+import answer_cards
 import choices
 import show
 import state
@@ -19,6 +20,11 @@ def page(run: Run) -> None:
     pair_id = choices.choose_pair(run, lang)
     if pair_id is None:
         st.info(words.text("tokens.none", lang))
+        return
+    if not show.has_tokens(run, lang):
+        with facts.container():
+            show.facts(run, lang)
+        answer_cards.of_pair(run, pair_id, lang)
         return
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:

@@ -118,7 +118,7 @@ def read_pairs(*sources: object, split: str | None = None) -> tuple[list[Pair], 
 def _read(sources: Sequence[object], split: str | None) -> Iterator[Pair | InputError]:
     seen: Counter[str] = Counter()
     for source in sources:
-        name, inner = _split_and_source(source)
+        name, inner = split_and_source(source)
         for row in read_rows(inner, name or split, keep_broken=True):
             try:
                 yield row.error or _pair(row, seen)
@@ -126,7 +126,8 @@ def _read(sources: Sequence[object], split: str | None) -> Iterator[Pair | Input
                 yield error
 
 
-def _split_and_source(source: object) -> tuple[str | None, object]:
+def split_and_source(source: object) -> tuple[str | None, object]:
+    """``SPLIT=SOURCE`` apart; None where no split is named, and for what exists under its whole name."""
     if isinstance(source, str) and not Path(source).exists():
         match = SPLIT_AND_SOURCE.fullmatch(source)
         if match:

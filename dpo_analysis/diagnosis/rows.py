@@ -10,6 +10,8 @@ from dpo_analysis.schema import SIDES
 from dpo_analysis.segments import lists, side_places
 from dpo_analysis.sums import inputs
 
+REPEATED = r"[0-9a-f]{16}-\d+"
+"""The pair_id of a row that repeats an earlier one."""
 TAIL = 3
 """How many tokens at a response's end are looked at: two ends of text may have ChatML's newline between them."""
 
@@ -24,7 +26,7 @@ def rows_of_run(run: Run) -> pd.DataFrame:
     """
     rows = inputs(run).pairs[["pair_id", "group_id", "split", "status"]].copy()
     rows["where"], rows["reason"], rows["border_shift"] = rows["pair_id"], "", 0
-    rows["duplicate"] = rows["pair_id"].str.contains("-")
+    rows["duplicate"] = rows["pair_id"].str.fullmatch(REPEATED)
     rows["splits_of_prompt"] = rows.groupby("group_id")["split"].transform("nunique")
     found = [_responses(run, part) for part in range(run.n_parts)]
     facts = pd.concat(found, ignore_index=True)

@@ -45,7 +45,8 @@ def _bars(rows: pd.DataFrame, side: str, lang: str, theme: str) -> go.Bar:
     known = rows.fillna({"n_pairs": 0, "n_tokens": 0})
     notes = [
         words.text(
-            "causes.hover", lang, pairs=int(row["n_pairs"]), tokens=int(row["n_tokens"]),
+            "causes.hover" if row["n_tokens"] else "causes.hover.sums", lang,
+            pairs=int(row["n_pairs"]), tokens=int(row["n_tokens"]),
             per_token=signed(row["log_ratio_per_token"], 3),
         ) for row in known.to_dict("records")
     ]  # fmt: skip

@@ -13,7 +13,7 @@ SCORE_COLUMNS = ("row", "side", "status", "logp", "logps", "entropy")
 
 
 def inputs_of(pairs: pa.Table, responses: pa.Table) -> pa.Table:
-    """One line per pair with its lengths, in ``INPUTS_SCHEMA``.
+    """One line per pair with its lengths, in ``INPUTS_SCHEMA``; a response without tokens was imported: none is known.
 
     Args:
         pairs: ``PAIRS_SCHEMA``, of which row, pair_id, group_id, split and status are read.
@@ -21,7 +21,7 @@ def inputs_of(pairs: pa.Table, responses: pa.Table) -> pa.Table:
     """
     rows = pairs["row"].to_numpy()
     lengths, _ = lists(responses["token_ids"])
-    n_tokens = _by_side(rows, responses, lengths.astype(np.float64))
+    n_tokens = _by_side(rows, responses, np.where(lengths > 0, lengths, np.nan))
     columns = [pairs[name] for name in ("row", "pair_id", "group_id", "split", "status")]
     columns += [pa.array(column, pa.int64(), mask=np.isnan(column)) for column in n_tokens.T]
     return pa.table(columns, schema=INPUTS_SCHEMA)

@@ -9,7 +9,7 @@ from typing import Any
 from dpo_analysis import schema
 from dpo_analysis.errors import InputError, StorageError
 
-KINDS = ("full", "adapter", "reference", "loaded", "fake")
+KINDS = ("full", "adapter", "reference", "loaded", "imported", "fake")
 LOGGED_LOGPS = ("sum", "mean")
 STARTS = ("reference", "unknown")
 
@@ -77,7 +77,7 @@ class Model:
         series: the training run; empty for the reference only.
         name: the checkpoint's name.
         step: optimiser steps, or None where the name does not tell.
-        kind: full, adapter, reference, loaded or fake.
+        kind: full, adapter, reference, loaded, imported (sums from elsewhere) or fake.
         source: the folder or hub id as the user typed it; shown, never opened from here.
         weights: sha256 of the weights' content, 64 hex digits.
     """

@@ -19,6 +19,8 @@ from dpo_analysis.runs.manifest import NAME, identity_hash, load_manifest, read_
 from dpo_analysis.runs.parts import PART_FILE, part_path, scores_folder
 from dpo_analysis.runs.records import Model, NoiseFloor
 
+IMPORTED = "import"
+"""What the identity of a run that was imported from sums gives as its source."""
 VOCAB, NOISE, CURVES = "vocab.parquet", "noise.json", "training/curves.parquet"
 
 
@@ -228,6 +230,11 @@ class Run:
     def progress(self) -> dict[str, tuple[int, int]]:
         """Parts present and parts planned, by model key, the reference first."""
         return {model.key: (len(self.parts_done(model)), self.n_parts) for model in [self.reference, *self.models]}
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether log-probs are there by token: not in a run that was imported from sums."""
+        return self.identity.get("source") != IMPORTED
 
     @property
     def is_complete(self) -> bool:

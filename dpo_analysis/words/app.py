@@ -57,6 +57,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "{done} of {whole} parts are there, and nobody is writing: no process on this machine holds this run, and no part was written yet. Run the same score command again; this page follows by itself.",
         "zh": "已有 {done}/{whole} 个分块，当前无人写入：本机没有进程占用此运行，也尚未写出任何分块。请再次运行同一条 score 命令；此页会自动刷新。",
     },
+    "app.no_tokens": {
+        "en": "This run was imported as sums of log-probs over whole responses: it has no tokens, so nothing by token or place can be shown here. Score the models themselves (dpo-analysis score) to see it.",
+        "zh": "此运行由整条回答的对数概率之和导入：没有词元，因此这里无法按词元或位置显示。请直接给模型打分（dpo-analysis score）。",
+    },
     "app.sample": {"en": "(the shipped example)", "zh": "（随附示例）"},
     "app.name.layout": {"en": "panel layout", "zh": "排布方式"},
     "app.name.model": {"en": "checkpoint", "zh": "检查点"},

@@ -15,6 +15,7 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "{pairs} pairs, {tokens} tokens, {per_token} nats per token",
         "zh": "{pairs} 对，{tokens} 个词元，每词元 {per_token} nats",
     },
+    "causes.hover.sums": {"en": "{pairs} pairs", "zh": "{pairs} 对"},
     "causes.none": {
         "en": "No pair counts here yet, so there is nothing to take apart: see the statuses on the overview, or choose another split.",
         "zh": "这里还没有可计入的样本对，无从拆分：请看概览页的状态，或另选划分。",

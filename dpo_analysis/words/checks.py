@@ -29,6 +29,10 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "此样本对未打分，没有词元可显示：{status}。",
     },
     "checks.data": {"en": "{n} pairs ({share})", "zh": "{n} 对（{share}）"},
+    "checks.data.unknown": {
+        "en": "no tokens are stored: this run was imported from sums",
+        "zh": "没有存词元：此运行由对数概率之和导入",
+    },
     "checks.data.none": {"en": "no pair", "zh": "无"},
     "checks.finished": {"en": "Is everything scored?", "zh": "都打完分了吗？"},
     "checks.finished.pass": {"en": "all {whole} parts are there", "zh": "全部 {whole} 个分块齐备"},

@@ -124,6 +124,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "{more} further answers are not shown.",
         "zh": "另有 {more} 个回答未显示。",
     },
+    "pairs.answers.sums": {
+        "en": "{side} · change {ratio} nats · log-prob {logps} nats",
+        "zh": "{side} · 变化 {ratio} nats · 对数概率 {logps} nats",
+    },
     "pairs.answers.numbers": {
         "en": "{side} · change {ratio} nats ({per_token} per token) · log-prob {logps} nats · {n} tokens",
         "zh": "{side} · 变化 {ratio} nats（每词元 {per_token}）· 对数概率 {logps} nats · {n} 个词元",

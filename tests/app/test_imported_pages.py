@@ -1,0 +1,59 @@
+"""The pages of a run without tokens: each draws what sums tell, and says where tokens would be needed."""
+
+import json
+
+import numpy as np
+import pytest
+
+import dpo_analysis as dpo
+from dpo_analysis.words import text
+from tests.app.drawn import PAGES, said
+
+NEEDS_TOKENS = ("overview", "tokens", "compare")
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """Two folders of runs: with the texts of the pairs, and without."""
+    root = tmp_path_factory.mktemp("imported")
+    draw = np.random.default_rng(0)
+    values = -np.abs(draw.normal(50, 10, (4, 8))), -np.abs(draw.normal(60, 10, (4, 8)))
+    np.savez(root / "sums.npz", chosen=values[0], rejected=values[1])
+    rows = [{"prompt": f"ask {i // 2}", "chosen": f"yes {i}", "rejected": f"no {i}"} for i in range(8)]
+    (root / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, pairs in (("texts", str(root / "pairs.jsonl")), ("bare", ())):
+        dpo.import_run(root / "sums.npz", out=root / name, reference_checkpoint=0, pairs=pairs)
+    return root
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("run", "lang"), [("texts", "en"), ("bare", "zh")])
+def test_every_page_of_an_imported_run_draws_and_says_what_needs_tokens(show, imported, page, run, lang):
+    app = show(imported / run, page, lang=lang)
+    assert [error.message for error in app.exception] == []
+    assert not app.error
+    told = text("app.no_tokens", lang) in said(app)
+    assert told == (page in NEEDS_TOKENS)
+
+
+def test_causes_and_checks_say_it_in_their_own_words(show, imported):
+    assert text("causes.sums_only") in said(show(imported / "texts", "causes"))
+    assert text("checks.data.unknown") in said(show(imported / "texts", "checks"))
+
+
+def test_the_texts_of_a_pair_are_shown_in_place_of_its_tokens(show, imported):
+    pair_id = dpo.open_run(imported / "texts").pairs()["pair_id"][3].as_py()
+    page = said(show(imported / "texts", "tokens", pair=pair_id))
+    assert all(words in page for words in ("ask 1", "yes 3", "no 3"))
+    assert "tokens" not in text("pairs.answers.sums")
+
+
+def test_curves_per_token_are_not_drawn_without_tokens(show, imported):
+    drawn = [len(show(imported / "texts", "compare", **asked).get("plotly_chart")) for asked in ({}, {"bare": "1"})]
+    assert drawn[0] == drawn[1] + 1
+
+
+def test_answers_to_one_prompt_have_no_numbers_of_tokens(show, imported):
+    page = said(show(imported / "texts", "pairs"))
+    assert "yes 0" in page
+    assert " per token" not in page
