@@ -145,6 +145,15 @@ def test_what_needs_tokens_says_that_there_are_none(tmp_path):
     assert {verdicts[name] for name in ("double_bos", "double_eos", "no_eos", "truncated", "beginning")} == {"unknown"}
 
 
+def test_a_diagnosis_without_tokens_names_no_cause_that_needs_them(tmp_path):
+    deep = [row | {"logps": row["logps"] - 2 * row["step"]} for row in long_rows()]
+    found = dpo.diagnose(dpo.import_run(deep, out=tmp_path / "run", reference_checkpoint=0))
+    assert found.fall.drop == pytest.approx(-17.5)
+    said = {one.cause for one in found}
+    assert not said & {"near_identical", "contradiction", "collision", "style_drift", "competing_answer", "generic_drift"}
+    assert [one.key for one in found.open] == ["diagnosis.open.tokens"]
+
+
 NO_REFERENCE = [row for row in long_rows() if row["step"] != 0]
 REFUSED = {
     "no reference": (NO_REFERENCE, {}, "no model is called 'reference'"),

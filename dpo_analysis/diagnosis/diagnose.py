@@ -127,6 +127,8 @@ def _open(run: Run, case: Case, split: str) -> list[Open]:
     """What this run cannot answer, and how to find out."""
     found = []
     score = f"dpo-analysis score ... --out {run.path}"
+    if case.signals is not None and not run.has_tokens:
+        return [Open("diagnosis.open.tokens", {}, "dpo-analysis score PAIRS ... --out OTHER")]
     if case.signals is not None and case.ledger is None:
         found.append(Open("diagnosis.open.evidence", {}, f"{score} --evidence fallen"))
     if case.signals is not None and case.signals.rise != case.signals.rise:

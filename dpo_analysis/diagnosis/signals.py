@@ -140,7 +140,7 @@ def _texts(run: Run, path: Path, place: int) -> dict[str, float]:
     lengths, reference = known.n_tokens[where], sums(run, run.reference).logps[where]
     change = np.nan_to_num(path.change[place])
     fallen = change < -max(FALLEN, path.noise)
-    if not fallen.any():
+    if not fallen.any() or not run.has_tokens:
         return {}
     per_token = -reference / np.maximum(lengths, 1)
     order = np.flatnonzero(fallen)[np.argsort(change[fallen], kind="stable")][:COMPARED]

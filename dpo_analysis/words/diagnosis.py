@@ -408,6 +408,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Where the probability went is not known: this run holds no evidence of the fallen pairs.",
         "zh": "概率流向何处不得而知：此运行没有下降样本对的证据。",
     },
+    "diagnosis.open.tokens": {
+        "en": "Which tokens lost, and where did the probability go? This run was imported from sums and has no tokens: score the models themselves.",
+        "zh": "哪些词元损失了概率，概率流向了哪里？此运行由对数概率之和导入，没有词元：请直接给模型打分。",
+    },
     "diagnosis.open.evidence": {
         "en": "Where did the probability go? Collect evidence of the fallen pairs.",
         "zh": "概率流向了哪里？请收集下降样本对的证据。",
