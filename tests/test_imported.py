@@ -150,7 +150,14 @@ def test_a_diagnosis_without_tokens_names_no_cause_that_needs_them(tmp_path):
     found = dpo.diagnose(dpo.import_run(deep, out=tmp_path / "run", reference_checkpoint=0))
     assert found.fall.drop == pytest.approx(-17.5)
     said = {one.cause for one in found}
-    assert not said & {"near_identical", "contradiction", "collision", "style_drift", "competing_answer", "generic_drift"}
+    assert not said & {
+        "near_identical",
+        "contradiction",
+        "collision",
+        "style_drift",
+        "competing_answer",
+        "generic_drift",
+    }
     assert [one.key for one in found.open] == ["diagnosis.open.tokens"]
 
 
@@ -257,6 +264,14 @@ def test_a_published_run_shows_its_published_numbers(outside):
 def test_both_sides_of_the_published_run_move_together(outside):
     last = dpo.pair_table(outside, model="49")
     assert np.corrcoef(last["chosen_log_ratio"], last["rejected_log_ratio"])[0, 1] == pytest.approx(0.905, abs=6e-4)
+
+
+def test_the_published_run_falls_below_its_own_peak(outside):
+    found = dpo.diagnose(outside)
+    assert (found.fall.kind, found.fall.baseline_step, found.fall.from_step) == ("below_peak", 25, 25)
+    assert found.fall.drop == pytest.approx(-6.11, abs=5e-3)
+    assert found.fall.share_of_pairs == pytest.approx(0.69, abs=5e-3)
+    assert found.named == [], "sums say nothing of where the probability went"
 
 
 def test_the_reference_may_be_a_model_or_a_column(tmp_path):

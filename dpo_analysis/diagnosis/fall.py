@@ -74,27 +74,26 @@ def find_fall(run: Run, path: Path) -> Fall:
     """What the last checkpoint says of the chosen responses, in this order.
 
     offset, where the first checkpoint is below the reference and the last not below the first; below_start, where the
-    mean is below the reference, or where it is not but more than ``ESTABLISHED`` nats per pair are lost (``hidden``);
-    below_peak, where it is below the series' own highest checkpoint; noise, where it is below 0 within the noise
-    floor; else none. "Below": the whole 95 % interval over groups is, and by more than the noise floor.
+    mean is below the reference; below_peak, where it is below the series' own highest checkpoint; below_start again,
+    where neither is so but more than ``ESTABLISHED`` nats per pair are lost (``hidden``); noise, where it is below 0
+    within the noise floor; else none. "Below": the whole 95 % interval over groups is, and by more than the noise floor.
     """
     if not path.models or not np.isfinite(path.change[-1]).any():
         nan = float("nan")
         return Fall("none", None, None, None, nan, nan, nan, UNIT, nan, nan, nan, False, 0)
     last = path.change[-1]
     against = _Change(last, path)
-    lost = float(path.lost[-1])
-    hidden = not against.below and lost >= ESTABLISHED
-    if against.below or hidden:
+    if against.below:
         since = _Change(path.change[-1] - path.change[0], path)
         already = len(path.models) > 1 and _Change(path.change[0], path).below and not since.below
-        kind = "offset" if already and not hidden else "below_start"
-        return _told(kind, path, against, (0, _onset(path)), hidden=hidden)
+        return _told("offset" if already else "below_start", path, against, (0, _onset(path)), hidden=False)
     peak = int(np.nanargmax(path.means))
     since = _Change(last - path.change[peak], path)
     if peak < len(path.models) - 1 and since.below:
         step = path.models[peak].step
         return _told("below_peak", path, since, (step, step), hidden=False)
+    if path.lost[-1] >= ESTABLISHED:
+        return _told("below_start", path, against, (0, _onset(path)), hidden=True)
     noise = -path.noise <= against.mean < 0
     return _told("noise" if noise else "none", path, against, (0, None), hidden=False)
 
