@@ -76,7 +76,7 @@ def find_fall(run: Run, path: Path) -> Fall:
     offset, where the first checkpoint is below the reference and the last not below the first; below_start, where the
     mean is below the reference; below_peak, where it is below the series' own highest checkpoint; below_start again,
     where neither is so but more than ``ESTABLISHED`` nats per pair are lost (``hidden``); noise, where it is below 0
-    within the noise floor; else none. "Below": the whole 95 % interval over groups is, and by more than the noise floor.
+    within the noise floor; else none. "Below": the whole 95 % interval over groups is, by more than the noise floor.
     """
     if not path.models or not np.isfinite(path.change[-1]).any():
         nan = float("nan")

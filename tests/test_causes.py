@@ -1,0 +1,197 @@
+"""Each cause on a case where it is guilty and on one where it is innocent but looks alike."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import dpo_analysis as dpo
+from dpo_analysis.cli import main
+from dpo_analysis.diagnosis import Check, Fall, causes, diagnose
+from dpo_analysis.diagnosis.case import Case
+from dpo_analysis.diagnosis.causes import every_cause
+from dpo_analysis.diagnosis.findings import CERTAINTIES, VERDICTS, Share
+from dpo_analysis.diagnosis.sentences import lines
+from dpo_analysis.diagnosis.signals import Signals
+from dpo_analysis.words import LANGUAGES, WORDS
+from tests import moved
+
+HIT, ALT = (50, 51), (50, 52)
+FALL = Fall("below_start", 0, 10, 40, -2.0, -2.5, -1.5, "nats per pair", 0.9, 2.0, 0.2, False, 30)
+SOUND = {"lost": 2.0, "lost_at_end": 2.0, "pushed": 0.02, "pulled": 0.03, "no_data": 0.4, "x": 0.0, "edit": 0.4,
+         "gap": 0.1, "rise": 0.5, "expected": 2.0, "rejected_expected": 3.0, "credit_size": 1.5, "end": 0.01,
+         "contradicted": 0.0, "contradicted_pairs": 0.0, "longer": 0.5}  # fmt: skip
+
+
+def case(*, checks=(), fall=FALL, **signals):
+    """A case with a ledger that says what the signals say, and no tokens to show."""
+    found = Signals(**SOUND | signals, by_place={})
+    path = SimpleNamespace(change=np.zeros((1, 2)), pair_ids=np.array(["a", "b"]), groups=np.arange(2))
+    tokens = SimpleNamespace(change=np.zeros(0), weight=np.zeros(0), place=np.zeros(0), x=np.zeros(0), pair=np.zeros(0))
+    ledger = SimpleNamespace(tokens=tokens, place=np.arange(2), unexplained=np.zeros(0))
+    shares = {name: Share(0.25, 0.2, 0.3) for name in ("pushed", "pulled", "no_data", "unexplained")}
+    return Case(fall, True, path, 0, list(checks), found, ledger, shares)
+
+
+def verdict(cause, given):
+    (found,) = every_cause()[cause](given)
+    return found.verdict
+
+
+@pytest.mark.parametrize(
+    ("cause", "guilty", "alike"),
+    [
+        ("artefact", {"checks": [Check("step0", "fail", {"largest": "1"})]}, {"checks": [Check("step0", "pass")]}),
+        ("artefact", {"checks": [Check("logged", "warn", {"far": 9, "n": 10})]},
+         {"checks": [Check("logged", "pass", {"n": 10})]}),
+        ("contradiction", {"contradicted": 0.6, "contradicted_pairs": 0.3}, {"contradicted": 0.0}),
+        ("off_policy_rejected", {"gap": 5.0}, {"gap": 0.5, "edit": 0.9}),
+        ("length_or_eos", {"end": 0.6}, {"end": 0.05, "longer": 1.0}),
+        ("generic_drift", {"rise": -0.8}, {"rise": 0.5, "edit": 0.1}),
+        ("generic_drift", {"edit": 0.6}, {"edit": 0.6, "pushed": 0.5}),
+        ("near_identical", {"edit": 0.05}, {"edit": 0.5, "rise": 0.5}),
+        ("reference_effect", {"expected": 1.0, "rejected_expected": 1.0, "credit_size": 0.7},
+         {"expected": 1.0, "rejected_expected": 3.0, "credit_size": 0.7}),
+    ],
+)  # fmt: skip
+def test_a_cause_is_likely_where_it_is_guilty_and_unlikely_where_it_only_looks_so(cause, guilty, alike):
+    assert verdict(cause, case(**guilty)) == "likely"
+    assert verdict(cause, case(**alike)) == "unlikely"
+
+
+def test_near_copies_that_fall_from_the_start_are_possible_only():
+    assert verdict("near_identical", case(edit=0.05, rise=-2.0)) == "possible"
+    assert verdict("generic_drift", case(edit=0.05, rise=-2.0)) == "likely"
+
+
+def test_between_near_and_far_without_a_pattern_nothing_is_named():
+    given = case(edit=0.25)
+    assert verdict("near_identical", given) == "unlikely"
+    assert verdict("generic_drift", given) == "cannot tell"
+
+
+def named(run, **asked):
+    return [(one.cause, one.where) for one in diagnose(run, **asked).named]
+
+
+def pushed(count=30, fallen=6, start=0):
+    """Few pairs choose HIT, the others reject it."""
+    return [
+        (moved.text(n, *HIT, start=start), moved.text(n, 500 + n, start=start))
+        if n < fallen
+        else (moved.text(n, 600 + n, start=start), moved.text(n, *HIT, start=start))
+        for n in range(count)
+    ]
+
+
+def pulled(start=0):
+    """A third of the pairs choose HIT, the others ALT; nobody rejects either."""
+    return [
+        (moved.text(n, *(HIT if n < 10 else ALT), start=start), moved.text(n, 500 + n, start=start)) for n in range(30)
+    ]
+
+
+@pytest.mark.parametrize(("start", "where"), [(2, "opening"), (10, "core"), (20, "closing")])
+def test_collision_is_named_at_its_place_and_a_pull_there_is_not(tmp_path, start, where):
+    guilty = moved.make_run(tmp_path / "guilty", pushed(start=start), {HIT: (0.01, None)})
+    alike = moved.make_run(tmp_path / "alike", pulled(start=start), {HIT: (0.01, ALT[1])})
+    assert named(guilty) == [("collision", where)]
+    assert "collision" not in dict(named(alike))
+
+
+@pytest.mark.parametrize(("start", "cause"), [(2, "style_drift"), (10, "competing_answer"), (20, "style_drift")])
+def test_a_pull_is_named_by_its_place_and_a_push_there_is_not(tmp_path, start, cause):
+    guilty = moved.make_run(tmp_path / "guilty", pulled(start=start), {HIT: (0.01, ALT[1])})
+    alike = moved.make_run(tmp_path / "alike", pushed(start=start), {HIT: (0.01, None)})
+    assert [one for one, _ in named(guilty)] == [cause]
+    assert cause not in dict(named(alike))
+
+
+def test_the_text_alone_names_nothing_where_nothing_fell(tmp_path):
+    found = diagnose(moved.make_run(tmp_path / "run", pushed(), {HIT: (0.95, None)}))
+    assert (found.named, found.numbers, found.checkpoint_used) == ([], {}, "")
+
+
+def test_the_same_response_chosen_here_and_rejected_there_is_a_contradiction(tmp_path):
+    texts, groups = [], []
+    for n in range(30):
+        one, other = moved.text(n // 2, 50, 700 + n // 2), moved.text(n // 2, 800 + n // 2)
+        texts.append((one, other) if n % 2 else (other, one))
+        groups.append(f"q{n // 2}")
+    moves = {(50, 700 + n): (0.01, None) for n in range(15)}
+    guilty = moved.make_run(tmp_path / "guilty", texts, moves, groups=groups)
+    alike = moved.make_run(tmp_path / "alike", texts, moves, groups=[f"p{n}" for n in range(30)])
+    assert ("contradiction", "") in named(guilty)
+    assert "contradiction" not in dict(named(alike)), "other prompts may be answered otherwise"
+
+
+def test_a_failed_check_outranks_every_cause(tmp_path):
+    run = moved.make_run(tmp_path / "run", pushed(), {HIT: (0.01, None)})
+    found = diagnose(run, checks=[Check("step0", "fail", {"largest": "1", "allowed": "0"})])
+    assert [one.cause for one in found.named] == ["artefact"]
+    assert {one.cause for one in found if one.verdict == "possible"} >= {"collision"}
+
+
+def test_without_evidence_nothing_is_named_and_the_command_for_it_is_told(tmp_path):
+    found = diagnose(moved.make_run(tmp_path / "run", pushed(), {HIT: (0.01, None)}, collected=False))
+    assert found.named == []
+    assert "--evidence fallen" in found.open[0].command
+
+
+@pytest.mark.parametrize("gone", sorted(every_cause()))
+def test_the_others_work_without_a_cause(monkeypatch, tmp_path, gone):
+    folder = shutil.copytree(Path(causes.__path__[0]), tmp_path / "causes")
+    (folder / f"{gone}.py").unlink()
+    monkeypatch.setattr(causes, "__path__", [str(folder)])
+    found = diagnose(moved.make_run(tmp_path / "run", pushed(), {HIT: (0.01, None)}))
+    assert gone not in {one.cause for one in found}
+    assert len({one.cause for one in found}) >= len(every_cause()) - 1
+
+
+def test_every_finding_has_a_sentence_a_certainty_and_a_verdict_in_both_languages(tmp_path):
+    runs = [moved.make_run(tmp_path / name, texts, {HIT: (0.01, to)})
+            for name, texts, to in (("a", pushed(), None), ("b", pulled(), ALT[1]))]  # fmt: skip
+    for found in map(diagnose, runs):
+        assert {one.cause for one in found} == set(every_cause())
+        for lang in LANGUAGES:
+            assert all("{" not in line for line in lines(found, lang))
+        for one in found:
+            assert (one.verdict in VERDICTS, one.certainty in CERTAINTIES) == (True, True)
+            assert f"diagnosis.cause.{one.cause}" in WORDS
+
+
+def test_json_has_the_promised_shape_and_no_nan(tmp_path, capsys):
+    run = moved.make_run(tmp_path / "run", pushed(), {HIT: (0.01, None)})
+    with pytest.raises(SystemExit) as left:
+        main(["diagnose", str(run.path), "--json"])
+    assert left.value.code == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found["fall"].keys() >= {
+        "kind",
+        "baseline_step",
+        "from_step",
+        "drop",
+        "low",
+        "high",
+        "unit",
+        "share_of_pairs",
+    }
+    assert found["checkpoint_used"] == "s/checkpoint-40"
+    assert sum(one["share"] for one in found["shares"].values()) == pytest.approx(1)
+    promised = {"cause", "where", "verdict", "certainty", "share", "low", "high", "unit", "key", "values", "sentence",
+                "pairs", "tokens", "counter", "advice", "source"}  # fmt: skip
+    assert all(one.keys() >= promised for one in found["findings"])
+    assert dpo.diagnose(run).to_json()["findings"] == found["findings"]
+
+
+@pytest.mark.parametrize("asked", [["--lang", "fr"], ["--series", "nope"], ["--split", "nope"]])
+def test_what_is_not_there_is_refused_in_one_line(tmp_path, capsys, asked):
+    run = moved.make_run(tmp_path / "run", pushed(), {HIT: (0.01, None)})
+    with pytest.raises(SystemExit) as left:
+        main(["diagnose", str(run.path), *asked])
+    said = capsys.readouterr().err
+    assert (left.value.code, said.count("\n")) == (2, 1)
+    assert said.startswith("error: no ")
