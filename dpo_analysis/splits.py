@@ -21,7 +21,7 @@ from dpo_analysis.schema import SIDES
 from dpo_analysis.selection import Names, choose_models, choose_pairs
 from dpo_analysis.sums import inputs
 from dpo_analysis.token_kinds import KINDS, kind_of_ids, specials
-from dpo_analysis.token_places import PLACES, SPANS, places, spans
+from dpo_analysis.token_places import PLACES, SPANS, places, sentence_ends, spans
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -134,7 +134,8 @@ def _tokens(run: Run, policy: Model, base: Model, rows: Ints) -> Iterator[tuple[
             continue
         alike = spans(*((one.lengths, one.token_ids) for one in sides))
         for side, one in enumerate(sides):
-            codes = {"place": places(one.lengths, specials(vocab, one.token_ids)), "span": alike[side]}
+            ends = sentence_ends(vocab, one.lengths, one.token_ids)
+            codes = {"place": places(one.lengths, specials(vocab, one.token_ids), ends), "span": alike[side]}
             codes["kind"] = kind_of_ids(vocab, one.token_ids)
             yield side, _Tokens(np.repeat(one.pair, one.lengths), rewards.log_ratio(*one.logps), codes)
 

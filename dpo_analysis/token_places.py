@@ -1,32 +1,87 @@
 """Where in its response a token stands, and whether the other side has it too: rules, stated, on arrays of tokens."""
 
+import re
+
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Marks = NDArray[np.bool_]
 PLACES = ("opening", "core", "closing", "end")
-OPENING = CLOSING = 8
-"""Tokens of the opening and of the closing. The end of text comes first: the last token, or the last two, if special
-(ChatML puts a newline behind its mark). Of the others the first 8 are the opening, the last 8 not in it the closing,
-and what lies between them the core; a response of up to 8 tokens has no core and no closing."""
+FEW, MOST = 8, 16
+"""Tokens of opening and closing in a response of fewer than three sentences; the most they have in any other."""
 SPANS = ("before", "differing", "after")
 """before: the tokens that chosen and rejected begin with alike; after: those that they end with alike, as far as they
 are not in front; differing: what lies between. On the shared beginning both sides move alike, exactly."""
+STOP = re.compile(r"""[.!?…]["'”’)\]*]*\Z""")
+FULL_STOP = re.compile(r"""[。！？][”’」』）]*\s*\Z|\n\s*\Z""")
 
 
-def places(lengths: Ints, special: NDArray[np.bool_]) -> Ints:
+def places(lengths: Ints, special: Marks, ends: Marks | None = None) -> Ints:
     """The place in ``PLACES`` of every token, shape (tokens,).
+
+    The end of text comes first: the last token, or the last two, if special (ChatML puts a newline behind its mark). Of
+    what is left, in a response of three sentences or more, the first sentence is the opening and the last one the
+    closing, of up to ``MOST`` tokens each, the nearest to their end; in any other the first ``FEW`` tokens are the
+    opening and the last ``FEW`` not in it the closing. The core is what lies between; it may be empty.
 
     Args:
         lengths: tokens of each response, one response behind the other, shape (responses,).
         special: which tokens are special, shape (tokens,).
+        ends: which tokens end a sentence, shape (tokens,): see ``sentence_ends``; None where that is not known.
     """
-    length = np.repeat(lengths, lengths)
     position = np.arange(len(special)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    body = np.repeat(lengths - _ends(lengths, special), lengths)
-    conditions = [position >= body, position < OPENING, position >= body - CLOSING]
+    body = lengths - _ends(lengths, special)
+    opening, closing = _borders(lengths, body, position, ends)
+    body, opening, closing = (np.repeat(one, lengths) for one in (body, opening, closing))
+    conditions = [position >= body, position < opening, position >= closing]
     codes = [PLACES.index(name) for name in ("end", "opening", "closing")]
-    return np.select(conditions, codes, PLACES.index("core")).astype(np.int64)[: len(length)]
+    return np.select(conditions, codes, PLACES.index("core")).astype(np.int64)
+
+
+def sentence_ends(vocab: pa.Table | None, lengths: Ints, token_ids: Ints) -> Marks | None:
+    """Which tokens end a sentence, shape (tokens,); None without a vocabulary.
+
+    A token does that ends with a full stop of Chinese or Japanese or with a line break, or with one of ``. ! ? …``
+    before a token that begins with white space; white space behind a sentence belongs to it.
+    """
+    if vocab is None:
+        return None
+    known, place = np.unique(token_ids, return_inverse=True)
+    entries = vocab.filter(pa.array(np.isin(vocab["token_id"].to_numpy(), known)))
+    texts = {
+        one["token_id"]: "" if one["special"] else one["bytes"].decode("utf-8", "ignore") for one in entries.to_pylist()
+    }
+    said = [texts.get(one, "") for one in known.tolist()]
+    full, stop, spaced, blank = (
+        np.array([bool(rule(one)) for one in said], dtype=bool)[place]
+        for rule in (FULL_STOP.search, STOP.search, lambda one: one[:1].isspace(), str.isspace)
+    )
+    behind = np.arange(1, len(token_ids) + 1)
+    last = np.zeros(len(token_ids) + 1, dtype=bool)
+    last[np.cumsum(lengths)] = True
+    inside = ~last[behind]
+    next_spaced, next_blank = (np.append(one[1:], False) & inside for one in (spaced, blank))
+    return (full | (stop & next_spaced)) & ~next_blank
+
+
+def _borders(lengths: Ints, body: Ints, position: Ints, ends: Marks | None) -> tuple[Ints, Ints]:
+    """Where the opening stops and the closing begins in each response."""
+    opening = np.minimum(FEW, body)
+    closing = np.maximum(opening, body - FEW)
+    if ends is None or not len(position):
+        return opening, closing
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    inner = ends & (position < np.repeat(body, lengths) - 1)
+    many = np.bincount(row[inner], minlength=len(lengths)) >= 2
+    first, last = np.full(len(lengths), np.iinfo(np.int64).max), np.zeros(len(lengths), dtype=np.int64)
+    np.minimum.at(first, row[inner], position[inner] + 1)
+    np.maximum.at(last, row[inner], position[inner] + 1)
+    return (
+        np.where(many, np.minimum(first, MOST), opening),
+        np.where(many, np.maximum(last, body - MOST), closing),
+    )
 
 
 def _ends(lengths: Ints, special: NDArray[np.bool_]) -> Ints:

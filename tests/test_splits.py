@@ -12,7 +12,7 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.launcher import sample_run
 from dpo_analysis.splits import split_table
 from dpo_analysis.token_kinds import KINDS, kind_of, kind_of_ids, specials
-from dpo_analysis.token_places import PLACES, SPANS, places, spans
+from dpo_analysis.token_places import PLACES, SPANS, places, sentence_ends, spans
 from tests.app import synthetic
 from tests.handmade import make_run
 
@@ -67,6 +67,26 @@ def test_places_are_end_then_opening_then_closing():
     assert names[:20] == ["opening"] * 8 + ["core"] * 2 + ["closing"] * 8 + ["end"] * 2
     assert names[20:23] == ["opening", "opening", "end"]
     assert names[23:] == ["end", "opening", "opening", "opening", "end"]
+
+
+def test_the_first_and_the_last_of_three_sentences_are_opening_and_closing():
+    said = [" Hi", ".", " It", " costs", " 3", ".", "5", " now", ".", "\n", " Bye", "!", "<end>"]
+    vocab = pa.table({"token_id": range(13), "bytes": [one.encode() for one in said], "special": [False] * 12 + [True]})
+    lengths, token_ids = np.array([13, 2]), np.array([*range(13), 10, 12])
+    ends = sentence_ends(vocab, lengths, token_ids)
+    assert np.flatnonzero(ends).tolist() == [1, 9], "a point in a number ends nothing; a line break belongs in front"
+    names = [PLACES[code] for code in places(lengths, token_ids == 12, ends)]
+    assert names == ["opening"] * 2 + ["core"] * 8 + ["closing"] * 2 + ["end", "opening", "end"]
+
+
+def test_long_sentences_are_cut_and_chinese_ones_need_no_space():
+    said = ["a", "。", "b"]
+    vocab = pa.table({"token_id": range(3), "bytes": [one.encode() for one in said], "special": [False] * 3})
+    token_ids = np.array([0] * 29 + [1] + [2] * 5 + [1] + [0] * 30)
+    names = [
+        PLACES[code] for code in places(np.array([66]), token_ids < 0, sentence_ends(vocab, np.array([66]), token_ids))
+    ]
+    assert [names.count(name) for name in ("opening", "core", "closing")] == [16, 34, 16]
 
 
 @given(st.lists(st.tuples(ids, ids), min_size=1, max_size=5))

@@ -1,7 +1,7 @@
 """One series on one split as a cause sees it: the fall, the checks, the signals, and how to show examples."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.findings import Fall, Share, Token
 from dpo_analysis.diagnosis.ledger import Ledger
 from dpo_analysis.diagnosis.signals import Signals
-from dpo_analysis.diagnosis.thresholds import DATA_DRIVEN, OFF_POLICY, PULL, PUSH
+from dpo_analysis.diagnosis.thresholds import DATA_DRIVEN, MOSTLY, OFF_POLICY, PULL, PUSH
 from dpo_analysis.schema import CHOSEN
 from dpo_analysis.token_places import PLACES
 
@@ -56,13 +56,13 @@ class Case:
         if found is None or found.by_place is None or not self.data_driven:
             return {}
         mass = {name: own["pushed"] + own["pulled"] for name, own in found.by_place.items()}
-        total = _direction(found.x)
+        total = _direction(found.x, found.pushed, found.pulled)
         by = {PUSHED: "pushed", PULLED: "pulled"}.get(total)
         main = max(found.by_place, key=lambda name: found.by_place[name][by] if by else mass[name])  # type: ignore[index]
         others = sorted(
             (name for name in mass if name != main and mass[name] >= DATA_DRIVEN), key=lambda one: -mass[one]
         )
-        return {main: total} | {name: _direction(found.by_place[name]["x"]) for name in others}
+        return {main: total} | {name: _direction_of(found.by_place[name]) for name in others}
 
     @property
     def data_driven(self) -> bool:
@@ -101,8 +101,14 @@ class Case:
         return tuple(str(one) for one in self.path.pair_ids[np.argsort(change, kind="stable")[:EXAMPLES]])
 
 
-def _direction(x: float) -> str:
-    return PUSHED if x > PUSH else PULLED if x < PULL else UNDECIDED
+def _direction(x: float, pushed: float, pulled: float) -> str:
+    if x < PULL:
+        return PULLED
+    return PUSHED if x > PUSH or pushed > MOSTLY * (pushed + pulled) else UNDECIDED
+
+
+def _direction_of(place: Mapping[str, float]) -> str:
+    return _direction(place["x"], place["pushed"], place["pulled"])
 
 
 def share(value: float) -> str:

@@ -21,7 +21,7 @@ from dpo_analysis.intervals import ratio_intervals
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.segments import lists, side_places
 from dpo_analysis.token_kinds import specials
-from dpo_analysis.token_places import PLACES, places
+from dpo_analysis.token_places import PLACES, places, sentence_ends
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -177,7 +177,7 @@ def read_ledger(run: Run, path: Path, place: int, contexts: Contexts) -> Ledger 
         return None
     rows = np.concatenate([one.rows for one in found])
     where = order[np.searchsorted(path.rows, rows, sorter=order)]
-    tokens, kept = _filled(found, contexts, specials(run.vocab(), np.concatenate([one.token_ids for one in found])))
+    tokens, kept = _filled(found, contexts, run.vocab())
     return Ledger(model, rows, where, tokens, kept, contexts)
 
 
@@ -235,7 +235,7 @@ def _chosen(table: pa.Table, rows: Ints) -> pa.Table:
     return kept.take(pa.array(order))
 
 
-def _filled(found: list[_Part], contexts: Contexts, special: NDArray[np.bool_]) -> tuple[Tokens, Kept]:
+def _filled(found: list[_Part], contexts: Contexts, vocab: pa.Table | None) -> tuple[Tokens, Kept]:
     joined = _Part(*(np.concatenate(column) for column in zip(*found, strict=True)))
     rows, lengths, ids = joined.rows, joined.lengths, joined.token_ids
     pair = np.repeat(np.arange(len(rows)), lengths)
@@ -252,9 +252,10 @@ def _filled(found: list[_Part], contexts: Contexts, special: NDArray[np.bool_]) 
     no_data = np.bincount(kept.token, rise * (kept.gainer == GAINERS.index("no_data")), size)
     label = np.bincount(kept.token, np.where(kept.ids == ids[kept.token], kept.change, 0.0), size)
     position = np.arange(size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    where = places(lengths, specials(vocab, ids), sentence_ends(vocab, lengths, ids))
     return (
         Tokens(
-            pair, position, places(lengths, special), before, ids, joined.change, weight, x,
+            pair, position, where, before, ids, joined.change, weight, x,
             np.clip(pulled, 0, 1), np.clip(no_data, 0, 1 - np.clip(pulled, 0, 1)), label, joined.gained,
         ),
         kept,

@@ -20,6 +20,8 @@ PUSH = 0.3
 """X, the mean of x over the lost log-prob: above, the loss is a push; between ``PULL`` and this it is undecided."""
 PULL = 0.05
 """X: below, the loss is a pull by what other pairs choose."""
+MOSTLY = 0.7
+"""C over C + P: above, with X not below ``PULL``, the loss is a push, however much of it neither explains."""
 OFF_POLICY = 2.0
 """Nats per token that the rejected responses are less likely than the chosen ones under the reference."""
 NEVER_ROSE = -0.5

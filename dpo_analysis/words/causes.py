@@ -26,8 +26,8 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "causes.place.title": {"en": "By place in the response", "zh": "按在回答中的位置"},
     "causes.place.caption": {
-        "en": "End of text: the last token, or the last two, if special. Of the others the first 8 tokens are the opening, the last 8 the closing, and what lies between them the core; a response of up to 8 tokens has an opening only. Whiskers: 95 % intervals over prompts.",
-        "zh": "结束符：末尾一个或两个词元，若为特殊词元。其余词元中，前 8 个为开头，后 8 个为结尾，中间为主体；不超过 8 个词元的回答只有开头。须线：按提示重抽样的 95 % 区间。",
+        "en": "End of text: the last token, or the last two, if special. Of what is left, in a response of three sentences or more, the first sentence is the opening and the last one the closing (16 tokens at most); in any other the first 8 tokens are the opening and the last 8 the closing. The core lies between. Whiskers: 95 % intervals over prompts.",
+        "zh": "结束符：末尾一个或两个词元，若为特殊词元。其余部分：三句或更多的回答，首句为开头，末句为结尾（至多 16 个词元）；否则前 8 个词元为开头，后 8 个为结尾。中间为主体。须线：按提示重抽样的 95 % 区间。",
     },
     "causes.place.opening": {"en": "opening", "zh": "开头"},
     "causes.place.core": {"en": "core", "zh": "主体"},
