@@ -12,12 +12,14 @@ from dpo_analysis.words import (
     details,
     diagnosis,
     figures,
+    findings,
     meanings,
     names,
     overlay,
     overview,
     pairs,
     terminal,
+    terms,
     tokens,
 )
 
@@ -30,12 +32,14 @@ ROOMS = (
     details,
     diagnosis,
     figures,
+    findings,
     meanings,
     names,
     overlay,
     overview,
     pairs,
     terminal,
+    terms,
     tokens,
 )
 WORDS: dict[str, dict[str, str]] = {key: said for room in ROOMS for key, said in room.WORDS.items()}

@@ -1,0 +1,209 @@
+"""What each cause says: its sentence by verdict, what speaks against it, and what people change."""
+
+WORDS: dict[str, dict[str, str]] = {
+    "diagnosis.artefact.likely": {
+        "en": "The setup is off: {n} of its checks failed ({checks}). Mend it first; what else is said here may be an effect of it.",
+        "zh": "设置有误：{n} 项检查未通过（{checks}）。请先修正；此处其他结论可能由它引起。",
+    },
+    "diagnosis.artefact.possible": {
+        "en": "The setup may be off: {n} of its checks are in doubt ({checks}).",
+        "zh": "设置可能有误：{n} 项检查存疑（{checks}）。",
+    },
+    "diagnosis.artefact.offset": {
+        "en": "The fall is there at the first checkpoint and does not grow: look whether the reference is the start of the training.",
+        "zh": "下降在第一个检查点就已存在且不再加深：请检查参考模型是否就是训练的起点。",
+    },
+    "diagnosis.artefact.unlikely": {
+        "en": "No check of the setup failed ({passed} passed).",
+        "zh": "设置检查均未失败（{passed} 项通过）。",
+    },
+    "diagnosis.artefact.counter": {"en": "{passed} checks of the setup passed.", "zh": "{passed} 项设置检查通过。"},
+    "diagnosis.artefact.advice": {
+        "en": "Score again with the trainer's own template, tokenizer, lengths and reference; a run started at another model needs that model as its reference.",
+        "zh": "请用训练时的模板、分词器、长度与参考模型重新打分；从其他模型开始的训练需以该模型为参考。",
+    },
+    "diagnosis.contradiction.likely": {
+        "en": "{share} of the lost log-prob lies in pairs that another pair of the same prompt contradicts: a response is chosen in one and rejected in the other.",
+        "zh": "损失的对数概率中有 {share} 出自被同一提示的另一样本对反驳的样本对：同一回答在一处被选，在另一处被拒。",
+    },
+    "diagnosis.contradiction.possible": {
+        "en": "{share} of the lost log-prob lies in pairs that another pair of the same prompt contradicts.",
+        "zh": "损失的对数概率中有 {share} 出自被同一提示的另一样本对反驳的样本对。",
+    },
+    "diagnosis.contradiction.unlikely": {
+        "en": "No response of a fallen pair is judged the other way round in another pair of the same prompt.",
+        "zh": "下降的样本对中，没有回答在同一提示的另一样本对里被反向评判。",
+    },
+    "diagnosis.contradiction.counter": {
+        "en": "{pairs} of all pairs are contradicted so, whether they fell or not.",
+        "zh": "全部样本对中有 {pairs} 存在这种矛盾，无论其是否下降。",
+    },
+    "diagnosis.contradiction.advice": {
+        "en": "People drop or merge contradicting pairs, or train with a loss that allows for flipped labels (robust DPO, label smoothing).",
+        "zh": "通常删除或合并矛盾的样本对，或使用容许标签翻转的损失（robust DPO、标签平滑）。",
+    },
+    "diagnosis.near_identical.likely": {
+        "en": "The two responses of fallen pairs are near copies (they differ in {edit} of the longer one's tokens, share), and other pairs' texts account for {data} of the lost log-prob only.",
+        "zh": "下降样本对的两个回答几乎相同（差异占较长者词元的比例为 {edit}），而其他样本对的文本只能解释损失的对数概率的 {data}。",
+    },
+    "diagnosis.near_identical.possible": {
+        "en": "The two responses of fallen pairs are near copies (they differ in {edit} of the longer one's tokens, share): a fact. The fall has another pattern as well (highest mean change {rise} nats; other pairs' texts: {data} of the lost log-prob), so which of them it is cannot be told.",
+        "zh": "下降样本对的两个回答几乎相同（差异占较长者词元的比例为 {edit}）：这是事实。下降还有别的特征（最高平均变化 {rise} nats；其他样本对的文本：损失的对数概率的 {data}），因此无法判断是哪一个。",
+    },
+    "diagnosis.near_identical.cannot_tell": {
+        "en": "The two responses of fallen pairs are near copies (they differ in {edit} of the longer one's tokens, share); without evidence from the models it cannot be told whether other pairs explain the fall.",
+        "zh": "下降样本对的两个回答几乎相同（差异占较长者词元的比例为 {edit}）；没有模型证据，无法判断其他样本对是否解释了下降。",
+    },
+    "diagnosis.near_identical.unlikely": {
+        "en": "The two responses of fallen pairs are not near copies (they differ in {edit} of the longer one's tokens, share).",
+        "zh": "下降样本对的两个回答并不相近（差异占较长者词元的比例为 {edit}）。",
+    },
+    "diagnosis.near_identical.counter": {
+        "en": "Highest mean change of the curve: {rise} nats; a fall from the very beginning would speak for generic drift.",
+        "zh": "曲线的最高平均变化：{rise} nats；若一开始就下降，则更像普遍漂移。",
+    },
+    "diagnosis.near_identical.advice": {
+        "en": "People add an SFT term on the chosen responses or a DPOP penalty, or take rejected responses that differ more.",
+        "zh": "通常在被选回答上加 SFT 项或 DPOP 惩罚，或选用差异更大的被拒回答。",
+    },
+    "diagnosis.collision.likely": {
+        "en": "{share} of the lost log-prob lies at the {place}, on tokens that other pairs reject there more than they choose ({n} pairs counted; over the whole response {pushed}, {low} to {high} of the lost log-prob).",
+        "zh": "损失的对数概率中有 {share} 位于{place}，在其他样本对于该处更多地拒绝的词元上（统计了 {n} 对；整个回答为损失的对数概率的 {pushed}，{low} 至 {high}）。",
+    },
+    "diagnosis.collision.unlikely": {
+        "en": "{share} of the lost log-prob lies on tokens that other pairs reject in the same context more than they choose.",
+        "zh": "损失的对数概率中有 {share} 在其他样本对于相同上下文中更多地拒绝的词元上。",
+    },
+    "diagnosis.collision.advice": {
+        "en": "People drop or reword the rejected responses that share these words, merge such pairs, or add an SFT term on the chosen responses.",
+        "zh": "通常删除或改写含有这些词语的被拒回答、合并这类样本对，或在被选回答上加 SFT 项。",
+    },
+    "diagnosis.undecided": {
+        "en": "At the {place} this wording is pushed and pulled, and the direction is undecided (X = {x}, from −1 to 1): {pushed} of the lost log-prob lies on tokens that others reject, {pulled} of it went to tokens that others choose.",
+        "zh": "在{place}，这种表述既被推走也被拉走，方向未定（X = {x}，范围 −1 到 1）：损失的对数概率中有 {pushed} 在他人拒绝的词元上，有 {pulled} 流向他人选择的词元。",
+    },
+    "diagnosis.data_driven.counter": {
+        "en": "{unexplained} of the lost log-prob is explained by neither; pushed {pushed}, pulled {pulled} of it.",
+        "zh": "损失的对数概率中有 {unexplained} 两者都不能解释；其中被推走 {pushed}、被拉走 {pulled}。",
+    },
+    "diagnosis.competing_answer.likely": {
+        "en": "Another answer rises in the core: {share} of the lost log-prob went there to tokens that other pairs choose in the same context ({n} pairs counted).",
+        "zh": "主体中另一个答案在上升：损失的对数概率中有 {share} 在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
+    },
+    "diagnosis.competing_answer.unlikely": {
+        "en": "{share} of the lost log-prob went, in the core, to tokens that other pairs choose in the same context.",
+        "zh": "在主体中，损失的对数概率有 {share} 流向其他样本对在相同上下文中选择的词元。",
+    },
+    "diagnosis.competing_answer.advice": {
+        "en": "Where the other answer is as good, nothing need be changed; where not, people drop or merge the pairs that choose it.",
+        "zh": "若另一个答案同样好，则无需改动；否则通常删除或合并选择它的样本对。",
+    },
+    "diagnosis.style_drift.likely": {
+        "en": "The wording of the {place} changes: {share} of the lost log-prob went there to tokens that other pairs choose in the same context ({n} pairs counted).",
+        "zh": "{place}的措辞在变化：损失的对数概率中有 {share} 在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
+    },
+    "diagnosis.style_drift.unlikely": {
+        "en": "{share} of the lost log-prob went, at opening and closing, to tokens that other pairs choose in the same context.",
+        "zh": "在开头与结尾，损失的对数概率有 {share} 流向其他样本对在相同上下文中选择的词元。",
+    },
+    "diagnosis.style_drift.advice": {
+        "en": "People let it be when the content holds; else they balance openings and closings between chosen and rejected responses.",
+        "zh": "若内容不受影响，通常任其自然；否则让被选与被拒回答的开头和结尾保持均衡。",
+    },
+    "diagnosis.off_policy_rejected.likely": {
+        "en": "Under the reference the rejected responses of fallen pairs are {gap} nats per token less likely than the chosen ones: the model would never say them.",
+        "zh": "在参考模型下，下降样本对的被拒回答比被选回答每词元低 {gap} nats：模型本不会说这些话。",
+    },
+    "diagnosis.off_policy_rejected.unlikely": {
+        "en": "Under the reference the rejected responses of fallen pairs are {gap} nats per token less likely than the chosen ones: nothing far off.",
+        "zh": "在参考模型下，下降样本对的被拒回答比被选回答每词元低 {gap} nats：相差不远。",
+    },
+    "diagnosis.off_policy_rejected.advice": {
+        "en": "People sample the rejected responses from the model that is trained, or add an SFT term on the chosen ones.",
+        "zh": "通常从被训练的模型中采样被拒回答，或在被选回答上加 SFT 项。",
+    },
+    "diagnosis.generic_drift.start": {
+        "en": "Everything falls from the very beginning: the highest mean change of the whole curve is {rise} nats, and other pairs' texts account for {data} of the lost log-prob only.",
+        "zh": "一开始就全面下降：整条曲线的最高平均变化为 {rise} nats，其他样本对的文本只能解释损失的对数概率的 {data}。",
+    },
+    "diagnosis.generic_drift.likely": {
+        "en": "Other pairs' texts account for {data} of the lost log-prob only, and the two responses are no near copies (they differ in {edit} of the longer one's tokens, share): the fall follows no pattern in the data.",
+        "zh": "其他样本对的文本只能解释损失的对数概率的 {data}，且两个回答并不相近（差异占较长者词元的比例为 {edit}）：下降不遵循数据中的模式。",
+    },
+    "diagnosis.generic_drift.possible": {
+        "en": "The curve never rose (highest mean change {rise} nats), which speaks for too large or too many steps; other pairs' texts account for {data} of the lost log-prob.",
+        "zh": "曲线从未上升（最高平均变化 {rise} nats），说明步长过大或步数过多；其他样本对的文本解释了损失的对数概率的 {data}。",
+    },
+    "diagnosis.generic_drift.cannot": {
+        "en": "Neither the curve (highest mean change {rise} nats) nor the distance of the two responses ({edit} of the longer one's tokens, share) says whether the fall is a generic one.",
+        "zh": "曲线（最高平均变化 {rise} nats）和两个回答的差异（占较长者词元的比例 {edit}）都不能说明下降是否为普遍漂移。",
+    },
+    "diagnosis.generic_drift.unlikely": {
+        "en": "The curve rose at first (highest mean change {rise} nats), and other pairs' texts account for {data} of the lost log-prob.",
+        "zh": "曲线起初上升（最高平均变化 {rise} nats），且其他样本对的文本解释了损失的对数概率的 {data}。",
+    },
+    "diagnosis.generic_drift.near": {
+        "en": "The curve did not fall from the beginning (highest mean change {rise} nats), and the two responses are near copies (they differ in {edit} of the longer one's tokens, share).",
+        "zh": "曲线并非一开始就下降（最高平均变化 {rise} nats），且两个回答几乎相同（差异占较长者词元的比例为 {edit}）。",
+    },
+    "diagnosis.generic_drift.counter": {
+        "en": "Other pairs' texts account for {data} of the lost log-prob; {lost} nats per pair were lost.",
+        "zh": "其他样本对的文本解释了损失的对数概率的 {data}；每对损失 {lost} nats。",
+    },
+    "diagnosis.generic_drift.advice": {
+        "en": "People take a lower learning rate or fewer steps, a larger beta, or an SFT term on the chosen responses.",
+        "zh": "通常降低学习率或减少步数、增大 beta，或在被选回答上加 SFT 项。",
+    },
+    "diagnosis.length_or_eos.likely": {
+        "en": "{share} of the lost log-prob lies on the end of text itself: the responses end differently now, not their content.",
+        "zh": "损失的对数概率中有 {share} 就在结束符上：变化的是回答的结束方式，而非内容。",
+    },
+    "diagnosis.length_or_eos.possible": {
+        "en": "{share} of the lost log-prob lies on the end of text itself.",
+        "zh": "损失的对数概率中有 {share} 就在结束符上。",
+    },
+    "diagnosis.length_or_eos.unlikely": {
+        "en": "{share} of the lost log-prob lies on the end of text.",
+        "zh": "损失的对数概率中有 {share} 在结束符上。",
+    },
+    "diagnosis.length_or_eos.counter": {
+        "en": "The chosen response is the longer one in {longer} of the fallen pairs.",
+        "zh": "在 {longer} 的下降样本对中，被选回答较长。",
+    },
+    "diagnosis.length_or_eos.advice": {
+        "en": "People check that both responses end with the end-of-text token, and balance or normalise lengths.",
+        "zh": "通常检查两个回答是否都以结束符结尾，并平衡或归一化长度。",
+    },
+    "diagnosis.reference_effect.likely": {
+        "en": "The fall is the expected one: chosen responses fell by {chosen} and rejected ones by {rejected} times what answers of the reference lose on average when the policy moves so far (ratio).",
+        "zh": "这是预期之内的下降：策略移动这么远时，参考模型自己的回答平均会损失的量，被选回答为其 {chosen} 倍，被拒回答为其 {rejected} 倍（比值）。",
+    },
+    "diagnosis.reference_effect.possible": {
+        "en": "The fall is about as large as the policy's movement explains (ratio: chosen {chosen}, rejected {rejected}), but something else is likely, too.",
+        "zh": "下降幅度与策略的移动所能解释的相当（比值：被选 {chosen}，被拒 {rejected}），但也有别的可能。",
+    },
+    "diagnosis.reference_effect.unlikely": {
+        "en": "The fall is not what the policy's movement alone explains (ratio: chosen {chosen}, rejected {rejected}; 1 would be).",
+        "zh": "下降并非仅由策略的移动所能解释（比值：被选 {chosen}，被拒 {rejected}；1 即为可解释）。",
+    },
+    "diagnosis.reference_effect.cannot_tell": {
+        "en": "Whether the policy's movement alone explains the fall cannot be told: there is no evidence of KL in this run.",
+        "zh": "无法判断仅凭策略的移动能否解释下降：此运行没有 KL 证据。",
+    },
+    "diagnosis.reference_effect.counter": {
+        "en": "Mean size of credit_z: {z} standard deviations; above 1 the responses are not the reference's own.",
+        "zh": "credit_z 的平均大小：{z} 个标准差；大于 1 表示这些回答不像参考模型自己的。",
+    },
+    "diagnosis.reference_effect.advice": {
+        "en": "Nothing need be changed for its sake; an SFT term on the chosen responses keeps them up.",
+        "zh": "无需为此改动；在被选回答上加 SFT 项可使其不下降。",
+    },
+    "diagnosis.unexplained.share": {
+        "en": "{share} of the lost log-prob ({low} to {high}) is explained by no text of other pairs; {no_data} went to improbable tokens that stand in no text here.",
+        "zh": "损失的对数概率中有 {share}（{low} 至 {high}）无法由其他样本对的文本解释；有 {no_data} 流向任何文本在此处都没有的低概率词元。",
+    },
+    "diagnosis.unexplained.no_ledger": {
+        "en": "Where the probability went is not known: this run holds no evidence of the fallen pairs.",
+        "zh": "概率流向何处不得而知：此运行没有下降样本对的证据。",
+    },
+}

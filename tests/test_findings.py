@@ -1,0 +1,75 @@
+"""What findings say: every number has its unit, and every word of art stands in the glossary."""
+
+import re
+import string
+import sys
+from pathlib import Path
+
+import pytest
+
+from dpo_analysis.words import WORDS
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARES = {"share", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs", "no_data", "worst",
+          "accuracy", "ranking_accuracy"}  # fmt: skip
+"""Values that bring their percent sign along."""
+TEXT = {"place", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss"}
+"""Names, counts (whose noun stands behind them) and the loss, which has no unit."""
+TERMS = {
+    "nats per pair were lost": "lost", "lost log-prob": "lost_share", "pushed": "pushed",
+    "X = ": "pushed", "pulled": "pulled",
+    "no text": "no_data", "opening": "place", "core": "place", "closing": "place", "near copies": "near",
+    "credit_z": "credit", "noise floor": "noise", "margin": "margin", "accuracy": None, "chosen reward": "reward",
+    "log-prob": "logp", "association": "certainty", "identity": "certainty", "decomposition": "certainty",
+}  # fmt: skip
+SAID = sorted(key for key in WORDS if key.startswith("diagnosis.") and not key.startswith("diagnosis.signal."))
+NATS = {"drop", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin", "edit", "x", "z",
+        "chosen", "rejected"}  # fmt: skip
+
+
+def behind(sentence):
+    """Every field of a sentence with the text that follows it."""
+    pieces = list(string.Formatter().parse(sentence))
+    for (_, field, _, _), (following, *_) in zip(pieces, [*pieces[1:], ("", None, None, None)], strict=True):
+        if field:
+            yield field, following
+
+
+@pytest.mark.parametrize("key", SAID)
+def test_every_number_in_a_sentence_is_followed_by_its_unit(key):
+    for field, following in behind(WORDS[key]["en"]):
+        assert field in SHARES | TEXT | NATS, f"{field} has no unit known to this test"
+        if field in NATS - {"chosen_reward", "rejected_reward", "edit", "x", "z", "chosen", "rejected"}:
+            assert re.match(r" (nats|β × nats)", following), (field, following)
+        if field == "edit":
+            assert "of the longer one's tokens, share" in following
+        if field in {"chosen_reward", "rejected_reward"}:
+            assert "β × nats" in WORDS[key]["en"]
+        if field == "x":
+            assert following.startswith(", from −1 to 1")
+        if field == "z":
+            assert following.startswith(" standard deviations")
+        if field in {"chosen", "rejected"}:
+            assert "ratio" in WORDS[key]["en"]
+
+
+@pytest.mark.parametrize("field", ["n"])
+def test_every_count_has_its_noun(field):
+    for key in SAID:
+        for name, following in behind(WORDS[key]["en"]):
+            assert name != field or re.match(r" (pairs|of its checks)", following), key
+
+
+def test_every_word_of_art_stands_in_the_glossary(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "app"))
+    import facts_of_run
+
+    sentences = " ".join(WORDS[key]["en"] for key in SAID)
+    for words, term in TERMS.items():
+        assert words in sentences, f"no sentence says {words!r} any more"
+        if term is not None:
+            assert term in facts_of_run.TERMS
+    for term in facts_of_run.TERMS:
+        for end in ("", ".formula", ".meaning"):
+            assert set(WORDS[f"details.term.{term}{end}"]) == {"en", "zh"}
+    sys.modules.pop("facts_of_run", None)
