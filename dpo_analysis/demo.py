@@ -5,6 +5,8 @@ from pathlib import Path
 
 from dpo_analysis import words
 from dpo_analysis.console import Reporter, console, findings, step_table
+from dpo_analysis.diagnosis import diagnose_all
+from dpo_analysis.diagnosis.sentences import verdict_sentence
 from dpo_analysis.errors import InputError
 from dpo_analysis.launcher import sample_run
 from dpo_analysis.runs import Run, open_run
@@ -65,9 +67,16 @@ def _shipped(missing: list[str]) -> Run:
     return open_run(path)
 
 
+def verdicts(run: Run) -> list[str]:
+    """What the diagnosis says of every series, one line each, and the command that tells all of it."""
+    found = diagnose_all(run)
+    lines = [f"{one.series}, {one.split}: {verdict_sentence(one)}" for one in found]
+    return [*lines, words.text("console.diagnose", run=run.path)]
+
+
 def _print(run: Run) -> None:
     steps = steps_of(run)
     screen = console()
     screen.print(step_table(steps))
-    for line in findings(steps):
+    for line in [*findings(steps), *verdicts(run)]:
         screen.print(line)

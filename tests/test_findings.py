@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARES = {"share", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs", "no_data", "worst",
           "accuracy", "ranking_accuracy"}  # fmt: skip
 """Values that bring their percent sign along."""
-TEXT = {"place", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss"}
+TEXT = {"place", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss", "name", "parts"}
 """Names, counts (whose noun stands behind them) and the loss, which has no unit."""
 TERMS = {
     "nats per pair were lost": "lost", "lost log-prob": "lost_share", "pushed": "pushed",

@@ -41,9 +41,22 @@ def end_sentence(found: Diagnosis, lang: str = "en") -> str:
 def verdict_sentence(found: Diagnosis, lang: str = "en") -> str:
     """What is likely, in one sentence."""
     if found.named:
-        causes = "; ".join(dict.fromkeys(cause_label(one, lang) for one in found.named))
+        by_cause: dict[str, list[Finding]] = {}
+        for one in found.named:
+            by_cause.setdefault(one.cause, []).append(one)
+        causes = "; ".join(_with_shares(some, lang) for some in by_cause.values())
         return words.text("diagnosis.named", lang, causes=causes)
     return words.text("diagnosis.named.none" if found.numbers else "diagnosis.named.no_fall", lang)
+
+
+def _with_shares(some: Sequence[Finding], lang: str) -> str:
+    """A cause with the places where it is likely and their shares of the lost log-prob, where it has any."""
+    name = words.text(f"diagnosis.cause.{some[0].cause}", lang)
+    told = [one for one in some if one.where and one.unit == "share" and math.isfinite(one.share)]
+    if not told:
+        return name
+    parts = [f"{words.text(f'causes.place.{one.where}', lang)} {share(one.share)}" for one in told]
+    return words.text("diagnosis.named.shares", lang, name=name, parts=", ".join(parts))
 
 
 def cause_label(one: Finding, lang: str = "en") -> str:

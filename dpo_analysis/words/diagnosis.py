@@ -54,6 +54,10 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "diagnosis.share.unexplained": {"en": "unexplained", "zh": "未解释"},
     "diagnosis.named": {"en": "Likely: {causes}.", "zh": "很可能：{causes}。"},
+    "diagnosis.named.shares": {
+        "en": "{name} ({parts} of the lost log-prob)",
+        "zh": "{name}（{parts}，占损失的对数概率）",
+    },
     "diagnosis.named.none": {
         "en": "Cannot tell: no cause that this tool knows is likely here.",
         "zh": "无法判断：在这里，本工具所知的原因没有一个是很可能的。",

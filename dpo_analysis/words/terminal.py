@@ -71,4 +71,8 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "The sample's checkpoints are not in this installation (they lie in the repository): opening the sample run that was scored before.",
         "zh": "此安装不含示例的检查点（它们在代码仓库里）：打开预先打好分的示例。",
     },
+    "console.diagnose": {
+        "en": "why, and how surely: dpo-analysis diagnose {run}",
+        "zh": "原因及把握程度：dpo-analysis diagnose {run}",
+    },
 }
