@@ -13,6 +13,7 @@ from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE
 from dpo_analysis.diagnosis.sentences import (
     basis_sentence,
     cause_label,
+    damage_sentence,
     end_sentence,
     fall_sentence,
     verdict_sentence,
@@ -29,6 +30,7 @@ def draw(run: Run, found: Diagnosis, lang: str) -> None:
     """All of it, the verdict first; tables and unlikely causes folded away."""
     show.safe_html(
         (f"{VERDICT};{_tint(_main(found))}", verdict_sentence(found, lang)),
+        *((f"{show.EVIDENCE};font-weight:600", line) for line in damage_sentence(found, lang)),
         (show.EVIDENCE, fall_sentence(found.fall, lang)),
         (show.EVIDENCE, end_sentence(found, lang)),
         (show.NOTE, basis_sentence(found, lang)),

@@ -109,7 +109,9 @@ def _read(run: Run, path: Path, split: str) -> tuple[int, Ledger | None, Signals
     for place in places:
         ledger = read_ledger(run, path, place, contexts)
         if ledger is not None:
-            return place, ledger, signals(run, path, place, ledger)
+            last = len(path.models) - 1
+            at_end = ledger if place == last else read_ledger(run, path, last, contexts)
+            return place, ledger, signals(run, path, place, ledger, at_end)
     return places[0], None, signals(run, path, places[0], None)
 
 

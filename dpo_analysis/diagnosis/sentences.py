@@ -7,7 +7,7 @@ from typing import Any
 from dpo_analysis import words
 from dpo_analysis.diagnosis.case import nats, plain, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, Diagnosis, Fall, Finding
-from dpo_analysis.diagnosis.thresholds import ESTABLISHED
+from dpo_analysis.diagnosis.thresholds import DAMAGE, ESTABLISHED
 
 
 def fall_sentence(fall: Fall, lang: str = "en") -> str:
@@ -47,6 +47,14 @@ def verdict_sentence(found: Diagnosis, lang: str = "en") -> str:
         causes = "; ".join(_with_shares(some, lang) for some in by_cause.values())
         return words.text("diagnosis.named", lang, causes=causes)
     return words.text("diagnosis.named.none" if found.numbers else "diagnosis.named.no_fall", lang)
+
+
+def damage_sentence(found: Diagnosis, lang: str = "en") -> list[str]:
+    """How much of the loss went to what no text has by the last checkpoint, where it is much; else nothing."""
+    own = found.numbers.get("no_data_at_end", math.nan)
+    if not own >= DAMAGE:
+        return []
+    return [words.text("diagnosis.damage", lang, end=share(own), first=share(found.numbers["no_data"]))]
 
 
 def _with_shares(some: Sequence[Finding], lang: str) -> str:
@@ -94,7 +102,7 @@ def lines(found: Diagnosis, lang: str = "en") -> list[str]:
     ]
     if found.shares:
         said += ["", words.text("diagnosis.shares.title", lang), *(f"  {line}" for line in share_lines(found, lang))]
-    said += ["", verdict_sentence(found, lang)]
+    said += ["", verdict_sentence(found, lang), *damage_sentence(found, lang)]
     for one in (
         found.findings if found.numbers else [one for one in found.findings if one.verdict in (LIKELY, POSSIBLE)]
     ):

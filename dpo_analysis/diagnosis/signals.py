@@ -49,6 +49,7 @@ class Signals:
         contradicted_pairs: share of all pairs that are so.
         longer: share of the fallen pairs whose chosen response is the longer one, in tokens.
         argmax_gain: share of the gained probability on the token that the reference found likeliest.
+        no_data_at_end: ``no_data`` at the last checkpoint: how much of the loss is damage by then.
     """
 
     lost: float
@@ -70,6 +71,7 @@ class Signals:
     contradicted_pairs: float = NAN
     longer: float = NAN
     argmax_gain: float = NAN
+    no_data_at_end: float = NAN
 
     @property
     def data_driven(self) -> float:
@@ -85,8 +87,8 @@ class Signals:
         return plain | nested
 
 
-def signals(run: Run, path: Path, place: int, ledger: Ledger | None) -> Signals:
-    """The signals of the checkpoint at ``place`` in ``path``.
+def signals(run: Run, path: Path, place: int, ledger: Ledger | None, last: Ledger | None = None) -> Signals:
+    """The signals of the checkpoint at ``place`` in ``path``, with its ledger and that of the last checkpoint.
 
     Raises:
         StorageError: a part is damaged.
@@ -106,6 +108,8 @@ def signals(run: Run, path: Path, place: int, ledger: Ledger | None) -> Signals:
         "concentration": _concentration(ledger),
         "argmax_gain": ledger.gainers()["likeliest"],
     }
+    if last is not None:
+        found["no_data_at_end"] = last.shares(path.groups[last.place])["no_data"].share
     return Signals(**found)
 
 

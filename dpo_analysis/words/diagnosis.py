@@ -54,6 +54,10 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "diagnosis.share.unexplained": {"en": "unexplained", "zh": "未解释"},
     "diagnosis.named": {"en": "Likely: {causes}.", "zh": "很可能：{causes}。"},
+    "diagnosis.damage": {
+        "en": "Damage: by the last checkpoint {end} of the lost log-prob went to improbable tokens that no text of the run has there ({first} at the checkpoint read); look at what the model says.",
+        "zh": "损坏：到最后一个检查点，损失的对数概率中有 {end} 流向任何文本在该处都没有的低概率词元（所读检查点处为 {first}）；请查看模型的输出。",
+    },
     "diagnosis.named.shares": {
         "en": "{name} ({parts} of the lost log-prob)",
         "zh": "{name}（{parts}，占损失的对数概率）",
@@ -123,6 +127,10 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.signal.no_data": {
         "en": "share of the lost log-prob that went to what is in no data",
         "zh": "损失的对数概率中流向数据之外的比例",
+    },
+    "diagnosis.signal.no_data_at_end": {
+        "en": "the same at the last checkpoint, share",
+        "zh": "最后检查点处的同一比例",
     },
     "diagnosis.signal.x": {
         "en": "X: mean of (r − c) / (r + c + K) over the lost log-prob, −1 to 1",
