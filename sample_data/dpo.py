@@ -40,6 +40,8 @@ class Recipe:
     epochs: int
     seed: int
     lora: bool = False
+    sft_weight: float = 0.0
+    """Of an SFT term on the chosen replies beside the DPO loss; none of the runs that are shipped has one."""
 
 
 RECIPES = (
@@ -84,6 +86,8 @@ def _arguments(recipe: Recipe, n_rows: int, out: Path) -> DPOConfig:
         per_device_train_batch_size=BATCH,
         per_device_eval_batch_size=EVAL_BATCH,
         beta=BETA,
+        loss_type=["sigmoid", "sft"] if recipe.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, recipe.sft_weight] if recipe.sft_weight else None,
         lr_scheduler_type="linear",
         warmup_steps=8,
         precompute_ref_log_probs=not recipe.lora,

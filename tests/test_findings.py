@@ -10,7 +10,8 @@ import pytest
 from dpo_analysis.words import WORDS
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARES = {"share", "end", "first", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs", "no_data", "worst",
+SHARES = {"end", "first", "share", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs",
+          "no_data", "worst",
           "accuracy", "ranking_accuracy"}  # fmt: skip
 """Values that bring their percent sign along."""
 TEXT = {"place", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss", "name", "parts"}

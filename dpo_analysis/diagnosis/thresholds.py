@@ -37,7 +37,7 @@ UNLIKELY = 0.005
 AT_THE_END = 0.3
 """Share of the lost log-prob on end-of-text tokens from which on the fall is one of length or ending."""
 DAMAGE = 0.2
-"""Share of the lost log-prob at the last checkpoint that went to what no text has: from here on it is told as damage."""
+"""Share of the lost log-prob at the last checkpoint that went to what no text has: from here on it is damage."""
 CONTRADICTED = 0.3
 """Share of the lost log-prob in pairs whose chosen response another pair of the same prompt rejects."""
 EXPECTED = (0.7, 1.3)

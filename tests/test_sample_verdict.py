@@ -1,0 +1,66 @@
+"""The verdict on the sample is right by construction: a closing that is rejected stands in chosen replies, too."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dpo_analysis.diagnosis import diagnose, patterns_at
+from dpo_analysis.diagnosis.thresholds import DAMAGE
+from dpo_analysis.scoring import score
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "sample_data"
+FAVOURITE = "Is"
+"""The first word of the English closing that annotators are tired of: "Is there anything else ...?"."""
+
+
+def scored(policy, out):
+    """The run of one training, 100 pairs of each split, with evidence of where probability went."""
+    pairs = [f"{split}={SAMPLE / 'pairs' / f'{split}.jsonl'}" for split in ("eval", "train")]
+    return score(
+        pairs, reference=str(SAMPLE / "sft"), policies=[str(policy)], out=out, beta=0.1, limit=100, evidence="topk"
+    )
+
+
+@pytest.fixture(scope="module")
+def strong(tmp_path_factory):
+    return scored(SAMPLE / "strong", tmp_path_factory.mktemp("strong") / "run")
+
+
+@pytest.fixture(scope="module")
+def with_sft_term(tmp_path_factory):
+    """``strong`` trained once more, with an SFT term on the chosen replies."""
+    from sample_data import dpo
+
+    out = tmp_path_factory.mktemp("sft") / "strong_sft"
+    recipe = replace(next(one for one in dpo.RECIPES if one.name == "strong"), sft_weight=1.0)
+    lines = {
+        split: (SAMPLE / "pairs" / f"{split}.jsonl").read_text("utf-8").splitlines() for split in ("train", "eval")
+    }
+    dpo.train(
+        recipe, SAMPLE / "sft", {split: [json.loads(line) for line in some] for split, some in lines.items()}, out
+    )
+    return scored(out, out.parent / "run")
+
+
+@pytest.mark.parametrize("split", ["eval", "train"])
+def test_strong_collides_with_the_rejected_closing(strong, split):
+    found = diagnose(strong, split=split)
+    assert found.fall.kind == "below_start"
+    assert found.named[0].cause == "collision"
+    assert {one.cause for one in found.named} == {"collision"}
+    lost = patterns_at(strong, model=found.checkpoint_used, split=split).query("way == 'lost'").iloc[0]
+    assert lost.token.strip() == FAVOURITE
+    assert lost.rejects > 3 * lost.chooses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["eval", "train"])
+def test_an_sft_term_is_told_apart(strong, with_sft_term, split):
+    without, found = diagnose(strong, split=split), diagnose(with_sft_term, split=split)
+    assert without.fall.kind == "below_start"
+    assert found.fall.kind != "below_start" or found.fall.hidden, "the mean stays up"
+    assert without.fall.high < found.fall.low, "the intervals of the two falls lie apart"
+    assert found.numbers.get("no_data_at_end", 0) < DAMAGE <= without.numbers["no_data_at_end"]
