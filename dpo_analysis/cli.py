@@ -111,6 +111,9 @@ def score(
     shard: Annotated[str | None, typer.Option(help="I/N: this worker's share.  [default: its rank]")] = None,
     ray: Annotated[str | None, typer.Option(help="Run on Ray: HOST:PORT, local, or nothing for a running one.")] = None,
     ray_workers: Annotated[int | None, typer.Option(min=1, help="[default: one per GPU, else per core]")] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Then ask whose gradients push the fallen tokens down; needs train=PAIRS.")
+    ] = False,
 ) -> None:
     """Score the reference and every policy on the pairs, per token, into a run folder; run again to go on."""
     from dpo_analysis.scoring.ranks import own_rank, own_share
@@ -118,6 +121,7 @@ def score(
     share, rank = own_share(shard), own_rank()
     scoring = _needs_score("score", module="dpo_analysis.scoring.score")
     from dpo_analysis.console import Reporter, scored_lines
+    from dpo_analysis.diagnosis.groups import ask
     from dpo_analysis.scoring.stopping import stop_signals
 
     with stop_signals():
@@ -147,6 +151,7 @@ def score(
             shard=share,
             ray=ray,
             ray_workers=ray_workers,
+            confirm=ask if confirm else None,
             report=None if rank.index else Reporter(),
         )
     if rank.index == 0:

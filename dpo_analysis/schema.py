@@ -135,6 +135,30 @@ HIDDEN_SCHEMA = pa.schema(
 )
 EVIDENCE_SCHEMAS = {"topk": TOPK_SCHEMA, "kl": KL_SCHEMA, "hidden": HIDDEN_SCHEMA}
 """What is collected of a sample of pairs, by kind; a null stands where a response did not fit into memory."""
+EFFECTS_SCHEMA = pa.schema(
+    [
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("n_target_tokens", pa.int32(), nullable=False),
+        pa.field("effect", pa.float64(), nullable=False),
+        pa.field("effect_error", pa.float64(), nullable=False),
+        pa.field("n_group_pairs", pa.int32(), nullable=False),
+        pa.field("step_length", pa.float64(), nullable=False),
+    ]
+)
+"""One line per group, side whose gradient was followed, and target: row and pair_id are the target's."""
+GROUPS_SCHEMA = pa.schema(
+    [
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("gradient_weight", pa.float64(), nullable=False),
+    ]
+)
+INFLUENCE_SCHEMAS = {"effects": EFFECTS_SCHEMA, "groups": GROUPS_SCHEMA}
+"""What a confirmation stores for each model and split: the effects, and which pairs the groups were made of."""
 CURVES_SCHEMA = pa.schema(
     [
         pa.field("series", pa.string(), nullable=False),
@@ -181,6 +205,16 @@ EVIDENCE: dict[str, Column] = {
     "chosen_chosen": Column("inner product", "of the chosen response's sum of final hidden states with itself"),
     "rejected_rejected": Column("inner product", "of the rejected response's sum of final hidden states with itself"),
 }
+INFLUENCE: dict[str, Column] = {
+    "group": Column("word", "a group of training pairs whose gradient was followed"),
+    "n_target_tokens": Column("tokens", "target tokens of this pair's chosen response, whose log-probs are summed"),
+    "effect": Column(
+        "nats per unit step", "change of that sum by a unit SGD step down one side's part of the group's mean DPO loss"
+    ),
+    "effect_error": Column("nats per unit step", "by how much the effect differs at a longer step length"),
+    "n_group_pairs": Column("pairs", "pairs of the group that the gradient is the mean of"),
+    "step_length": Column("length of parameters", "how far the parameters were moved to either side"),
+}
 TOKEN: dict[str, Column] = {
     "position": Column("tokens", "place in the response, from 0"),
     "token_id": Column("token id", "the response's token"),
@@ -222,7 +256,7 @@ STEP: dict[str, Column] = {
     "n_pairs": Column("pairs", "pairs of the split"),
     "n_used": Column("pairs", "pairs that count: scored under policy and reference with finite values"),
 }
-COLUMNS: dict[str, Column] = STORED | EVIDENCE | TOKEN | RESPONSE | PAIR | STEP
+COLUMNS: dict[str, Column] = STORED | EVIDENCE | INFLUENCE | TOKEN | RESPONSE | PAIR | STEP
 
 
 def unit(name: str) -> str:

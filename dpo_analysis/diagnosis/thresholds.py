@@ -44,5 +44,9 @@ EXPECTED = (0.7, 1.3)
 """Fall over what the policy's movement explains, sum KL(pi_ref || pi): between these, the fall is the expected one."""
 KEPT_CREDIT = 1.0
 """Standard deviations: the mean size of credit_z below which responses look like the reference's own."""
+CONCENTRATED = 0.6
+"""Share of the lost nats on the five worst word pairs: below, groups picked from the outcome name a false culprit."""
 CONFIRMED, INNOCENT = -1.5, -1.0
 """Nats per unit step: one group's net effect at or below the first, all others' above the second."""
+INEXACT = 0.25
+"""Share of a net effect by which a longer step may differ before the effect counts as not measured."""

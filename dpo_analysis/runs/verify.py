@@ -9,13 +9,14 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import DPOAnalysisError, StorageError, counted
-from dpo_analysis.runs import evidence, listing
+from dpo_analysis.runs import evidence, influence, listing
 from dpo_analysis.runs.columns import read_label
 from dpo_analysis.runs.files import open_inside, sha256_inside
 from dpo_analysis.runs.manifest import NAME, seal
 from dpo_analysis.runs.parts import part_path, scores_folder
 from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.run import Run, open_run
+from dpo_analysis.schema import INFLUENCE_SCHEMAS
 
 PER_TOKEN = ("logp", "entropy", "rank", "argmax_id", "argmax_logp")
 KEYS = ["row", "pair_id", "side"]
@@ -47,6 +48,7 @@ def verify_run(path: str | Path, *, weights: Callable[[Model], str] | None = Non
     if not problems:
         problems += _unlisted(run)
     problems += [line for index in range(run.n_parts) for line in _part_problems(run, index, bad)]
+    problems += _influence_problems(run, bad)
     if weights is not None:
         problems += [line for model in [run.reference, *run.models] for line in _weights_problem(run, model, weights)]
     return problems
@@ -124,6 +126,24 @@ def _part_problems(run: Run, index: int, bad: set[str]) -> Iterator[str]:
         if problem:
             yield f"damaged {run.path / path}: {problem}"
     yield from _evidence_problems(run, index, responses, bad)
+
+
+def _influence_problems(run: Run, bad: set[str]) -> Iterator[str]:
+    """What is wrong with the answers about influence; that nobody asked is no problem."""
+    for model in run.models:
+        for kind in INFLUENCE_SCHEMAS:
+            for split in run.splits:
+                path = influence.influence_path(kind, model, split)
+                if path in bad:
+                    continue
+                try:
+                    table = influence.read_influence(run, kind, model, split)
+                except StorageError as error:
+                    yield str(error)
+                    continue
+                found = "" if table is None else influence.problem(kind, table, run.n_parts * run.part_size)
+                if found:
+                    yield f"damaged {run.path / path}: {found}"
 
 
 def _evidence_problems(run: Run, index: int, responses: pa.Table, bad: set[str]) -> Iterator[str]:

@@ -89,6 +89,11 @@ class Engine:
         return str(next(self._model.parameters()).dtype).removeprefix("torch.")
 
     @property
+    def model(self) -> nn.Module:
+        """The language model itself, adapters in it."""
+        return self._model
+
+    @property
     def head(self) -> Head | None:
         """What turns final states into logits; None where trunk and head do not come apart."""
         return self._route.head
@@ -232,10 +237,17 @@ def _agree(one: np.ndarray, other: np.ndarray, dtype: str) -> bool:
 @contextmanager
 def careful(device: torch.device) -> Iterator[None]:
     """No gradients, no autocast, no TF32; whatever the caller had set is put back."""
+    with full_precision(device), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """No autocast, no TF32; whatever the caller had set is put back."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        with torch.autocast(device.type, enabled=False):
             yield
     finally:
         torch.set_float32_matmul_precision(precision)

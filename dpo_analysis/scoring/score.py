@@ -19,6 +19,8 @@ from dpo_analysis.runs import Run, RunWriter, Series, open_run
 from dpo_analysis.runs.evidence import KINDS, PAIRS
 from dpo_analysis.scoring.agreement import check_tokenizers, needs_of, pick_tokenizer
 from dpo_analysis.scoring.cluster import check_workers, joined
+from dpo_analysis.scoring.confirm import Ask
+from dpo_analysis.scoring.confirm import confirm as answer_questions
 from dpo_analysis.scoring.crew import check_entries, score_on
 from dpo_analysis.scoring.engine import BATCH_TOKENS
 from dpo_analysis.scoring.evidence import score_collecting
@@ -64,6 +66,7 @@ def score(
     shard: tuple[int, int] = (0, 1),
     ray: str | None = None,
     ray_workers: int | None = None,
+    confirm: Ask | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Score the reference and every policy on ``pairs``, per token, into the run folder ``out``.
@@ -98,6 +101,8 @@ def score(
         shard: this worker's number and the number of workers.
         ray: where models run on a Ray cluster: HOST:PORT, ``local``, or ``auto`` for a running one, else ``local``.
         ray_workers: how many to ask the cluster for; None: one per GPU it has, else one per core.
+        confirm: once all is scored, which groups of pairs to follow the gradients of (``diagnosis.groups.ask``); the
+            worker of shard 0 does it, in this process.
         report: called after every part.
 
     Returns:
@@ -114,6 +119,8 @@ def score(
     check_numerics(numerics, dtype)
     check_device_map(device_map, ray=ray)
     check_workers(ray, shard)
+    if confirm is not None and ray is not None:
+        raise InputError("--confirm beside --ray: gradients are followed in this process; give it in a second command")
     if ray is None:
         pick_device(device)
     trainings = [find_training(folder) for folder in trainer_outputs]
@@ -160,6 +167,8 @@ def score(
             else:
                 sources = means.sources(lineup.entries, lambda line: writer.log("note", text=line))
                 score_collecting(writer, sources, wanted, batch_tokens=budget, report=tell)
+                if confirm is not None and shard[0] == 0:
+                    answer_questions(writer, sources, confirm, batch_tokens=budget)
     return open_run(out)
 
 

@@ -78,6 +78,30 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "variance of log pi - log pi_ref under pi_ref at this position",
         "zh": "此位置 π_ref 下 log π − log π_ref 的方差",
     },
+    "meaning.group": {
+        "en": "a group of training pairs whose gradient was followed",
+        "zh": "一组训练样本对，沿其梯度移动",
+    },
+    "meaning.n_target_tokens": {
+        "en": "target tokens of this pair's chosen response, whose log-probs are summed",
+        "zh": "此样本对被选回答中的目标词元数，其对数概率相加",
+    },
+    "meaning.effect": {
+        "en": "change of that sum by a unit SGD step down one side's part of the group's mean DPO loss",
+        "zh": "沿该组平均 DPO 损失中一边的部分走一个单位 SGD 步后，该和的变化",
+    },
+    "meaning.effect_error": {
+        "en": "by how much the effect differs at a longer step length",
+        "zh": "步长更大时该效应相差多少",
+    },
+    "meaning.n_group_pairs": {
+        "en": "pairs of the group that the gradient is the mean of",
+        "zh": "该组中取平均梯度的样本对数",
+    },
+    "meaning.step_length": {
+        "en": "how far the parameters were moved to either side",
+        "zh": "参数向两侧各移动多远",
+    },
     "meaning.chosen_n_states": {
         "en": "states summed for the chosen response: those that predict its tokens",
         "zh": "被选回答求和的状态数：即预测其词元的那些",
