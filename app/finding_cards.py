@@ -64,6 +64,8 @@ def _card(run: Run, one: Finding, number: int, lang: str) -> None:
     with st.container(border=True):
         certainty = words.text(f"diagnosis.certainty.{one.certainty}", lang)
         lines = [_head(one, lang), (LINE, one.sentence(lang)), (show.NOTE, certainty)]
+        if one.measured:
+            lines.append((LINE, f"{words.text('diagnosis.measured', lang)}: {one.measured.sentence(lang)}"))
         lines += [(LINE, f"{words.text('diagnosis.counter', lang)}: {line}") for line in one.against(lang)]
         if one.advice:
             told = words.text(one.advice, lang)

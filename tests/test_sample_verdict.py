@@ -16,17 +16,24 @@ FAVOURITE = "Is"
 """The first word of the English closing that annotators are tired of: "Is there anything else ...?"."""
 
 
-def scored(policy, out):
+def scored(policy, out, *, confirm=False):
     """The run of one training, 100 pairs of each split, with evidence of where probability went."""
     pairs = [f"{split}={SAMPLE / 'pairs' / f'{split}.jsonl'}" for split in ("eval", "train")]
     return score(
-        pairs, reference=str(SAMPLE / "sft"), policies=[str(policy)], out=out, beta=0.1, limit=100, evidence="topk"
+        pairs,
+        reference=str(SAMPLE / "sft"),
+        policies=[str(policy)],
+        out=out,
+        beta=0.1,
+        limit=100,
+        evidence="topk",
+        confirm=confirm,
     )
 
 
 @pytest.fixture(scope="module")
 def strong(tmp_path_factory):
-    return scored(SAMPLE / "strong", tmp_path_factory.mktemp("strong") / "run")
+    return scored(SAMPLE / "strong", tmp_path_factory.mktemp("strong") / "run", confirm=True)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,13 @@ def test_strong_collides_with_the_rejected_closing(strong, split):
     lost = patterns_at(strong, model=found.checkpoint_used, split=split).query("way == 'lost'").iloc[0]
     assert lost.token.strip() == FAVOURITE
     assert lost.rejects > 3 * lost.chooses
+
+
+def test_the_pairs_that_reject_the_closing_are_confirmed(strong):
+    found = diagnose(strong, split="eval").named[0]
+    assert found.certainty == "intervention"
+    assert found.measured.key == "confirmation.confirmed"
+    assert found.measured.values["group"] == "confirmation.group.rejected_has_lost"
 
 
 @pytest.mark.slow

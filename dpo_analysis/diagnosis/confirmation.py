@@ -1,8 +1,8 @@
 """What the influence that was measured says: which group of pairs, if any, pushes the lost tokens down.
 
 One group is confirmed where at both checkpoints that ``groups`` asks its net effect lowers the targets by at least
-``CONFIRMED`` and no other group's by as much as ``INNOCENT``. It is an intervention: weights were moved along a group's
-gradient and the tokens scored again. Only such a finding may use a causal verb.
+``CONFIRMED`` and no other group's by as much as ``INNOCENT`` or ``BESIDE`` of it. It is an intervention: weights were
+moved along a group's gradient and the tokens scored again. Only such a finding may use a causal verb.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import pandas as pd
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis.groups import OWN, PULLERS, PUSHERS
-from dpo_analysis.diagnosis.thresholds import CONFIRMED, INEXACT, INNOCENT
+from dpo_analysis.diagnosis.thresholds import BESIDE, CONFIRMED, INEXACT, INNOCENT
 from dpo_analysis.intervals import ratio_intervals
 from dpo_analysis.runs import Run
 from dpo_analysis.runs.influence import EFFECTS, question_of, read_influence
@@ -135,7 +135,7 @@ def _verdict(effects: pd.DataFrame) -> tuple[str, str]:
 def _alone(nets: np.ndarray) -> bool:
     """Whether one net effect is at or below the threshold and all others are above theirs."""
     order = np.sort(nets)
-    return bool(order[0] <= CONFIRMED and (order[1:] > INNOCENT).all() and len(order) > 1)
+    return bool(order[0] <= CONFIRMED and (order[1:] > min(INNOCENT, BESIDE * order[0])).all() and len(order) > 1)
 
 
 def _nats(value: float) -> str:

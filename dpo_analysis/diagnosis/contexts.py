@@ -20,6 +20,8 @@ from dpo_analysis.sums import inputs
 Ints = NDArray[np.int64]
 START = -1
 """The previous token of a response's first one: what stands in front is the prompt, which is each pair's own."""
+TRAIN = "train"
+"""The split whose pairs are taken as the training pairs, where a run has one of this name."""
 COUNTED = 20_000
 """Pairs counted at most: of more, a sample drawn by the hash of pair_id."""
 

@@ -9,9 +9,10 @@ import pandas as pd
 from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.checks import Check, run_checks
-from dpo_analysis.diagnosis.contexts import Contexts
+from dpo_analysis.diagnosis.confirmation import CAUSES, Confirmation, confirmed
+from dpo_analysis.diagnosis.contexts import TRAIN, Contexts
 from dpo_analysis.diagnosis.fall import Path, find_fall
-from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosis, Finding, Open
+from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosis, Finding, Measured, Open
 from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
 from dpo_analysis.diagnosis.patterns import COLUMNS, pattern_table
 from dpo_analysis.diagnosis.signals import Signals, signals
@@ -22,8 +23,6 @@ from dpo_analysis.tables import step_table
 
 AT_END = ("chosen_drift", "chosen_reward", "rejected_reward", "margin", "accuracy", "ranking_accuracy", "loss")
 """Metrics of the last checkpoint that a diagnosis shows."""
-TRAIN = "train"
-"""The split whose pairs are taken as the training pairs, where a run has one of this name."""
 
 
 def diagnose(
@@ -94,10 +93,13 @@ def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], check
     place, ledger, found = _read(run, path, split) if established else (None, None, None)
     shares = ledger.shares(path.groups[ledger.place]) if ledger else {}
     case = Case(fall, established, path, place, checks, found, ledger, shares)
-    findings = _ordered([finding for find in every_cause().values() for finding in find(case)])
+    asked = confirmed(run, path.models[-1].series, split) if established else None
+    found_by_cause = [_confirmed(finding, asked) for find in every_cause().values() for finding in find(case)]
+    findings = _ordered(found_by_cause)
+    unasked = asked is None and any(one.verdict == LIKELY and one.cause in CAUSES for one in findings)
     used = path.models[place].key if place is not None else ""
     return Diagnosis(
-        path.models[-1].series, split, fall, used, shares, findings, _open(run, case, split),
+        path.models[-1].series, split, fall, used, shares, findings, _open(run, case, split, unasked=unasked),
         found.to_json() if found else {}, at_end,
     )  # fmt: skip
 
@@ -115,6 +117,14 @@ def _read(run: Run, path: Path, split: str) -> tuple[int, Ledger | None, Signals
     return places[0], None, signals(run, path, places[0], None)
 
 
+def _confirmed(one: Finding, asked: Confirmation | None) -> Finding:
+    """The finding as an intervention where its group was confirmed; what was measured stands behind its sentence."""
+    if asked is None or one.verdict not in (LIKELY, POSSIBLE) or one.cause not in CAUSES:
+        return one
+    told = replace(one, measured=Measured(asked.key, asked.values))
+    return replace(told, verdict=LIKELY, certainty="intervention") if asked.confirms(one.cause) else told
+
+
 def _ordered(findings: list[Finding]) -> list[Finding]:
     """The likely ones first; where a check of the setup failed, no other cause is more than possible."""
     if any(one.cause == "artefact" and one.verdict == LIKELY for one in findings):
@@ -125,7 +135,7 @@ def _ordered(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: VERDICTS.index(one.verdict))
 
 
-def _open(run: Run, case: Case, split: str) -> list[Open]:
+def _open(run: Run, case: Case, split: str, *, unasked: bool) -> list[Open]:
     """What this run cannot answer, and how to find out."""
     found = []
     score = f"dpo-analysis score ... --out {run.path}"
@@ -133,6 +143,8 @@ def _open(run: Run, case: Case, split: str) -> list[Open]:
         return [Open("diagnosis.open.tokens", {}, "dpo-analysis score PAIRS ... --out OTHER")]
     if case.signals is not None and case.ledger is None:
         found.append(Open("diagnosis.open.evidence", {}, f"{score} --evidence fallen"))
+    if unasked and TRAIN in run.splits:
+        found.append(Open("diagnosis.open.confirm", {}, f"{score} --confirm"))
     if case.signals is not None and case.signals.rise != case.signals.rise:
         found.append(Open("diagnosis.open.beginning"))
     if case.place == 0 and case.signals is not None and case.signals.lost > TOO_LATE:

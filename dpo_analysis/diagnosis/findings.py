@@ -70,6 +70,18 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What an intervention showed, as a key of words with its values."""
+
+    key: str
+    values: Mapping[str, str]
+
+    def sentence(self, lang: str = "en") -> str:
+        """What was done and what came of it."""
+        return told(self.key, self.values, lang)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One cause and what the run says about it.
 
@@ -89,6 +101,7 @@ class Finding:
         counter: keys of the sentences that speak against it.
         advice: key of what people change in this case; empty for none.
         source: where signature and advice come from.
+        measured: what ``score --confirm`` showed of the group that this cause blames; None where nobody asked.
     """
 
     cause: str
@@ -106,6 +119,7 @@ class Finding:
     counter: tuple[str, ...] = ()
     advice: str = ""
     source: str = ""
+    measured: Measured | None = None
 
     def sentence(self, lang: str = "en") -> str:
         """The finding in one sentence."""
@@ -192,6 +206,7 @@ def told(key: str, values: Mapping[str, str], lang: str) -> str:
 def _finding(one: Finding, lang: str) -> dict[str, Any]:
     found = _fields(one) | {"sentence": one.sentence(lang), "counter": one.against(lang)}
     found["advice"] = told(one.advice, one.values, lang) if one.advice else ""
+    found["measured"] = one.measured.sentence(lang) if one.measured else None
     found |= {"values": dict(one.values), "pairs": list(one.pairs), "tokens": [_fields(token) for token in one.tokens]}
     return _plain(found)
 

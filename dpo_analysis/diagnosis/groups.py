@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dpo_analysis.diagnosis.contexts import COUNTED, Contexts, previous
-from dpo_analysis.diagnosis.diagnose import TRAIN
+from dpo_analysis.diagnosis.contexts import COUNTED, TRAIN, Contexts, previous
 from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
 from dpo_analysis.diagnosis.thresholds import CONCENTRATED, ESTABLISHED

@@ -121,6 +121,7 @@ def _finding(one: Finding, lang: str) -> list[str]:
     said.append(f"  {one.sentence(lang)}")
     if one.verdict not in (LIKELY, POSSIBLE):
         return said
+    said += [f"  {words.text('diagnosis.measured', lang)}: {one.measured.sentence(lang)}"] if one.measured else []
     said += [f"  {words.text('diagnosis.counter', lang)}: {line}" for line in one.against(lang)]
     if one.advice:
         source = f" ({one.source})" if one.source else ""

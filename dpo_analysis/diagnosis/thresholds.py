@@ -46,7 +46,8 @@ KEPT_CREDIT = 1.0
 """Standard deviations: the mean size of credit_z below which responses look like the reference's own."""
 CONCENTRATED = 0.6
 """Share of the lost nats on the five worst word pairs: below, groups picked from the outcome name a false culprit."""
-CONFIRMED, INNOCENT = -1.5, -1.0
-"""Nats per unit step: one group's net effect at or below the first, all others' above the second."""
+CONFIRMED, INNOCENT, BESIDE = -1.5, -1.0, 0.25
+"""Nats per unit step: one group's net effect is at or below the first, all others' are above the second, or above this
+share of it: the size of an effect grows with the model, and a group of -8 beside one of -1.2 stands alone."""
 INEXACT = 0.25
 """Share of a net effect by which a longer step may differ before the effect counts as not measured."""

@@ -67,6 +67,7 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "无法判断：在这里，本工具所知的原因没有一个是很可能的。",
     },
     "diagnosis.named.no_fall": {"en": "Nothing to explain.", "zh": "没有需要解释的。"},
+    "diagnosis.measured": {"en": "Measured", "zh": "实测"},
     "diagnosis.counter": {"en": "Against it", "zh": "反面证据"},
     "diagnosis.advice": {"en": "What people change", "zh": "通常的做法"},
     "diagnosis.source": {"en": "Source", "zh": "来源"},
@@ -222,6 +223,10 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.open.evidence": {
         "en": "Where did the probability go? Collect evidence of the fallen pairs.",
         "zh": "概率流向了哪里？请收集下降样本对的证据。",
+    },
+    "diagnosis.open.confirm": {
+        "en": "Do those pairs push the tokens down, or do they only go along with the fall? Move the weights along their gradient and score again.",
+        "zh": "是那些样本对把词元压低，还是只是与下降相伴？沿其梯度移动权重后重新打分即可知道。",
     },
     "diagnosis.open.beginning": {
         "en": "Did the chosen responses fall from the very beginning? The first quarter of the training was not seen: save earlier checkpoints, or give the trainer's log.",
