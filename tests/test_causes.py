@@ -28,7 +28,10 @@ SOUND = {"lost": 2.0, "lost_at_end": 2.0, "pushed": 0.02, "pulled": 0.03, "no_da
 
 def case(*, checks=(), fall=FALL, **signals):
     """A case with a ledger that says what the signals say, and no tokens to show."""
-    found = Signals(**SOUND | signals, by_place={})
+    values = SOUND | signals
+    found = Signals(
+        **values, by_place={"core": {"weight": 1.0} | {name: values[name] for name in ("pushed", "pulled", "x")}}
+    )
     path = SimpleNamespace(change=np.zeros((1, 2)), pair_ids=np.array(["a", "b"]), groups=np.arange(2))
     tokens = SimpleNamespace(change=np.zeros(0), weight=np.zeros(0), place=np.zeros(0), x=np.zeros(0), pair=np.zeros(0))
     ledger = SimpleNamespace(tokens=tokens, place=np.arange(2), unexplained=np.zeros(0))

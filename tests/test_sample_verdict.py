@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.diagnosis import diagnose, patterns_at
+from dpo_analysis.diagnosis.groups import ask
 from dpo_analysis.diagnosis.thresholds import DAMAGE
 from dpo_analysis.scoring import score
 
@@ -16,7 +17,7 @@ FAVOURITE = "Is"
 """The first word of the English closing that annotators are tired of: "Is there anything else ...?"."""
 
 
-def scored(policy, out, *, confirm=False):
+def scored(policy, out, *, confirm=None):
     """The run of one training, 100 pairs of each split, with evidence of where probability went."""
     pairs = [f"{split}={SAMPLE / 'pairs' / f'{split}.jsonl'}" for split in ("eval", "train")]
     return score(
@@ -33,7 +34,7 @@ def scored(policy, out, *, confirm=False):
 
 @pytest.fixture(scope="module")
 def strong(tmp_path_factory):
-    return scored(SAMPLE / "strong", tmp_path_factory.mktemp("strong") / "run", confirm=True)
+    return scored(SAMPLE / "strong", tmp_path_factory.mktemp("strong") / "run", confirm=ask)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ PUSHED = 0.5
 PSEUDO = 0.05
 """Share of the pairs added to the counts below a fraction, so that a handful of pairs proves nothing."""
 DATA_DRIVEN = 0.12
-"""Share C + P of the lost log-prob: from here on other pairs' texts account for it."""
+"""Share C + P of the lost log-prob at one place: from here on other pairs' texts account for what is lost there."""
 PUSH = 0.3
 """X, the mean of x over the lost log-prob: above, the loss is a push; between ``PULL`` and this it is undecided."""
 PULL = 0.05
