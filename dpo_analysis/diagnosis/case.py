@@ -107,9 +107,10 @@ class Case:
 
 
 def _direction(x: float, pushed: float, pulled: float) -> str:
-    if x < PULL:
+    both = pushed + pulled
+    if x < PULL or pulled > MOSTLY * both:
         return PULLED
-    return PUSHED if x > PUSH or pushed > MOSTLY * (pushed + pulled) else UNDECIDED
+    return PUSHED if x > PUSH or pushed > MOSTLY * both else UNDECIDED
 
 
 def _direction_of(place: Mapping[str, float]) -> str:

@@ -21,7 +21,7 @@ PUSH = 0.3
 PULL = 0.05
 """X: below, the loss is a pull by what other pairs choose."""
 MOSTLY = 0.7
-"""C over C + P: above, with X not below ``PULL``, the loss is a push, however much of it neither explains."""
+"""C over C + P: above, with X not below ``PULL``, the loss is a push; P over C + P: above, it is a pull, whatever X."""
 OFF_POLICY = 2.0
 """Nats per token that the rejected responses are less likely than the chosen ones under the reference."""
 NEVER_ROSE = -0.5
