@@ -111,6 +111,10 @@ def score(
     shard: Annotated[str | None, typer.Option(help="I/N: this worker's share.  [default: its rank]")] = None,
     ray: Annotated[str | None, typer.Option(help="Run on Ray: HOST:PORT, local, or nothing for a running one.")] = None,
     ray_workers: Annotated[int | None, typer.Option(min=1, help="[default: one per GPU, else per core]")] = None,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Then draw samples and greedy answers, and score them under every model.")
+    ] = False,
+    probe_prompts: Annotated[int, typer.Option(min=1, help="Prompts of --probes.")] = 32,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Then ask whose gradients push the fallen tokens down; needs train=PAIRS.")
     ] = False,
@@ -151,6 +155,7 @@ def score(
             shard=share,
             ray=ray,
             ray_workers=ray_workers,
+            probes=probe_prompts if probes else 0,
             confirm=ask if confirm else None,
             report=None if rank.index else Reporter(),
         )

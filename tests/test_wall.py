@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "trl"}
 RIGHT = ["errors", "words", "schema", "rewards", "runs", "training", "data", "tables", "metrics", "intervals", "export"]
-RIGHT += ["figures", "launcher", "console", "demo", "cli", "scoring", "scoring.work"]
+RIGHT += ["figures", "imported", "probes", "launcher", "console", "demo", "cli", "scoring", "scoring.work"]
 
 
 def heavy_after(code: str) -> set[str]:

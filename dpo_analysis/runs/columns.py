@@ -133,6 +133,15 @@ def _complete(table: pa.Table, n_rows: int, wanted: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=wanted)
 
 
+def is_labelled(root: Path, relative: str, label: Mapping[str, str]) -> bool:
+    """Whether a file is there, with a whole footer that has every entry of ``label``."""
+    try:
+        found, _ = read_label(root, relative)
+    except (FileNotFoundError, StorageError):
+        return False
+    return all(found.get(key) == value for key, value in label.items())
+
+
 def check_label(root: Path, relative: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """Pass when every expected entry stands in the file's label.
 

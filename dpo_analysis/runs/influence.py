@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dpo_analysis.errors import StorageError
-from dpo_analysis.runs.columns import read_label, read_table
+from dpo_analysis.runs.columns import is_labelled, read_label, read_table
 from dpo_analysis.runs.evidence import Folder
 from dpo_analysis.runs.files import encode_name
 from dpo_analysis.runs.manifest import canonical
@@ -63,14 +62,8 @@ def influence_path(kind: str, model: Model, split: str) -> str:
 def is_answered(folder: Folder, model: Model, question: Question) -> bool:
     """Whether the answer to just this question is stored whole."""
     wanted = _label(model, question.split) | {"question": question.digest, "identity": folder.identity_hash}
-    for kind in INFLUENCE_SCHEMAS:
-        try:
-            found, _ = read_label(folder.path, influence_path(kind, model, question.split))
-        except (FileNotFoundError, StorageError):
-            return False
-        if any(found.get(key) != value for key, value in wanted.items()):
-            return False
-    return True
+    paths = [influence_path(kind, model, question.split) for kind in INFLUENCE_SCHEMAS]
+    return all(is_labelled(folder.path, path, wanted) for path in paths)
 
 
 def store(folder: Folder, model: Model, question: Question, tables: Mapping[str, pa.Table]) -> None:

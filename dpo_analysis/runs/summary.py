@@ -13,7 +13,7 @@ import pyarrow as pa
 from dpo_analysis import schema
 from dpo_analysis.errors import StorageError
 from dpo_analysis.runs import digest
-from dpo_analysis.runs.columns import read_label, read_table
+from dpo_analysis.runs.columns import is_labelled, read_table
 from dpo_analysis.runs.parts import part_path, scores_folder
 from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.run import Run
@@ -97,14 +97,14 @@ def merge(run: Run, hashes: Mapping[str, str], write: Callable[[str, pa.Table, d
     """
     written = []
     wanted = inputs_label(run, hashes)
-    if wanted is not None and not _is_there(run.path, INPUTS, wanted):
+    if wanted is not None and not is_labelled(run.path, INPUTS, wanted):
         write(INPUTS, read_inputs(run), wanted)
         written.append(INPUTS)
     for model in [run.reference, *run.models]:
         wanted = merged_label(run, model, hashes)
         for kind in SCHEMAS if wanted is not None else ():
             path = merged_file(kind, model)
-            if not _is_there(run.path, path, wanted):
+            if not is_labelled(run.path, path, wanted):
                 tables = [_part(run, kind, model, index) for index in range(run.n_parts)]
                 write(path, _joined(kind, tables), wanted)
                 written.append(path)
@@ -130,14 +130,6 @@ def _label(run: Run, paths: list[str], hashes: Mapping[str, str] | None) -> dict
         return None
     joined = "".join(known[path] for path in paths)
     return {"identity": run.identity_hash, "of": hashlib.sha256(joined.encode()).hexdigest()}
-
-
-def _is_there(root: Path, path: str, label: Mapping[str, str]) -> bool:
-    try:
-        found, _ = read_label(root, path)
-    except (FileNotFoundError, StorageError):
-        return False
-    return all(found.get(key) == value for key, value in label.items())
 
 
 def _read(run: Run, path: str, table_schema: pa.Schema, label: Mapping[str, str]) -> pa.Table | None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import DPOAnalysisError, StorageError, counted
-from dpo_analysis.runs import evidence, influence, listing
+from dpo_analysis.runs import evidence, influence, listing, probes
 from dpo_analysis.runs.columns import read_label
 from dpo_analysis.runs.files import open_inside, sha256_inside
 from dpo_analysis.runs.manifest import NAME, seal
@@ -49,6 +49,7 @@ def verify_run(path: str | Path, *, weights: Callable[[Model], str] | None = Non
         problems += _unlisted(run)
     problems += [line for index in range(run.n_parts) for line in _part_problems(run, index, bad)]
     problems += _influence_problems(run, bad)
+    problems += _probe_problems(run, bad)
     if weights is not None:
         problems += [line for model in [run.reference, *run.models] for line in _weights_problem(run, model, weights)]
     return problems
@@ -126,6 +127,22 @@ def _part_problems(run: Run, index: int, bad: set[str]) -> Iterator[str]:
         if problem:
             yield f"damaged {run.path / path}: {problem}"
     yield from _evidence_problems(run, index, responses, bad)
+
+
+def _probe_problems(run: Run, bad: set[str]) -> Iterator[str]:
+    """What is wrong with the probes; that there are none is no problem."""
+    for name, maker, scorer in probes.asked(run):
+        path = probes.scores_path(name, maker, scorer)
+        if {path, probes.responses_path(name, maker)} & bad:
+            continue
+        try:
+            responses, scores = probes.read_responses(run, name, maker), probes.read_scores(run, name, maker, scorer)
+        except StorageError as error:
+            yield str(error)
+            continue
+        found = "" if responses is None or scores is None else _scores_problem(scores, responses)
+        if found:
+            yield f"damaged {run.path / path}: {found}"
 
 
 def _influence_problems(run: Run, bad: set[str]) -> Iterator[str]:

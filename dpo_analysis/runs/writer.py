@@ -28,7 +28,7 @@ from dpo_analysis.runs.run import CURVES, NOISE, VOCAB, Run
 if TYPE_CHECKING:
     from dpo_analysis.data.tokens import TokenizedPair
 
-EVIDENCE = "evidence/"
+ADDITIONS = ("evidence/", "probes/")
 TABLES_OF = {"pairs": pairs_table, "responses": responses_table}
 
 
@@ -252,7 +252,7 @@ class RunWriter:
             return False
         known = {record["path"] for record in manifest.load_manifest(self.path)["parts"]}
         # What may be written anew is hashed while nobody can: with the manifest's lock.
-        changing = {path for path in listing.paths(self.path) if path == CURVES or path.startswith(EVIDENCE)}
+        changing = {path for path in listing.paths(self.path) if path == CURVES or path.startswith(ADDITIONS)}
         entries = listing.entries(self.path, skip=known | changing)
         with locks.guard(self.path):
             facts = manifest.load_manifest(self.path)

@@ -27,6 +27,7 @@ from dpo_analysis.scoring.evidence import score_collecting
 from dpo_analysis.scoring.lineup import Lineup, line_up
 from dpo_analysis.scoring.means import Means
 from dpo_analysis.scoring.models import check_numerics, few_threads, pick_device, pick_dtype
+from dpo_analysis.scoring.probing import probe
 from dpo_analysis.scoring.spread import DeviceMap, check_device_map
 from dpo_analysis.scoring.trainer import ROWS
 from dpo_analysis.scoring.wanted import wish
@@ -66,6 +67,7 @@ def score(
     shard: tuple[int, int] = (0, 1),
     ray: str | None = None,
     ray_workers: int | None = None,
+    probes: int = 0,
     confirm: Ask | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Run:
@@ -101,6 +103,9 @@ def score(
         shard: this worker's number and the number of workers.
         ray: where models run on a Ray cluster: HOST:PORT, ``local``, or ``auto`` for a running one, else ``local``.
         ray_workers: how many to ask the cluster for; None: one per GPU it has, else one per core.
+        probes: once all is scored, of how many prompts to draw samples and greedy continuations, score them under every
+            model, and score the chosen core behind each policy's own opening; the worker of shard 0 does it, in this
+            process.
         confirm: once all is scored, which groups of pairs to follow the gradients of (``diagnosis.groups.ask``); the
             worker of shard 0 does it, in this process.
         report: called after every part.
@@ -119,8 +124,9 @@ def score(
     check_numerics(numerics, dtype)
     check_device_map(device_map, ray=ray)
     check_workers(ray, shard)
-    if confirm is not None and ray is not None:
-        raise InputError("--confirm beside --ray: gradients are followed in this process; give it in a second command")
+    for name, asked in (("probes", probes > 0), ("confirm", confirm is not None)):
+        if asked and ray is not None:
+            raise InputError(f"--{name} beside --ray: models run in this process for it; give it in a second command")
     if ray is None:
         pick_device(device)
     trainings = [find_training(folder) for folder in trainer_outputs]
@@ -167,6 +173,8 @@ def score(
             else:
                 sources = means.sources(lineup.entries, lambda line: writer.log("note", text=line))
                 score_collecting(writer, sources, wanted, batch_tokens=budget, report=tell)
+                if probes and shard[0] == 0:
+                    probe(writer, sources, probes, batch_tokens=budget)
                 if confirm is not None and shard[0] == 0:
                     answer_questions(writer, sources, confirm, batch_tokens=budget)
     return open_run(out)
