@@ -32,6 +32,7 @@ def draw(run: Run, found: Diagnosis, lang: str) -> None:
         (f"{VERDICT};{_tint(_main(found))}", verdict_sentence(found, lang)),
         *((f"{show.EVIDENCE};font-weight:600", line) for line in damage_sentence(found, lang)),
         (show.EVIDENCE, fall_sentence(found.fall, lang)),
+        *((show.EVIDENCE, one.sentence(lang)) for one in found.probes),
         (show.EVIDENCE, end_sentence(found, lang)),
         (show.NOTE, basis_sentence(found, lang)),
     )

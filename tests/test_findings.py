@@ -23,7 +23,8 @@ TERMS = {
     "credit_z": "credit", "noise floor": "noise", "margin": "margin", "accuracy": None, "chosen reward": "reward",
     "log-prob": "logp", "association": "certainty", "identity": "certainty", "decomposition": "certainty",
 }  # fmt: skip
-SAID = sorted(key for key in WORDS if key.startswith("diagnosis.") and not key.startswith("diagnosis.signal."))
+PROBES = ("diagnosis.probe.", "diagnosis.signal.")
+SAID = sorted(key for key in WORDS if key.startswith("diagnosis.") and not key.startswith(PROBES))
 NATS = {"drop", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin", "edit", "x", "z",
         "chosen", "rejected"}  # fmt: skip
 
@@ -52,6 +53,15 @@ def test_every_number_in_a_sentence_is_followed_by_its_unit(key):
             assert following.startswith(" standard deviations")
         if field in {"chosen", "rejected"}:
             assert "ratio" in WORDS[key]["en"]
+
+
+def test_a_probe_says_its_units():
+    units = {"kept": " of what the reference says (share", "own": " nats per pair",
+             "high": ";| nats", "low": " to ", "n": " (samples|pairs)", "same": " of them", "chosen": " nats per pair", "model": " "}  # fmt: skip
+    for key in (key for key in WORDS if key.startswith("diagnosis.probe.")):
+        for field, following in behind(WORDS[key]["en"]):
+            allowed = [re.escape(one) if "(" in one and "|" not in one else one for one in [units[field]]]
+            assert re.match(allowed[0], following), (key, field, following)
 
 
 @pytest.mark.parametrize("field", ["n"])

@@ -16,6 +16,7 @@ from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosi
 from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
 from dpo_analysis.diagnosis.patterns import COLUMNS, pattern_table
 from dpo_analysis.diagnosis.signals import Signals, signals
+from dpo_analysis.diagnosis.spoken import probe_sentences
 from dpo_analysis.diagnosis.thresholds import ESTABLISHED, TOO_LATE
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Run
@@ -100,7 +101,7 @@ def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], check
     used = path.models[place].key if place is not None else ""
     return Diagnosis(
         path.models[-1].series, split, fall, used, shares, findings, _open(run, case, split, unasked=unasked),
-        found.to_json() if found else {}, at_end,
+        found.to_json() if found else {}, at_end, probe_sentences(run, path.models[-1]),
     )  # fmt: skip
 
 

@@ -161,6 +161,7 @@ class Diagnosis:
         open: what stays open.
         numbers: the signals that the causes were judged by, by name; empty where no decline is established.
         at_end: metrics of the last checkpoint, by name.
+        probes: what the probes of the last checkpoint say; empty where none were made.
     """
 
     series: str
@@ -172,6 +173,7 @@ class Diagnosis:
     open: list[Open]
     numbers: dict[str, float]
     at_end: dict[str, float]
+    probes: list[Measured] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Finding]:
         """The findings."""
@@ -194,6 +196,7 @@ class Diagnosis:
             "open": [{"question": one.question(lang), "command": one.command or None} for one in self.open],
             "numbers": _plain(self.numbers),
             "at_end": _plain(self.at_end),
+            "probes": [one.sentence(lang) for one in self.probes],
         }
 
 

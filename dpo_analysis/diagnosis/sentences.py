@@ -103,6 +103,7 @@ def lines(found: Diagnosis, lang: str = "en") -> list[str]:
     if found.shares:
         said += ["", words.text("diagnosis.shares.title", lang), *(f"  {line}" for line in share_lines(found, lang))]
     said += ["", verdict_sentence(found, lang), *damage_sentence(found, lang)]
+    said += [one.sentence(lang) for one in found.probes]
     for one in (
         found.findings if found.numbers else [one for one in found.findings if one.verdict in (LIKELY, POSSIBLE)]
     ):

@@ -58,6 +58,14 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Damage: by the last checkpoint {end} of the lost log-prob went to improbable tokens that no text of the run has there ({first} at the checkpoint read); look at what the model says.",
         "zh": "损坏：到最后一个检查点，损失的对数概率中有 {end} 流向任何文本在该处都没有的低概率词元（所读检查点处为 {first}）；请查看模型的输出。",
     },
+    "diagnosis.probe.kept": {
+        "en": "Probe: {model} keeps {kept} of what the reference says (share, {low} to {high}; {n} samples of it): 1 is all, near 0 nothing.",
+        "zh": "探测：{model} 保留了参考模型所言的 {kept}（比例，{low} 至 {high}；{n} 个样本）：1 为全部，接近 0 为全无。",
+    },
+    "diagnosis.probe.swap": {
+        "en": "Probe: behind its own opening {model} changes the core of the chosen responses by {own} nats per pair ({low} to {high} nats), behind the chosen opening by {chosen} nats per pair ({n} pairs; in {same} of them the two openings are the same).",
+        "zh": "探测：在自己的开头之后，{model} 使被选回答的主体变化每对 {own} nats（{low} 至 {high} nats），在被选回答的开头之后为每对 {chosen} nats（{n} 对；其中 {same} 两种开头相同）。",
+    },
     "diagnosis.named.shares": {
         "en": "{name} ({parts} of the lost log-prob)",
         "zh": "{name}（{parts}，占损失的对数概率）",
