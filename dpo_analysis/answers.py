@@ -9,8 +9,9 @@ COLUMNS = ["text", "sides", "n_pairs", "n_tokens", "logps", "log_ratio", "log_ra
 
 def groups_of_several(pairs: pd.DataFrame) -> pd.Series:
     """Groups with more than one pair that counts: how many pairs each has, by group_id, most pairs first."""
-    counts = pairs.dropna(subset=["margin"])["group_id"].value_counts(sort=False)
-    return counts[counts > 1].sort_values(ascending=False, kind="stable")
+    groups = pairs.loc[pairs["margin"].notna(), "group_id"]
+    counts = groups[groups.duplicated(keep=False)].value_counts(sort=False)
+    return counts.sort_values(ascending=False, kind="stable")
 
 
 def answers(pairs: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:

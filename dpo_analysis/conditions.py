@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dpo_analysis import rewards
 from dpo_analysis.runs import Run
+from dpo_analysis.texts import TEXTS
 
 Mask = NDArray[np.bool_]
 FLIP_WEIGHT = 0.05
@@ -23,7 +24,6 @@ FLIP_MARGIN = float(np.log((1 - FLIP_WEIGHT) / FLIP_WEIGHT))
 """The needed margin that belongs to ``FLIP_WEIGHT``, beta x nats."""
 LONG = 0.75
 """The quantile of the tokens of both responses from which a pair is long."""
-TEXTS = ("prompt", "chosen", "rejected")
 
 
 class Box(NamedTuple):

@@ -8,11 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dpo_analysis.aligned import aligned_sides
-from dpo_analysis.quantities import Setting, quantities
+from dpo_analysis.cellsums import entry_sums
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import CHOSEN, SIDES
-from dpo_analysis.selection import Names, choose_models, choose_pairs
-from dpo_analysis.sums import inputs
+from dpo_analysis.selection import Names, choose_models, choose_pairs, names
+from dpo_analysis.sums import counted, inputs, sums
 from dpo_analysis.token_tables import token_text
 
 TOP = 3
@@ -48,7 +48,7 @@ def pair_movers(run: Run, *, series: str, side: str = CHOSEN, split: Names = Non
     ids = inputs(run).pairs["pair_id"].to_numpy(dtype=object)
     for before, policy in _steps(run, series):
         used = _counted(run, [before, policy], split)
-        changes = (_logps(run, policy, side) - _logps(run, before, side))[used]
+        changes = (sums(run, policy).logps - sums(run, before).logps)[used, SIDES.index(side)]
         for place, index in _foremost(changes, top):
             share = changes[index] / changes.sum()
             rows.append([*_named(before, policy, changes.mean()), place, ids[used][index], changes[index], share])
@@ -60,18 +60,22 @@ def token_movers(run: Run, *, series: str, side: str = CHOSEN, split: Names = No
 
     Runs without stored tokens have no rows.
     """
-    vocab = run.vocab()
-    texts = {} if vocab is None else dict(zip(vocab["token_id"].to_pylist(), vocab["bytes"].to_pylist(), strict=True))
-    rows = []
+    rows, texts = [], _texts(run)
     for before, policy in _steps(run, series):
         used = _counted(run, [before, policy], split)
-        sums, counts = _by_token(run, (before, policy), SIDES.index(side), inputs(run).pairs["row"].to_numpy()[used])
-        for place, index in _foremost(sums, top):
+        ids, changes, counts = _by_entry(run, (before, policy), side, used, split)
+        for place, where in _foremost(changes, top):
+            index = int(ids[where])
             content = texts.get(index)
             text = f"[{index}]" if content is None else token_text(content)
-            named = [*_named(before, policy, sums.sum() / used.sum()), place, index, text]
-            rows.append([*named, counts[index], sums[index], sums[index] / sums.sum()])
+            named = [*_named(before, policy, changes.sum() / used.sum()), place, index, text]
+            rows.append([*named, counts[where], changes[where], changes[where] / changes.sum()])
     return pd.DataFrame(rows, columns=TOKEN_COLUMNS).astype({"step": "Int64"})
+
+
+def _texts(run: Run) -> dict[int, bytes]:
+    vocab = run.vocab()
+    return {} if vocab is None else dict(zip(vocab["token_id"].to_pylist(), vocab["bytes"].to_pylist(), strict=True))
 
 
 def _steps(run: Run, series: str) -> Iterator[tuple[Model, Model]]:
@@ -85,36 +89,53 @@ def _steps(run: Run, series: str) -> Iterator[tuple[Model, Model]]:
 def _counted(run: Run, models: list[Model], split: Names) -> NDArray[np.bool_]:
     used = choose_pairs(run, inputs(run).pairs["split"].to_numpy(dtype=object), split)
     for policy in models:
-        used = used if policy.is_reference else used & quantities(run, policy, Setting())["used"]
+        used = used if policy.is_reference else used & counted(run, policy)
     return used
 
 
-def _logps(run: Run, model: Model, side: str) -> NDArray[np.float64]:
-    """Log-probs of every pair's response, nats, shape (pairs,)."""
-    if model.is_reference:
-        return quantities(run, run.models[0], Setting())[f"reference_{side}_logps"]
-    return quantities(run, model, Setting())[f"{side}_logps"]
+def _by_entry(
+    run: Run, models: tuple[Model, Model], side: str, used: NDArray[np.bool_], split: Names
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Token ids, and the change of log-prob and the number of places of each: three of shape (entries,).
+
+    From the summaries where those add up the same pairs, else from the tokens themselves.
+    """
+    pairs = inputs(run).pairs
+    splits, here = names(split) or run.splits, choose_pairs(run, pairs["split"].to_numpy(dtype=object), split)
+    if all(np.array_equal(np.isfinite(sums(run, model).logps).all(axis=1) & here, used) for model in models):
+        before, after = (entry_sums(run, model, side, splits) for model in models)
+        if np.array_equal(before.token_id, after.token_id) and np.array_equal(before.n, after.n):
+            return after.token_id, after.logp - before.logp, after.n
+    changes, counts = _by_token(run, models, SIDES.index(side), pairs["row"].to_numpy()[used])
+    ids = np.flatnonzero(counts)
+    return ids, changes[ids], counts[ids]
 
 
 def _by_token(run: Run, models: tuple[Model, Model], side: int, rows: NDArray) -> tuple[NDArray, NDArray]:
     """Change of log-prob and number of places by token id, each of shape (ids,)."""
-    sums, counts = np.zeros(1), np.zeros(1, dtype=np.int64)
+    changes, counts = np.zeros(1), np.zeros(1, dtype=np.int64)
     for part in run.parts_done(models[1]) if len(rows) else ():
         found = aligned_sides(run, part, models, rows)
         if found is None or not len(found[side].token_ids):
             continue
         ids, (before, after) = found[side].token_ids, found[side].logps
-        size = max(len(sums), int(ids.max()) + 1)
-        sums, counts = (np.pad(array, (0, size - len(array))) for array in (sums, counts))
-        sums += np.bincount(ids, after.astype(np.float64) - before, size)
+        size = max(len(changes), int(ids.max()) + 1)
+        changes, counts = (np.pad(array, (0, size - len(array))) for array in (changes, counts))
+        changes += np.bincount(ids, after.astype(np.float64) - before, size)
         counts += np.bincount(ids, minlength=size)
-    return sums, counts
+    return changes, counts
 
 
 def _foremost(changes: NDArray[np.float64], top: int) -> Iterator[tuple[int, int]]:
     """Place and index of the changes that go farthest in the direction of their sum; none where nothing moved."""
     total = changes.sum() if len(changes) else 0.0
-    order = np.argsort(changes if total < 0 else -changes, kind="stable")[:top]
+    signed = changes if total < 0 else -changes
+    near = (
+        np.flatnonzero(signed <= np.partition(signed, top - 1)[top - 1])
+        if len(signed) > top
+        else np.arange(len(signed))
+    )
+    order = near[np.argsort(signed[near], kind="stable")][:top]
     if total:
         yield from ((place, int(index)) for place, index in enumerate(order, start=1) if changes[index] * total > 0)
 

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from dpo_analysis import rewards
 from dpo_analysis.errors import InputError
-from dpo_analysis.quantities import Setting, quantities
+from dpo_analysis.quantities import Setting
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.runs.summary import PROFILE, read_summary
 from dpo_analysis.schema import SIDES
 from dpo_analysis.segments import lists, side_places
 from dpo_analysis.selection import Names, choose_models, choose_pairs, names
-from dpo_analysis.sums import inputs, sums
+from dpo_analysis.sums import counted, inputs, sums
 
 POSITION_COLUMNS = ["series", "model", "step", "split", "side", "position", "n_used", "log_ratio", "reward"]
 
@@ -49,7 +49,7 @@ def position_table(
 def _profile(run: Run, policy: Model, kept: NDArray, code: NDArray, cells: list[str]) -> "_Profile":
     """What ``policy`` changed by position, over the pairs that count under it and under the reference."""
     profile = _Profile(len(cells))
-    used = quantities(run, policy, Setting())["used"]
+    used = counted(run, policy)
     if all(np.array_equal(_summed(run, model), used) for model in (policy, run.reference)):
         profile.take(_arrays(run, policy, cells), _arrays(run, run.reference, cells))
         return profile

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from dpo_analysis import losses, rewards
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run, Series
-from dpo_analysis.schema import SCORED
-from dpo_analysis.sums import Inputs, Sums, inputs, shared_logps, statuses, sums
+from dpo_analysis.sums import Inputs, Sums, counted, inputs, shared_logps, statuses, sums
 
 Array = NDArray[np.float64]
 
@@ -74,10 +73,10 @@ def quantities(run: Run, policy: Model, setting: Setting) -> dict[str, NDArray]:
     """
     pairs, own, reference = inputs(run), sums(run, policy), sums(run, run.reference)
     series = run.series[policy.series]
-    result: dict[str, NDArray] = {"status": statuses(pairs, own, reference)}
+    result: dict[str, NDArray] = {"status": statuses(run, policy)}
     result |= _logps(pairs, own, reference)
     result |= _rewards(result, setting.beta_of(series))
-    result["used"] = np.isin(result["status"], SCORED) & np.isfinite(result["margin"])
+    result["used"] = counted(run, policy)
     result["chosen_entropy"], result["rejected_entropy"] = own.entropy[:, 0], own.entropy[:, 1]
     logps = _pair_logps(pairs, own, reference)
     if series.parameters.get("ld_alpha") is not None:

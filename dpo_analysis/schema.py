@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from dpo_analysis.token_kinds import KINDS
+from dpo_analysis.token_places import PLACES, SPANS
+
 SCHEMA_VERSION = 1
 
 CHOSEN, REJECTED = "chosen", "rejected"
@@ -22,6 +25,8 @@ NOT_SCORED = ("empty", "too_long", "template_error", "bad_text")
 FLAGGED = ("nonfinite", "oom")
 """Score statuses that belong to one model: kept, flagged, not counted."""
 STATUSES = SCORED + NOT_SCORED + FLAGGED
+PARTS = {"place": PLACES, "kind": KINDS, "span": SPANS}
+"""What a response is taken apart by, and the parts of each."""
 PENDING = "pending"
 """Shown in tables, never stored: the pair's part is not scored yet under this policy or under the reference."""
 
@@ -159,6 +164,35 @@ GROUPS_SCHEMA = pa.schema(
 )
 INFLUENCE_SCHEMAS = {"effects": EFFECTS_SCHEMA, "groups": GROUPS_SCHEMA}
 """What a confirmation stores for each model and split: the effects, and which pairs the groups were made of."""
+CELLS = tuple(f"{side}_{by}_{part}" for side in SIDES for by, parts in PARTS.items() for part in parts)
+"""What the tokens of a pair are summed by: its side, and a part of one of ``PARTS``."""
+CELLS_SCHEMA = pa.schema([pa.field("row", pa.int64(), nullable=False), *(pa.field(n, pa.float64()) for n in CELLS)])
+"""Summary of one model's scores: one line per pair; log-probs summed by cell, nats, null where it has no tokens."""
+ENTRIES_SCHEMA = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("token_id", pa.int32(), nullable=False),
+        pa.field("n", pa.int64(), nullable=False),
+        pa.field("logp", pa.float64(), nullable=False),
+    ]
+)
+"""Summary of one model's scores by vocabulary entry, over the pairs that PROFILE_SCHEMA counts; logp is a sum, nats."""
+FACTS_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("double_bos", pa.bool_()),
+        *(
+            pa.field(f"{side}_{name}", pa.bool_())
+            for side in SIDES
+            for name in ("ends_with_eos", "double_eos", "truncated")
+        ),
+        *(pa.field(name, pa.int32()) for name in CELLS),
+    ]
+)
+"""Summary of pairs and responses, whatever the model: what was asked, in short, what the ends of the responses look
+like, and the number of tokens by cell; null where a pair is not scored, or where no vocabulary says what an end is."""
 CURVES_SCHEMA = pa.schema(
     [
         pa.field("series", pa.string(), nullable=False),

@@ -41,7 +41,8 @@ def choose_pairs(run: Run, splits: NDArray, split: Names = None) -> NDArray[np.b
     """
     asked = names(split)
     _check(asked, run.splits, "split", run)
-    return np.isin(splits, asked) if asked else np.ones(len(splits), dtype=bool)
+    every = not asked or set(asked) >= set(run.splits)
+    return np.ones(len(splits), dtype=bool) if every else np.isin(splits, asked)
 
 
 def names(given: Names) -> list[str]:

@@ -4,30 +4,26 @@ Every split takes the same whole apart, the mean over pairs of log pi(y|x) - log
 its parts add up to it. A split says where a change lies; it does not say why.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpo_analysis import rewards
-from dpo_analysis.aligned import aligned_sides
+from dpo_analysis import cellsums
+from dpo_analysis.cellsums import ByParts, cell_sums
 from dpo_analysis.errors import InputError
 from dpo_analysis.intervals import ratio_intervals
-from dpo_analysis.quantities import Setting, quantities
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import SIDES
+from dpo_analysis.schema import PARTS, SIDES
 from dpo_analysis.selection import Names, choose_models, choose_pairs
-from dpo_analysis.sums import inputs
-from dpo_analysis.token_kinds import KINDS, kind_of_ids, specials
-from dpo_analysis.token_places import PLACES, SPANS, places, sentence_ends, spans
+from dpo_analysis.sums import counted, inputs, sums
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 QUANTILES = {"first1": 0.01, "to5": 0.05, "to10": 0.10, "to25": 0.25, "to50": 0.50, "rest": 1.0}
 """Pairs by their own change, the deepest fall first: up to which share of the pairs each part reaches (rounded up)."""
-PARTS = {"place": PLACES, "kind": KINDS, "span": SPANS}
 SPLITS = ("place", "kind", "span", "quantile")
 COLUMNS = ["side", "by", "part", "n_pairs", "n_tokens", "log_ratio", "low", "high", "share", "log_ratio_per_token"]
 
@@ -39,15 +35,9 @@ class _Pairs(NamedTuple):
     groups: Ints
 
 
-class _Tokens(NamedTuple):
-    """The tokens of one side of one part: pair (place among those that count), change in nats, and codes by split."""
-
-    pair: Ints
-    change: Array
-    codes: dict[str, Ints]
-
-
-def split_table(run: Run, *, model: str, before: str | None = None, split: Names = None) -> pd.DataFrame:
+def split_table(
+    run: Run, *, model: str, before: str | None = None, split: Names = None, by: Sequence[str] = SPLITS
+) -> pd.DataFrame:
     """Where the change of the mean log-prob lies: one row per side, split and part.
 
     Args:
@@ -55,6 +45,7 @@ def split_table(run: Run, *, model: str, before: str | None = None, split: Names
         model: the policy, NAME or SERIES/NAME.
         before: the policy that the change is measured from; None for the reference.
         split: only these splits of the pairs.
+        by: only these of ``SPLITS``.
 
     Returns:
         Columns: side; by (place, kind, span, quantile); part; n_pairs (that have a token of it); n_tokens (0 where none
@@ -71,16 +62,17 @@ def split_table(run: Run, *, model: str, before: str | None = None, split: Names
     policy = _one(run, model)
     base = run.reference if before is None else _one(run, before)
     pairs = _counted(run, [policy] if base.is_reference else [policy, base], split)
-    sums, counts = _by_pair(run, policy, base, pairs)
+    cut = [name for name in PARTS if name in by]
+    changes, counts = _by_part(run, policy, base, pairs, cut)
     floor = run.noise_floor
     noise = floor.response if floor else 0.0
     frames = []
     for side, name in enumerate(SIDES):
-        for by, parts in PARTS.items() if len(pairs.rows) and counts["place"].any() else ():
-            frames.append(_rows(sums[by][:, side], counts[by][:, side], pairs, (name, by, parts), noise))
-        frames.append(
-            _quantiles(_changes(run, policy, base, pairs)[:, side], _lengths(run, pairs)[:, side], name, noise)
-        )
+        for one in cut if len(pairs.rows) and any(count.any() for count in counts.values()) else ():
+            frames.append(_rows(changes[one][:, side], counts[one][:, side], pairs, (name, one, PARTS[one]), noise))
+        if "quantile" in by:
+            own, lengths = _changes(run, policy, base, pairs), _lengths(run, pairs)
+            frames.append(_quantiles(own[:, side], lengths[:, side], name, noise))
     return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS)
 
 
@@ -95,49 +87,32 @@ def _counted(run: Run, policies: Sequence[Model], split: Names) -> _Pairs:
     pairs = inputs(run).pairs
     used = choose_pairs(run, pairs["split"].to_numpy(dtype=object), split)
     for policy in policies:
-        used = used & quantities(run, policy, Setting())["used"]
+        used = used & counted(run, policy)
     return _Pairs(pairs["row"].to_numpy()[used], pd.factorize(pairs["group_id"][used])[0].astype(np.int64))
 
 
 def _changes(run: Run, policy: Model, base: Model, pairs: _Pairs) -> Array:
     """Change of every response, nats, shape (pairs, sides)."""
     place = np.searchsorted(inputs(run).pairs["row"].to_numpy(), pairs.rows)
-    own = quantities(run, policy, Setting())
-    before = None if base.is_reference else quantities(run, base, Setting())
-    ratios = [own[f"{side}_log_ratio"] - (0 if before is None else before[f"{side}_log_ratio"]) for side in SIDES]
-    return np.stack(ratios, axis=1)[place]
+    return (sums(run, policy).logps - sums(run, base).logps)[place]
 
 
 def _lengths(run: Run, pairs: _Pairs) -> Array:
     return inputs(run).n_tokens[np.searchsorted(inputs(run).pairs["row"].to_numpy(), pairs.rows)]
 
 
-def _by_pair(run: Run, policy: Model, base: Model, pairs: _Pairs) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Sums of changes and numbers of tokens by split, each of shape (pairs, sides, parts)."""
-    shape = {by: (len(pairs.rows), len(SIDES), len(parts)) for by, parts in PARTS.items()}
-    sums, counts = ({by: np.zeros(shape[by]) for by in PARTS} for _ in range(2))
-    for side, tokens in _tokens(run, policy, base, pairs.rows):
-        for by, parts in PARTS.items():
-            cell = tokens.pair * len(parts) + tokens.codes[by]
-            size = len(pairs.rows) * len(parts)
-            sums[by][:, side] += np.bincount(cell, tokens.change, size).reshape(-1, len(parts))
-            counts[by][:, side] += np.bincount(cell, minlength=size).reshape(-1, len(parts))
-    return sums, counts
-
-
-def _tokens(run: Run, policy: Model, base: Model, rows: Ints) -> Iterator[tuple[int, _Tokens]]:
-    """Part by part and side by side: the tokens of the pairs that count."""
-    vocab = run.vocab()
-    for part in run.parts_done(policy) if len(rows) else ():
-        sides = aligned_sides(run, part, [policy, base], rows)
-        if sides is None:
-            continue
-        alike = spans(*((one.lengths, one.token_ids) for one in sides))
-        for side, one in enumerate(sides):
-            ends = sentence_ends(vocab, one.lengths, one.token_ids)
-            codes = {"place": places(one.lengths, specials(vocab, one.token_ids), ends), "span": alike[side]}
-            codes["kind"] = kind_of_ids(vocab, one.token_ids)
-            yield side, _Tokens(np.repeat(one.pair, one.lengths), rewards.log_ratio(*one.logps), codes)
+def _by_part(run: Run, policy: Model, base: Model, pairs: _Pairs, cut: Sequence[str]) -> tuple[ByParts, ByParts]:
+    """Sums of changes and numbers of tokens by split, shape (pairs, sides, parts); 0 where tokens are missing."""
+    rows = inputs(run).pairs["row"].to_numpy()
+    place = slice(None) if len(rows) == len(pairs.rows) else np.searchsorted(rows, pairs.rows)
+    own, before, tokens = cell_sums(run, policy), cell_sums(run, base), cellsums.counts(run)
+    changes = {by: own[by][place] - before[by][place] for by in cut}
+    counts = {by: tokens[by][place] for by in cut}
+    lost = ~np.isfinite(next(iter(changes.values()))[:, 0, 0]) if cut else np.zeros(0, dtype=bool)
+    if lost.any():
+        changes = {by: np.where(lost[:, None, None], 0.0, change) for by, change in changes.items()}
+        counts = {by: np.where(lost[:, None, None], 0.0, count) for by, count in counts.items()}
+    return changes, counts
 
 
 def _rows(

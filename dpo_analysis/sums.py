@@ -1,9 +1,10 @@
 """The stored token lists summed to one number per response: beta-free, and what all tables of pairs are made from.
 
 Sums are float64 and come from the run's summaries. They are kept in memory by the parts they come from, so that
-another beta reads no file again; a part that is added or replaced is noticed by its size and time.
+another beta reads no file again; a part that is added or replaced is noticed by its folder's time.
 """
 
+import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.runs.parts import part_path, scores_folder
+from dpo_analysis.runs.parts import scores_folder
 from dpo_analysis.runs.summary import SUMS, read_inputs, read_summary
 from dpo_analysis.schema import FLAGGED, PENDING, SCORED, SIDES
 from dpo_analysis.segments import lists, segment_sums, side_places
@@ -52,12 +53,12 @@ class Sums(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
+class Files:
     """What identifies the files that a result was read from; the run is only how to read them."""
 
     path: str
     key: str
-    stamps: tuple[tuple[int, int, int], ...]
+    stamps: tuple[tuple[int, int], ...]
     run: Run = field(compare=False)
 
 
@@ -67,7 +68,7 @@ def inputs(run: Run) -> Inputs:
     Raises:
         StorageError: a part is damaged.
     """
-    return _inputs(_Files(str(run.path.resolve()), "", _stamps(run, "pairs") + _stamps(run, "responses"), run))
+    return _inputs(files_of(run))
 
 
 def sums(run: Run, model: Model) -> Sums:
@@ -76,8 +77,7 @@ def sums(run: Run, model: Model) -> Sums:
     Raises:
         StorageError: a part is damaged.
     """
-    stamps = _stamps(run, "pairs") + _stamps(run, scores_folder(model))
-    return _sums(_Files(str(run.path.resolve()), f"{model.key} {model.weights}", stamps, run), model)
+    return _sums(files_of(run, model), model)
 
 
 def shared_logps(run: Run, model: Model) -> Array:
@@ -97,42 +97,51 @@ def shared_logps(run: Run, model: Model) -> Array:
     return shared
 
 
-def statuses(pairs: Inputs, policy: Sums, reference: Sums) -> NDArray[np.object_]:
-    """The status that a pair has under one policy, shape (pairs,).
+def statuses(run: Run, policy: Model) -> NDArray[np.object_]:
+    """The status that every pair has under ``policy``, shape (pairs,).
 
     The pair's own where it is not scored; else what went wrong under the reference or the policy; ``pending`` where
     one of the two is not scored yet; else the pair's own again.
+
+    Raises:
+        StorageError: a part is damaged.
     """
-    own = pairs.pairs["status"].to_numpy(dtype=object)
-    result = own.copy()
-    pending = (policy.status == "") | (reference.status == "")
-    result[pending] = PENDING
-    for model in (policy, reference):
-        flagged = np.isin(model.status, FLAGGED)
-        result[flagged] = model.status[flagged]
-    return np.where(np.isin(own, SCORED), result, own)
+    return _statuses(files_of(run, policy), files_of(run, run.reference), policy)
 
 
-def _stamps(run: Run, folder: str) -> tuple[tuple[int, int, int], ...]:
-    found = []
-    for index in range(run.n_parts):
-        try:
-            facts = (run.path / part_path(folder, index)).stat()
-        except FileNotFoundError:
-            continue
-        found.append((index, facts.st_size, facts.st_mtime_ns))
-    return tuple(found)
+def counted(run: Run, policy: Model) -> NDArray[np.bool_]:
+    """Which pairs count under ``policy``: both responses finite there and under the reference, shape (pairs,).
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    return _counted(files_of(run, policy), files_of(run, run.reference), policy)
+
+
+def files_of(run: Run, model: Model | None = None) -> Files:
+    """The parts of pairs and responses as they are now, and those of ``model``'s scores where one is given."""
+    folders = ["pairs", "responses"] if model is None else ["pairs", "responses", scores_folder(model)]
+    stamps = tuple(_stamp(f"{run.path}/{folder}") for folder in folders)
+    return Files(os.path.realpath(run.path), "" if model is None else f"{model.key} {model.weights}", stamps, run)
+
+
+def _stamp(folder: str) -> tuple[int, int]:
+    """When a file was last added to a folder or replaced in it (all come by renaming), and how many there are."""
+    try:
+        return os.stat(folder).st_mtime_ns, len(os.listdir(folder))
+    except FileNotFoundError:
+        return 0, 0
 
 
 @lru_cache(maxsize=4)
-def _inputs(files: _Files) -> Inputs:
+def _inputs(files: Files) -> Inputs:
     table = read_inputs(files.run)
     lengths = [table[f"{side}_n_tokens"].to_numpy().astype(np.float64) for side in SIDES]
     return Inputs(table.select(INPUT_COLUMNS).to_pandas(), np.stack(lengths, axis=1))
 
 
 @lru_cache(maxsize=KEPT)
-def _sums(files: _Files, model: Model) -> Sums:
+def _sums(files: Files, model: Model) -> Sums:
     rows = inputs(files.run).pairs["row"].to_numpy()
     table = read_summary(files.run, SUMS, model)
     place = np.searchsorted(rows, table["row"].to_numpy())
@@ -148,6 +157,29 @@ def _sums(files: _Files, model: Model) -> Sums:
         own.setflags(write=False)
         values.append(own)
     return Sums(status, values[0], values[1])
+
+
+@lru_cache(maxsize=KEPT)
+def _statuses(files: Files, _: Files, policy: Model) -> NDArray[np.object_]:
+    run = files.run
+    own = inputs(run).pairs["status"].to_numpy(dtype=object)
+    result, models = own.copy(), (sums(run, policy), sums(run, run.reference))
+    result[(models[0].status == "") | (models[1].status == "")] = PENDING
+    for model in models:
+        flagged = np.isin(model.status, FLAGGED)
+        result[flagged] = model.status[flagged]
+    result = np.where(np.isin(own, SCORED), result, own)
+    result.setflags(write=False)
+    return result
+
+
+@lru_cache(maxsize=KEPT)
+def _counted(files: Files, reference: Files, policy: Model) -> NDArray[np.bool_]:
+    run = files.run
+    scored = np.isin(_statuses(files, reference, policy), SCORED)
+    found = scored & np.isfinite(sums(run, policy).logps + sums(run, run.reference).logps).all(axis=1)
+    found.setflags(write=False)
+    return found
 
 
 def _known(table: pa.Table, rows: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:

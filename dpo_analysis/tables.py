@@ -6,6 +6,7 @@ Units and meanings of the columns stand in ``schema.COLUMNS``.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,9 +17,9 @@ from dpo_analysis import metrics
 from dpo_analysis.positions import position_table
 from dpo_analysis.quantities import Setting, quantities
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import SIDES
+from dpo_analysis.schema import PENDING, SIDES, STATUSES
 from dpo_analysis.selection import Names, choose_models, choose_pairs, names
-from dpo_analysis.sums import inputs
+from dpo_analysis.sums import counted, inputs, statuses
 from dpo_analysis.token_tables import token_table
 
 __all__ = ["pair_table", "position_table", "response_table", "step_table", "token_table"]
@@ -65,10 +66,12 @@ def pair_table(
     series: Names = None,
     model: Names = None,
     split: Names = None,
+    source: bool = True,
 ) -> pd.DataFrame:
     """One row per policy and pair, whatever its status; numbers are NaN where the pair does not count.
 
-    Columns as in ``schema.PAIR``, and every numeric column of the source as ``meta.<name>``.
+    Columns as in ``schema.PAIR``, and every numeric column of the source as ``meta.<name>``, unless ``source`` is
+    False: those are read from the rows as text, which takes most of the time.
 
     Raises:
         InputError: nothing in the run is called so, or the loss is no function of one pair.
@@ -76,14 +79,14 @@ def pair_table(
     """
     setting = Setting(beta, loss_type)
     keys, kept = _keys(run, setting, split)
-    source = _source_numbers(run).loc[kept].set_index(keys.index)
+    added = source_numbers(run).loc[keys["pair_id"]].set_index(keys.index) if source else pd.DataFrame(index=keys.index)
     frames = []
     for policy in choose_models(run, series, model):
         numbers = quantities(run, policy, setting)
         columns = {"status": numbers["status"][kept]}
         columns |= {name: np.where(numbers["used"], numbers[name], np.nan)[kept] for name in PAIR_NUMBERS}
         columns |= {f"{side}_n_tokens": _whole(numbers[f"{side}_n_tokens"][kept]) for side in SIDES}
-        frames.append(pd.concat([_named(keys, policy), pd.DataFrame(columns), source], axis=1))
+        frames.append(pd.concat([_named(keys, policy), pd.DataFrame(columns), added], axis=1))
     return _stacked(frames, PAIR_COLUMNS)
 
 
@@ -143,6 +146,23 @@ def step_table(
     return pd.DataFrame(rows, columns=[*STEP_KEYS, *columns]).astype({"step": "Int64"})
 
 
+def status_table(run: Run, *, split: Names = None) -> pd.DataFrame:
+    """One row per policy: series, model, ``used`` (pairs that count), and the number of pairs of every status.
+
+    Raises:
+        InputError: the run has no such split.
+        StorageError: a part is damaged.
+    """
+    kept, rows = _keys(run, Setting(), split)[1], []
+    for policy in run.models:
+        found = Counter(statuses(run, policy)[kept].tolist())
+        counts = {name: found.get(name, 0) for name in (*STATUSES, PENDING)}
+        rows.append(
+            {"series": policy.series, "model": policy.name, "used": int(counted(run, policy)[kept].sum()), **counts}
+        )
+    return pd.DataFrame(rows, columns=["series", "model", "used", *STATUSES, PENDING])
+
+
 def _keys(run: Run, setting: Setting, split: Names) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """pair_id, group_id and split of the pairs that are kept, and which of all pairs those are."""
     setting.check(run)
@@ -182,9 +202,14 @@ def _stacked(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
 
 
-def _source_numbers(run: Run) -> pd.DataFrame:
-    """The top-level columns of the source rows that hold numbers wherever they hold anything, as ``meta.<name>``."""
-    rows = [json.loads(text) if text else {} for text in run.pairs(columns=["source"])["source"].to_pylist()]
+def source_numbers(run: Run) -> pd.DataFrame:
+    """By pair_id: the columns of the source rows that hold numbers wherever they hold anything, as ``meta.<name>``.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    read = run.pairs(columns=["pair_id", "source"])
+    rows = [json.loads(text) if text else {} for text in read["source"].to_pylist()]
     found: dict[str, NDArray[np.float64]] = {}
     other: set[str] = set()
     for place, row in enumerate(rows):
@@ -194,6 +219,8 @@ def _source_numbers(run: Run) -> pd.DataFrame:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 other.add(name)
                 continue
-            found.setdefault(name, np.full(len(rows), np.nan))[place] = value
+            if name not in found:
+                found[name] = np.full(len(rows), np.nan)
+            found[name][place] = value
     numbers = {f"meta.{name}": values for name, values in found.items() if name not in other}
-    return pd.DataFrame(numbers, index=range(len(rows)))
+    return pd.DataFrame(numbers, index=pd.Index(read["pair_id"].to_pylist(), name="pair_id"))

@@ -1,11 +1,13 @@
 """What kind of text each vocabulary entry is: a word's beginning, a number, a mark, an end of text."""
 
 import unicodedata
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+Ints = NDArray[np.int64]
 KINDS = ("word", "piece", "han", "number", "mark", "space", "bytes", "special", "unknown")
 """word: letters behind a space; piece: letters without one (a word's continuation, or a line's first word); han:
 Chinese, Japanese or Korean characters; number: digits and no letter; mark: neither letter nor digit; space: white
@@ -13,17 +15,44 @@ space only; bytes: no whole character; special: a token of the template; unknown
 HAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")
 
 
-def kind_of_ids(vocab: pa.Table | None, token_ids: NDArray) -> NDArray[np.int64]:
-    """The place in ``KINDS`` of every token id, shape (tokens,); unknown where there is no vocabulary."""
-    known, place = np.unique(token_ids, return_inverse=True)
-    if vocab is None or not len(known):
-        return np.full(len(token_ids), KINDS.index("unknown"), dtype=np.int64)
-    entries = vocab.filter(pa.array(np.isin(vocab["token_id"].to_numpy(), known)))
-    kinds = {
-        row["token_id"]: KINDS.index("special" if row["special"] else kind_of(row["bytes"]))
-        for row in entries.to_pylist()
-    }
-    return np.array([kinds.get(one, KINDS.index("unknown")) for one in known.tolist()], dtype=np.int64)[place]
+class Entries(NamedTuple):
+    """What a vocabulary says about its ids, by id: arrays of shape (ids,), empty where there is no vocabulary.
+
+    Attributes:
+        kinds: the place in ``KINDS``; unknown for ids that are missing.
+        special: whether the id is of the template.
+        vocab: the vocabulary itself.
+    """
+
+    kinds: Ints
+    special: NDArray[np.bool_]
+    vocab: pa.Table | None
+
+    @classmethod
+    def of(cls, vocab: pa.Table | None) -> "Entries":
+        """Look at every entry of a vocabulary once (``schema.VOCAB_SCHEMA``)."""
+        if vocab is None or not vocab.num_rows:
+            return cls(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool), vocab)
+        ids, special = vocab["token_id"].to_numpy(), vocab["special"].to_numpy(zero_copy_only=False).astype(bool)
+        kinds = np.full(int(ids.max()) + 1, KINDS.index("unknown"), dtype=np.int64)
+        marks = np.zeros(len(kinds), dtype=bool)
+        kinds[ids] = [KINDS.index(kind_of(content)) for content in vocab["bytes"].to_pylist()]
+        kinds[ids[special]], marks[ids[special]] = KINDS.index("special"), True
+        return cls(kinds, marks, vocab)
+
+    def kinds_of(self, token_ids: NDArray) -> Ints:
+        """The place in ``KINDS`` of every token id, shape (tokens,); unknown where the vocabulary has no such id."""
+        return _looked_up(self.kinds, token_ids, KINDS.index("unknown"))
+
+    def is_special(self, token_ids: NDArray) -> NDArray[np.bool_]:
+        """Which token ids are of the template, shape (tokens,)."""
+        return _looked_up(self.special, token_ids, False)
+
+
+def _looked_up(values: NDArray, token_ids: NDArray, missing: object) -> NDArray:
+    padded = np.append(values, np.array([missing], dtype=values.dtype))
+    inside = (token_ids >= 0) & (token_ids < len(values))
+    return padded[np.where(inside, token_ids, len(values))]
 
 
 def specials(vocab: pa.Table | None, token_ids: NDArray) -> NDArray[np.bool_]:

@@ -123,7 +123,7 @@ class _Known(NamedTuple):
 
 def _known(run: Run, part: int, rows: NDArray | None) -> _Known:
     asked = None if rows is None else rows.tolist()
-    pairs = run.pairs(part, columns=["row", "pair_id"])
+    pairs = run.pairs(part, ["row", "pair_id"], asked)
     tokens = _flat(run.responses(part, ["row", "side", "token_ids"], asked), ["token_ids"], rows)
     tokens["token_id"] = tokens.pop("token_ids")
     names = pairs["pair_id"].to_pandas().to_numpy(dtype=object)

@@ -11,7 +11,7 @@ from dpo_analysis import schema
 from dpo_analysis.errors import InputError
 from dpo_analysis.launcher import sample_run
 from dpo_analysis.splits import split_table
-from dpo_analysis.token_kinds import KINDS, kind_of, kind_of_ids, specials
+from dpo_analysis.token_kinds import KINDS, Entries, kind_of
 from dpo_analysis.token_places import PLACES, SPANS, places, sentence_ends, spans
 from tests.app import synthetic
 from tests.handmade import make_run
@@ -116,10 +116,10 @@ def test_kinds(content, kind):
 
 def test_ids_without_a_vocabulary_are_of_unknown_kind():
     vocab = pa.table({"token_id": [7], "bytes": [b"<eos>"], "special": [True]}, schema=schema.VOCAB_SCHEMA)
-    assert [KINDS[code] for code in kind_of_ids(vocab, np.array([7, 8]))] == ["special", "unknown"]
-    assert [KINDS[code] for code in kind_of_ids(None, np.array([7]))] == ["unknown"]
-    assert specials(vocab, np.array([7, 8])).tolist() == [True, False]
-    assert not specials(None, np.array([7])).any()
+    assert [KINDS[code] for code in Entries.of(vocab).kinds_of(np.array([7, 8]))] == ["special", "unknown"]
+    assert [KINDS[code] for code in Entries.of(None).kinds_of(np.array([7]))] == ["unknown"]
+    assert Entries.of(vocab).is_special(np.array([7, 8])).tolist() == [True, False]
+    assert not Entries.of(None).is_special(np.array([7])).any()
     assert len(SPANS) == 3
 
 

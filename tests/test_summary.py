@@ -9,14 +9,28 @@ import pyarrow.compute as pc
 import pytest
 
 from dpo_analysis import position_table, step_table
+from dpo_analysis.diagnosis.rows import rows_of_run
+from dpo_analysis.movers import token_movers
 from dpo_analysis.runs import open_run, summary, verify_run
 from dpo_analysis.runs.columns import to_bytes
 from dpo_analysis.scoring.partscores import part_requests, part_table
+from dpo_analysis.splits import split_table
 from dpo_analysis.tables import pair_table
 from tests.faults import fakes
 
 KEY = "gentle/checkpoint-10"
-TABLES = (pair_table, step_table, position_table)
+KINDS = ("cells", "entries", "profile", "sums")
+
+
+def splits_of(run):
+    return split_table(run, model=KEY)
+
+
+def token_movers_of(run):
+    return token_movers(run, series="gentle")
+
+
+TABLES = (pair_table, step_table, position_table, splits_of, token_movers_of, rows_of_run)
 
 
 def summaries(path):
@@ -30,8 +44,8 @@ def tables_of(path):
 
 def test_a_finished_run_has_one_file_per_model_and_kind(folder):
     names = ["reference", "gentle/checkpoint-10", "strong/checkpoint-10"]
-    wanted = [f"summary/{kind}/{name}.parquet" for kind in ("profile", "sums") for name in names]
-    assert summaries(folder) == sorted(["summary/inputs.parquet", *wanted])
+    wanted = [f"summary/{kind}/{name}.parquet" for kind in KINDS for name in names]
+    assert summaries(folder) == sorted(["summary/inputs.parquet", "summary/facts.parquet", *wanted])
     assert verify_run(folder) == []
 
 
@@ -52,7 +66,7 @@ def test_a_run_still_being_scored_has_those_of_its_parts(tmp_path):
             table = part_table(writer.parts[0], places, scores, np.ones(len(requests), dtype=bool))
             writer.write_scores(source.model, writer.parts[0], table)
     assert summaries(tmp_path / "run") == sorted(
-        f"summary/{kind}/{name}/part-00000.parquet" for kind in ("profile", "sums") for name in ("reference", KEY)
+        f"summary/{kind}/{name}/part-00000.parquet" for kind in KINDS for name in ("reference", KEY)
     )
     table = pair_table(open_run(tmp_path / "run"), model=KEY)
     assert 0 < table["margin"].notna().sum() < len(table)

@@ -6,6 +6,7 @@ A check is one question; its answer is a verdict, the numbers behind it, and the
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from dpo_analysis.conditions import FLIP_MARGIN, with_flips
@@ -15,6 +16,7 @@ from dpo_analysis.overlay import overlay_table
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import FLAGGED
 from dpo_analysis.splits import split_table
+from dpo_analysis.sums import inputs, statuses
 from dpo_analysis.tables import pair_table
 
 VERDICTS = ("fail", "warn", "note", "unknown", "pass")
@@ -64,12 +66,14 @@ def _finished(run: Run) -> Check:
 
 def _scored(run: Run) -> Check:
     """Responses that a model could not score: not finite, or out of memory."""
-    lost = pair_table(run)
-    lost = lost[lost["status"].isin(FLAGGED)]
-    models = ", ".join(dict.fromkeys(lost["series"] + "/" + lost["model"]))
-    ids = tuple(dict.fromkeys(lost["pair_id"]))
-    verdict = "fail" if len(lost) else "pass"
-    return Check("scored", verdict, {"n": len(ids), "models": models} if len(lost) else {}, ids[:EXAMPLES])
+    ids, models = inputs(run).pairs["pair_id"].to_numpy(dtype=object), []
+    lost = np.zeros(len(ids), dtype=bool)
+    for model in run.models:
+        flagged = np.isin(statuses(run, model), FLAGGED)
+        models += [model.key] if flagged.any() else []
+        lost |= flagged
+    values: dict[str, object] = {"n": int(lost.sum()), "models": ", ".join(models)} if models else {}
+    return Check("scored", "fail" if models else "pass", values, tuple(ids[lost][:EXAMPLES]))
 
 
 def _weights(run: Run) -> Check:
@@ -98,7 +102,7 @@ def _step_zero(run: Run) -> Check:
     first = [model for model in run.models if model.step == 0 and run.parts_done(model)]
     if not first:
         return Check("step0", "unknown")
-    rows = pair_table(run, model=[model.key for model in first])
+    rows = pair_table(run, model=[model.key for model in first], source=False)
     ratios = rows[["chosen_log_ratio", "rejected_log_ratio"]].abs().max(axis=1)
     largest, allowed = float(ratios.max()), max(_noise(run), ALIKE)
     off = rows.loc[ratios > allowed, "pair_id"]
@@ -125,7 +129,7 @@ def _noise_floor(run: Run) -> Check:
     floor = run.noise_floor
     if floor is None:
         return Check("noise", "unknown")
-    last = pair_table(run, model=[model.key for model in _last(run)])["chosen_log_ratio"].dropna().abs()
+    last = pair_table(run, model=[model.key for model in _last(run)], source=False)["chosen_log_ratio"].dropna().abs()
     below = float((last <= floor.response).mean()) if len(last) else 0.0
     values = {"token": f"{floor.token:.2g}", "response": f"{floor.response:.2g}", "share": f"{below:.1%}"}
     return Check("noise", "warn" if below > 0.5 else "pass", values)
@@ -134,7 +138,7 @@ def _noise_floor(run: Run) -> Check:
 def _shared_beginning(run: Run) -> Check:
     """Behind the same tokens the same token has one log-prob, so both sides move alike until they differ."""
     last = _last(run)
-    rows = split_table(run, model=last[0].key) if last else pd.DataFrame()
+    rows = split_table(run, model=last[0].key, by=("span", "quantile")) if last else pd.DataFrame()
     rows = rows[(rows["by"] == "span") & (rows["part"] == "before")] if len(rows) else rows
     if len(rows) < 2:
         return Check("beginning", "unknown")
@@ -149,7 +153,7 @@ def _labels(run: Run) -> Check:
     last = _last(run)
     if not last:
         return Check("labels", "unknown")
-    rows = pair_table(run, model=last[0].key).dropna(subset=["margin"])
+    rows = pair_table(run, model=last[0].key, source=False).dropna(subset=["margin"])
     rows = with_flips(rows, run.series[last[0].series].beta)
     hard = rows.loc[rows["flip_margin"] >= FLIP_MARGIN, "pair_id"]
     against = float((rows["reference_margin"] < 0).mean()) if len(rows) else 0.0

@@ -125,7 +125,8 @@ def _complete(table: pa.Table, n_rows: int, wanted: pa.Schema) -> pa.Table:
     columns = []
     for field in wanted:
         if field.name in table.column_names:
-            columns.append(table.column(field.name).cast(field.type))
+            column = table.column(field.name)
+            columns.append(column if column.type == field.type else column.cast(field.type))
         elif field.nullable:
             columns.append(pa.nulls(n_rows, field.type))
         else:

@@ -1,5 +1,7 @@
 """What a table of token scores comes to, beta-free: one line per pair, and sums by place in the response."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,8 +53,7 @@ def profile_of(scores: pa.Table, inputs: pa.Table, sums: pa.Table) -> pa.Table:
         inputs: ``INPUTS_SCHEMA`` of the same pairs or more.
         sums: ``sums_of(scores)``.
     """
-    whole = np.isfinite([sums[f"{side}_logps"].to_numpy() for side in SIDES]).all(axis=0)
-    counted = np.isin(scores["row"].to_numpy(), sums["row"].to_numpy()[whole]) & (side_places(scores) >= 0)
+    counted = np.isin(scores["row"].to_numpy(), whole_rows(sums)) & (side_places(scores) >= 0)
     if not counted.all():
         scores = scores.filter(pa.array(counted))
     lengths, values = lists(scores["logp"])
@@ -85,13 +86,18 @@ def profile_table(splits: list[str], n: NDArray[np.int64], logp: NDArray[np.floa
     return pa.table(columns, schema=PROFILE_SCHEMA)
 
 
-def joined_profiles(tables: list[pa.Table]) -> pa.Table:
-    """The profiles of several parts as one, sorted by split, side and position."""
-    table = pa.concat_tables([PROFILE_SCHEMA.empty_table(), *tables])
-    keys = ["split", "side", "position"]
-    summed = table.group_by(keys, use_threads=False).aggregate([("n", "sum"), ("logp", "sum")])
+def whole_rows(sums: pa.Table) -> NDArray[np.int64]:
+    """The rows that the sums over pairs count: those with finite sums on both sides, sorted."""
+    whole = np.isfinite([sums[f"{side}_logps"].to_numpy() for side in SIDES]).all(axis=0)
+    return sums["row"].to_numpy()[whole]
+
+
+def joined(tables: list[pa.Table], keys: Sequence[str], table_schema: pa.Schema) -> pa.Table:
+    """Counts and sums (n, logp) of several parts as one table, sorted by ``keys``."""
+    table = pa.concat_tables([table_schema.empty_table(), *tables])
+    summed = table.group_by(list(keys), use_threads=False).aggregate([("n", "sum"), ("logp", "sum")])
     summed = summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names])
-    return summed.select(PROFILE_SCHEMA.names).sort_by([(key, "ascending") for key in keys]).cast(PROFILE_SCHEMA)
+    return summed.select(table_schema.names).sort_by([(key, "ascending") for key in keys]).cast(table_schema)
 
 
 def _by_side(rows: NDArray[np.int64], table: pa.Table, values: NDArray[np.float64]) -> NDArray[np.float64]:

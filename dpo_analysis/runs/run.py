@@ -103,13 +103,17 @@ class Run:
         """The sha256 of every file, by path, as far as the manifest knew them when the run was opened."""
         return self._checksums
 
-    def pairs(self, part: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    def pairs(
+        self, part: int | None = None, columns: Sequence[str] | None = None, rows: Collection[int] | None = None
+    ) -> pa.Table:
         """The pairs of one part, or of all that are present, in ``schema.PAIRS_SCHEMA``, by row.
+
+        With ``rows``, only what lies near those rows is read.
 
         Raises:
             StorageError: a part is damaged or of another run.
         """
-        return self._read("pairs", schema.PAIRS_SCHEMA, part, columns)
+        return self._read("pairs", schema.PAIRS_SCHEMA, part, columns, rows=rows)
 
     def responses(
         self, part: int | None = None, columns: Sequence[str] | None = None, rows: Collection[int] | None = None

@@ -5,28 +5,36 @@ parts themselves, so that nothing depends on it but time.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import StorageError
-from dpo_analysis.runs import digest
+from dpo_analysis.runs import cells, digest, facts
 from dpo_analysis.runs.columns import is_labelled, read_table
 from dpo_analysis.runs.parts import part_path, scores_folder
 from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.run import Run
+from dpo_analysis.token_kinds import Entries
 
-SUMS, PROFILE = "summary/sums", "summary/profile"
-INPUTS = "summary/inputs.parquet"
-SCHEMAS = {SUMS: schema.SUMS_SCHEMA, PROFILE: schema.PROFILE_SCHEMA}
+SUMS, PROFILE, CELLS, ENTRIES = "summary/sums", "summary/profile", "summary/cells", "summary/entries"
+INPUTS, FACTS = "summary/inputs.parquet", "summary/facts.parquet"
+SCHEMAS = {
+    SUMS: schema.SUMS_SCHEMA,
+    PROFILE: schema.PROFILE_SCHEMA,
+    CELLS: schema.CELLS_SCHEMA,
+    ENTRIES: schema.ENTRIES_SCHEMA,
+}
+PAIRS = {INPUTS: schema.INPUTS_SCHEMA, FACTS: schema.FACTS_SCHEMA}
+"""Summaries of pairs and responses, whatever the model."""
 ROW_GROUP = 65_536
 """Rows of a row group of a merged summary: it is always read whole."""
 
 
 def part_file(kind: str, model: Model, index: int) -> str:
-    """The summary of one part of one model; ``kind`` is ``SUMS`` or ``PROFILE``."""
+    """The summary of one part of one model; ``kind`` is one of ``SCHEMAS``."""
     return part_path(_folder(kind, model), index)
 
 
@@ -35,10 +43,15 @@ def merged_file(kind: str, model: Model) -> str:
     return f"{_folder(kind, model)}.parquet"
 
 
-def part_tables(scores: pa.Table, inputs: pa.Table) -> dict[str, pa.Table]:
-    """The summaries of one part by kind, from its scores and its pairs (``INPUTS_SCHEMA``)."""
-    sums = digest.sums_of(scores)
-    return {SUMS: sums, PROFILE: digest.profile_of(scores, inputs, sums)}
+def part_tables(scores: pa.Table, inputs: pa.Table, responses: pa.Table, entries: Entries) -> dict[str, pa.Table]:
+    """The summaries of one part by kind, from its scores, its pairs (``INPUTS_SCHEMA``) and its responses."""
+    sums, tokens = digest.sums_of(scores), cells.tokens_of(responses, entries)
+    return {
+        SUMS: sums,
+        PROFILE: digest.profile_of(scores, inputs, sums),
+        CELLS: cells.cells_of(scores, tokens),
+        ENTRIES: cells.entries_of(scores, tokens, inputs, digest.whole_rows(sums)),
+    }
 
 
 def read_inputs(run: Run) -> pa.Table:
@@ -47,13 +60,12 @@ def read_inputs(run: Run) -> pa.Table:
     Raises:
         StorageError: a part is damaged.
     """
-    expected = inputs_label(run)
-    if expected is not None:
-        table = _read(run, INPUTS, schema.INPUTS_SCHEMA, expected)
-        if table is not None:
-            return table
-    tables = [_inputs(run, index) for index in range(run.n_parts)]
-    return pa.concat_tables([schema.INPUTS_SCHEMA.empty_table(), *tables])
+    return _read_pairs(run, INPUTS, None)
+
+
+def read_facts(run: Run, columns: Sequence[str] | None = None) -> pa.Table:
+    """What is known of every pair before any model has seen it, in ``FACTS_SCHEMA``; errors as ``read_inputs``."""
+    return _read_pairs(run, FACTS, columns)
 
 
 def read_summary(run: Run, kind: str, model: Model) -> pa.Table:
@@ -65,10 +77,10 @@ def read_summary(run: Run, kind: str, model: Model) -> pa.Table:
     done = run.parts_done(model)
     expected = merged_label(run, model)
     if expected is not None and len(done) == run.n_parts:
-        table = _read(run, merged_file(kind, model), SCHEMAS[kind], expected)
+        table = _read(run, merged_file(kind, model), SCHEMAS[kind], expected | rules_of(kind))
         if table is not None:
             return table
-    return _joined(kind, [_part(run, kind, model, index) for index in done])
+    return _joined(kind, _parts(run, kind, model, done))
 
 
 def inputs_label(run: Run, hashes: Mapping[str, str] | None = None) -> dict[str, str] | None:
@@ -97,20 +109,27 @@ def merge(run: Run, hashes: Mapping[str, str], write: Callable[[str, pa.Table, d
     """
     written = []
     wanted = inputs_label(run, hashes)
-    if wanted is not None and not is_labelled(run.path, INPUTS, wanted):
-        write(INPUTS, read_inputs(run), wanted)
-        written.append(INPUTS)
+    for path in PAIRS if wanted is not None else ():
+        label = (wanted or {}) | rules_of(path)
+        if not is_labelled(run.path, path, label):
+            write(path, _read_pairs(run, path, None), label)
+            written.append(path)
     for model in [run.reference, *run.models]:
         wanted = merged_label(run, model, hashes)
         for kind in SCHEMAS if wanted is not None else ():
             path = merged_file(kind, model)
-            if not is_labelled(run.path, path, wanted):
-                tables = [_part(run, kind, model, index) for index in range(run.n_parts)]
-                write(path, _joined(kind, tables), wanted)
+            label = (wanted or {}) | rules_of(kind)
+            if not is_labelled(run.path, path, label):
+                write(path, _joined(kind, _parts(run, kind, model, range(run.n_parts))), label)
                 written.append(path)
             for index in range(run.n_parts):
                 (run.path / part_file(kind, model, index)).unlink(missing_ok=True)
     return written
+
+
+def rules_of(kind: str) -> dict[str, str]:
+    """What stands in the label of a summary besides where it comes from: the rules that it was cut by, if any."""
+    return cells.RULES if kind in (CELLS, FACTS) else {}
 
 
 def drop(root: Path, model: Model, missing: list[int]) -> None:
@@ -132,26 +151,58 @@ def _label(run: Run, paths: list[str], hashes: Mapping[str, str] | None) -> dict
     return {"identity": run.identity_hash, "of": hashlib.sha256(joined.encode()).hexdigest()}
 
 
-def _read(run: Run, path: str, table_schema: pa.Schema, label: Mapping[str, str]) -> pa.Table | None:
+def _read_pairs(run: Run, path: str, columns: Sequence[str] | None) -> pa.Table:
+    expected = inputs_label(run)
+    if expected is not None:
+        table = _read(run, path, PAIRS[path], expected | rules_of(path), columns)
+        if table is not None:
+            return table
+    entries = Entries.of(run.vocab()) if path == FACTS else None
+    tables = [_inputs(run, index) if entries is None else _facts(run, index, entries) for index in range(run.n_parts)]
+    whole = pa.concat_tables([PAIRS[path].empty_table(), *tables])
+    return whole if columns is None else whole.select(columns)
+
+
+def _read(
+    run: Run, path: str, table_schema: pa.Schema, label: Mapping[str, str], columns: Sequence[str] | None = None
+) -> pa.Table | None:
     """A summary; None where there is none to trust: ``verify`` tells of it, and the parts say the same."""
     try:
-        return read_table(run.path, path, table_schema, label=label)
+        return read_table(run.path, path, table_schema, columns=columns, label=label)
     except (FileNotFoundError, StorageError):
         return None
 
 
-def _part(run: Run, kind: str, model: Model, index: int) -> pa.Table:
+def _parts(run: Run, kind: str, model: Model, indices: Iterable[int]) -> list[pa.Table]:
+    """The summaries of some parts, each as it is stored, or made from the scores."""
+    tables, entries = [], None
+    for index in indices:
+        table = _stored(run, kind, model, index)
+        if table is None:
+            entries = entries or Entries.of(run.vocab() if kind in (CELLS, ENTRIES) else None)
+            table = _made(run, kind, model, index, entries)
+        tables.append(table)
+    return tables
+
+
+def _stored(run: Run, kind: str, model: Model, index: int) -> pa.Table | None:
     expected = {"identity": run.identity_hash, "model": model.key, "weights": model.weights, "part": str(index)}
     scored = run.hashes.get(part_path(scores_folder(model), index))
     if scored is not None:
         expected["of"] = scored
-    table = _read(run, part_file(kind, model, index), SCHEMAS[kind], expected)
-    if table is not None:
-        return table
+    return _read(run, part_file(kind, model, index), SCHEMAS[kind], expected | rules_of(kind))
+
+
+def _made(run: Run, kind: str, model: Model, index: int, entries: Entries) -> pa.Table:
     scores = run.scores(model, index, columns=digest.SCORE_COLUMNS)
     if kind == SUMS:
         return digest.sums_of(scores)
-    return digest.profile_of(scores, _inputs(run, index), digest.sums_of(scores))
+    if kind == PROFILE:
+        return digest.profile_of(scores, _inputs(run, index), digest.sums_of(scores))
+    tokens = cells.tokens_of(run.responses(index, columns=cells.RESPONSE_COLUMNS), entries)
+    if kind == CELLS:
+        return cells.cells_of(scores, tokens)
+    return cells.entries_of(scores, tokens, _inputs(run, index), digest.whole_rows(digest.sums_of(scores)))
 
 
 def _inputs(run: Run, index: int) -> pa.Table:
@@ -159,7 +210,19 @@ def _inputs(run: Run, index: int) -> pa.Table:
     return digest.inputs_of(pairs, run.responses(index, columns=["row", "side", "token_ids"]))
 
 
+def _facts(run: Run, index: int, entries: Entries) -> pa.Table:
+    pairs = run.pairs(index, columns=facts.PAIR_COLUMNS)
+    return facts.facts_of(pairs, run.responses(index, columns=facts.RESPONSE_COLUMNS), entries)
+
+
 def _joined(kind: str, tables: list[pa.Table]) -> pa.Table:
-    if kind == PROFILE:
-        return digest.joined_profiles(tables)
-    return pa.concat_tables([SCHEMAS[kind].empty_table(), *tables])
+    keys = KEYS.get(kind)
+    return (
+        pa.concat_tables([SCHEMAS[kind].empty_table(), *tables])
+        if keys is None
+        else digest.joined(tables, keys, SCHEMAS[kind])
+    )
+
+
+KEYS = {PROFILE: ("split", "side", "position"), ENTRIES: ("split", "side", "token_id")}
+"""What the sums of several parts are added up by; the other kinds have one line per pair."""

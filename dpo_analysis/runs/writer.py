@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from dpo_analysis.runs.log import append_event
 from dpo_analysis.runs.parts import Part, pairs_table, part_path, plan_parts, responses_table, scores_folder
 from dpo_analysis.runs.records import Model, NoiseFloor, Series
 from dpo_analysis.runs.run import CURVES, NOISE, VOCAB, Run
+from dpo_analysis.token_kinds import Entries
 
 if TYPE_CHECKING:
     from dpo_analysis.data.tokens import TokenizedPair
@@ -162,8 +164,12 @@ class RunWriter:
         path = part_path(scores_folder(model), part.index)
         self._put("scores", path, table)
         label = self._labels[path] | {"of": sha256_inside(self.path, path)}
-        for kind, summed in summary.part_tables(table, inputs_of(pairs_table(part), responses_table(part))).items():
-            self._atomic("summary", summary.part_file(kind, model, part.index), to_bytes(summed, label))
+        responses = responses_table(part)
+        inputs = inputs_of(pairs_table(part), responses)
+        for kind, summed in summary.part_tables(table, inputs, responses, self._entries).items():
+            self._atomic(
+                "summary", summary.part_file(kind, model, part.index), to_bytes(summed, label | summary.rules_of(kind))
+            )
 
     def write_noise(self, noise: NoiseFloor) -> None:
         """Store the noise floor; errors as ``write_scores``."""
@@ -262,6 +268,10 @@ class RunWriter:
             self._store_manifest(listing.completed(self.path, listing.without(facts, merged), entries), "finish")
             locks.sweep(self.path, self._lock.tag)
         return True
+
+    @cached_property
+    def _entries(self) -> Entries:
+        return Entries.of(self._vocab)
 
     @property
     def _own_parts(self) -> list[Part]:
