@@ -252,6 +252,30 @@ def export(
 
 
 @app.command()
+def report(
+    run: RunPath,
+    to: Annotated[Path, typer.Option(help="FILE.html; a report that is there is replaced, nothing else is.")],
+    series: Annotated[str | None, typer.Option(help="Only this series.")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="Show this pair_id, repeatable; else those that fell most.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="How many of those that fell most.")] = 6,
+    beta: Annotated[float | None, typer.Option(help="Instead of each series' own.")] = None,
+    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+) -> None:
+    """Write one HTML page to send to somebody: verdict, curves, checks, pairs token by token; it works offline."""
+    from dpo_analysis.report import Asked, write_report
+    from dpo_analysis.runs import open_run
+    from dpo_analysis.words import LANGUAGES
+
+    if lang not in LANGUAGES:
+        raise InputError(f"no language {lang!r} for a report: it can be {', '.join(LANGUAGES)}; give one of these")
+    asked = Asked(series=series, pair_ids=tuple(pair or ()), pairs=pairs, beta=beta, lang=lang)
+    size = write_report(open_run(run), to, asked)
+    typer.echo(f"report in {to} ({size / 1000:,.0f} kB): open it in any browser")
+
+
+@app.command()
 def verify(
     run: RunPath,
     weights: Annotated[bool, typer.Option("--weights", help="Hash the models' weights again, too.")] = False,

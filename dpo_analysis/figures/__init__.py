@@ -8,6 +8,7 @@ from dpo_analysis.figures.pairs import DRAWN as SCATTER_POINTS
 from dpo_analysis.figures.pairs import drop_scatter
 from dpo_analysis.figures.shares import share_bars
 from dpo_analysis.figures.splits import split_bars
+from dpo_analysis.figures.svg import svg
 from dpo_analysis.figures.tokens import COLORS, TokenView, token_view
 from dpo_analysis.figures.trajectory import token_trajectory
 
@@ -25,6 +26,7 @@ __all__ = [
     "reward_curves",
     "share_bars",
     "split_bars",
+    "svg",
     "token_heatmap",
     "token_trajectory",
     "token_view",

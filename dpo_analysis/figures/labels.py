@@ -1,11 +1,22 @@
 """Labels in a figure: how high, how many, how wide, and what is said on hover."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 
+from dpo_analysis.figures.cells import visible
 from dpo_analysis.figures.theme import percent, signed
+
+LABEL_LETTERS = 90
+MARKUP = re.compile(r"<[|｜][^>]{0,60}[|｜]>")
+
+
+def one_line(question: str) -> str:
+    """A prompt on one line, without a chat template's marks."""
+    line = visible(" ".join(MARKUP.sub(" ", question).split())[: LABEL_LETTERS + 1])
+    return line if len(line) <= LABEL_LETTERS else f"{line[: LABEL_LETTERS - 1]}…"
 
 
 def spread(wanted: list[float], span: tuple[float, float], least: float) -> list[float]:

@@ -1,6 +1,7 @@
 """Axes, line ends, hovers and headlines of the figures."""
 
 WORDS: dict[str, dict[str, str]] = {
+    "figure.save": {"en": "Save this figure as SVG", "zh": "将此图另存为 SVG"},
     "figure.axis.reward": {"en": "implicit reward", "zh": "隐式奖励"},
     "figure.axis.logp": {"en": "log-prob", "zh": "对数概率"},
     "figure.axis.accuracy": {"en": "share of pairs", "zh": "占比（对）"},
