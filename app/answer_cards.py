@@ -31,7 +31,8 @@ def draw(run: Run, pairs: pd.DataFrame, lang: str) -> None:
         words.text("pairs.answers.pick", lang), list(counts.index), **state.bound("group", group),
         format_func=lambda key: f"({counts[key]})  {choices.label(asked[first[key]])}",
     )  # fmt: skip
-    rows = answers(pairs[pairs["group_id"] == group], stored.texts(run))
+    own = pairs[pairs["group_id"] == group]
+    rows = answers(own, state.texts(run, own["pair_id"].tolist()))
     _cards(rows, lang)
     if len(rows) > SHOWN:
         st.caption(words.text("pairs.answers.more", lang, more=len(rows) - SHOWN))
@@ -44,7 +45,7 @@ def of_pair(run: Run, pair_id: str, lang: str) -> None:
     show.safe_html((show.FACTS, choices.model_label(run.model(key), len(run.series) > 1, lang)))
     with st.expander(words.text("tokens.prompt", lang)):
         st.text(visible(state.prompts(run)["prompt"][pair_id]))
-    rows = answers(pairs[pairs["pair_id"] == pair_id], stored.texts(run))
+    rows = answers(pairs[pairs["pair_id"] == pair_id], state.texts(run, [pair_id]))
     _cards(rows.sort_values("sides", kind="stable"), lang, across=2)
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis import VERDICTS, Check
+from dpo_analysis.figures.checklist import answer, mark, question
 from dpo_analysis.runs import Run
 from dpo_analysis.schema import SCORED
 
@@ -20,34 +21,19 @@ def draw(found: list[Check], lang: str) -> None:
         if check.verdict != "pass":
             _box(check, lang)
     good = [check for check in found if check.verdict == "pass"]
-    show.safe_html(*((ROW, f"✓ {_question(check, lang)} – {_answer(check, lang)}") for check in good))
+    show.safe_html(*((ROW, f"✓ {question(check, lang)} – {answer(check, lang)}") for check in good))
 
 
 def _box(check: Check, lang: str) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        head = f"{words.text(f'checks.verdict.{check.verdict}', lang)}  {_question(check, lang)}"
+        head = f"{mark(check, lang)}  {question(check, lang)}"
         with st.container():
-            show.safe_html((f"{ROW};font-weight:600", head), (ROW, _answer(check, lang)))
+            show.safe_html((f"{ROW};font-weight:600", head), (ROW, answer(check, lang)))
         if check.pair_ids:
             st.button(
                 words.text("checks.show", lang), key=f"check_{check.name}", on_click=state.put,
                 args=("check", check.name), width="content",
             )  # fmt: skip
-
-
-def _question(check: Check, lang: str) -> str:
-    own = f"checks.{check.name}"
-    return words.text(own if own in words.WORDS else f"check.complaint.{check.name}", lang)
-
-
-def _answer(check: Check, lang: str) -> str:
-    own = f"checks.{check.name}.{check.verdict}"
-    if own in words.WORDS:
-        metric = {key: words.text(f"metric.{name}", lang) for key, name in check.values.items() if key == "metric"}
-        return words.text(own, lang, **check.values | metric)
-    if check.verdict == "unknown":
-        return words.text("checks.data.unknown", lang)
-    return words.text("checks.data" if check.values["n"] else "checks.data.none", lang, **check.values)
 
 
 def counted(found: list[Check], lang: str) -> str:
@@ -66,7 +52,7 @@ def examples(run: Run, check: Check, lang: str) -> None:
     """The pairs of a check; one that is scored opens on Tokens."""
     pairs = run.pairs(columns=["pair_id", "split", "status"]).to_pandas().set_index("pair_id").loc[list(check.pair_ids)]
     st.header(words.text("checks.examples.title", lang), anchor=False)
-    asked = {"question": _question(check, lang), "n": len(pairs)}
+    asked = {"question": question(check, lang), "n": len(pairs)}
     show.safe_html((ROW, words.text("checks.examples", lang, **asked)))
     place = show.pickable(_rows(run, pairs, lang), key=state.EXAMPLES)
     if place is None:

@@ -1,21 +1,19 @@
 """The widgets that choose: language, run, beta, split, pair, checkpoints, colour; ``state`` ties each to the URL."""
 
-import re
-
 import pandas as pd
 import state
 import streamlit as st
 
 from dpo_analysis import figures, words
-from dpo_analysis.figures.cells import visible
 from dpo_analysis.figures.curves import LAYOUTS
+from dpo_analysis.figures.labels import one_line as label
 from dpo_analysis.figures.theme import signed
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import REFERENCE
 
 SIDE_BY_SIDE = 4
-LABEL_LETTERS = 90
-MARKUP = re.compile(r"<[|｜][^>]{0,60}[|｜]>")
+NEAR = 200
+"""How many pairs around the chosen one the selector offers; Previous and Next reach all of them."""
 
 
 def choose_language() -> str:
@@ -66,27 +64,24 @@ def choose_layout(steps: pd.DataFrame, lang: str) -> str:
     )  # fmt: skip
 
 
-def fallen(run: Run) -> pd.DataFrame:
-    """The pairs at the last checkpoint of each series, the chosen response that fell most first; those that count."""
-    table = state.pairs(run).dropna(subset=["chosen_reward"])
-    last = table.drop_duplicates("series", keep="last").set_index("series")["model"]
-    return table[table["series"].map(last) == table["model"]].sort_values("chosen_reward", kind="stable")
-
-
 def choose_pair(run: Run, lang: str) -> str | None:
-    """One pair, those whose chosen response fell most first, with Previous and Next; None where no pair counts."""
-    rows = fallen(run).drop_duplicates("pair_id")
-    ids, asked = list(rows["pair_id"]), state.prompts(run)["question"]
+    """One pair, those whose chosen response fell most first, with Previous and Next; None where no pair counts.
+
+    The selector offers the pairs around the chosen one: a list of all of them would be sent anew with every page.
+    """
+    rows, asked = state.fallen(run), state.prompts(run)["question"]
+    rows = rows.drop_duplicates("pair_id") if rows["series"].nunique() > 1 else rows
+    ids = rows["pair_id"].tolist()
     if not ids:
         return None
     value = state.wanted("pair", ids, ids[0])
     place = ids.index(value)
-    labels = {
-        key: f"{number}.  {signed(reward)}   {label(asked[key])}"
-        for number, (key, reward) in enumerate(zip(ids, rows["chosen_reward"], strict=True), start=1)
-    }
+    near = range(max(0, min(place - NEAR // 2, len(ids) - NEAR)), min(len(ids), max(place + NEAR // 2, NEAR)))
+    labels = {ids[at]: f"{at + 1}.  {signed(rows['chosen_reward'].iloc[at])}   {label(asked[ids[at]])}" for at in near}
     select, before, behind = st.columns([10, 1, 1], vertical_alignment="bottom")
-    select.selectbox(words.text("tokens.pair", lang), ids, format_func=labels.__getitem__, **state.bound("pair", value))
+    select.selectbox(
+        words.text("tokens.pair", lang), list(labels), format_func=labels.__getitem__, **state.bound("pair", value)
+    )
     _step(before, ":material/chevron_left:", words.text("tokens.previous", lang), ids[max(place - 1, 0)], place == 0)
     _step(
         behind,
@@ -111,17 +106,11 @@ def _step(column, icon: str, name: str, pair_id: str, disabled: bool) -> None:
     )
 
 
-def label(question: str) -> str:
-    """A prompt on one line, without a chat template's marks."""
-    line = visible(" ".join(MARKUP.sub(" ", question).split()))
-    return line if len(line) <= LABEL_LETTERS else f"{line[: LABEL_LETTERS - 1]}…"
-
-
 def choose_models(run: Run, pair_id: str, lang: str) -> list[str]:
     """Up to four checkpoints as SERIES/NAME; at first the first, a middle and the last one where the pair fell most."""
     scored = scored_models(run)
     asked = [key for key in st.query_params.get_all("at") if key in scored][:SIDE_BY_SIDE]
-    rows = fallen(run)
+    rows = state.fallen(run)
     series = rows.loc[rows["pair_id"] == pair_id, "series"].iloc[0]
     own = [key for key, model in scored.items() if model.series == series]
     default = list(dict.fromkeys([own[0], own[len(own) // 2], own[-1]]))

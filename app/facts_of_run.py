@@ -9,10 +9,6 @@ from dpo_analysis import metrics, schema, words
 from dpo_analysis.runs import Run
 
 LOG_LINES = 200
-TERMS = (
-    "logits", "logp", "logps", "average", "log_ratio", "reward", "margin", "advantage", "value", "displacement",
-    "lost", "lost_share", "ledger", "pushed", "pulled", "no_data", "place", "near", "credit", "noise", "certainty",
-)  # fmt: skip
 ASIDE = ("time", "event", "host", "pid")
 """What every event of the log has; host and process say nothing about a number."""
 

@@ -12,6 +12,7 @@ from dpo_analysis import conditions, schema, words
 from dpo_analysis.export import csv_bytes
 from dpo_analysis.figures.theme import signed
 from dpo_analysis.runs import Run
+from dpo_analysis.tables import source_numbers
 
 LISTED = 200
 ANSWERS = 4
@@ -120,11 +121,11 @@ def columns(shown: pd.DataFrame, lang: str) -> dict[str, object]:
 
 def as_csv(run: Run, rows: pd.DataFrame) -> bytes:
     """All matching pairs with their texts, harmless in a spreadsheet."""
-    return csv_bytes(rows.join(stored.texts(run), on="pair_id"))
+    return csv_bytes(rows.join(source_numbers(run), on="pair_id").join(state.texts(run), on="pair_id"))
 
 
 def _statuses(pairs: pd.DataFrame) -> list[str]:
-    there = set(pairs["status"])
+    there = set(pairs["status"].unique())
     return [name for name in (*schema.STATUSES, schema.PENDING) if name in there]
 
 

@@ -12,20 +12,22 @@ import choices
 import pandas as pd
 import state
 import streamlit as st
+from pulse import beat
 
 from dpo_analysis import schema, words
 from dpo_analysis.errors import DPOAnalysisError, InputError
 from dpo_analysis.launcher import sample_run
 from dpo_analysis.overlay import explain_difference
+from dpo_analysis.report import Asked, report_html
 from dpo_analysis.runs import Run, open_run
 from dpo_analysis.runs.activity import activity
+from dpo_analysis.tables import status_table
 
 REFRESH_SECONDS = 5
 OF_RUN = ("pair", "split", "at", "model", "group", "status", "a", "b", "since")
 """URL parameters whose values a run or a split has; the others are options of the page."""
 DRAWN = ("chosen_reward", "rejected_reward", "margin")
 """Metrics of the trainer's log that stand behind the reward curves."""
-CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 FACTS = "color:var(--st-text-color);opacity:.75;font-size:14px;overflow-wrap:anywhere"
 VERDICT = "font-size:17px;line-height:1.45"
 EVIDENCE = "line-height:1.5;margin-top:2px"
@@ -80,14 +82,24 @@ def has_tokens(run: Run, lang: str) -> bool:
     return run.has_tokens
 
 
+def _config(lang: str) -> dict[str, object]:
+    """What a chart lets the reader do: one button, which saves it as SVG without asking any other machine."""
+    said = {"dictionary": {"Download plot": words.text("figure.save", lang)}}
+    only = {"modeBarButtons": [["toImage"]], "displaylogo": False, "locale": lang, "locales": {lang: said}}
+    image = {"format": "svg", "filename": "dpo-analysis"}
+    return {**only, "toImageButtonOptions": image, "scrollZoom": False, "doubleClick": False}
+
+
 def figure(drawn, *, key: str, alt: str) -> None:
     """A Plotly figure that keeps its own colours."""
-    st.plotly_chart(drawn, theme=None, config=CONFIG, key=f"figure_{key}", alt=alt)
+    st.plotly_chart(drawn, theme=None, config=_config(state.language()), key=f"figure_{key}", alt=alt)
 
 
 def selectable(drawn, *, key: str, alt: str, on_box: Callable[[], None]) -> None:
     """A Plotly figure in which a box can be drawn; ``on_box`` is called when one was."""
-    st.plotly_chart(drawn, theme=None, config=CONFIG, key=key, alt=alt, on_select=on_box, selection_mode="box")
+    st.plotly_chart(
+        drawn, theme=None, config=_config(state.language()), key=key, alt=alt, on_select=on_box, selection_mode="box"
+    )
 
 
 def pickable(rows: pd.DataFrame, *, key: str, on_pick: Callable[[], None] | None = None) -> int | None:
@@ -169,16 +181,32 @@ def no_run(lang: str) -> None:
         st.button(words.text("app.none.sample", lang), type="primary", on_click=state.put, args=("run", state.SAMPLE))
 
 
+def report_button(run: Run, lang: str) -> None:
+    """What is shown here as one HTML file, made when it is asked for."""
+    asked = Asked(beta=state.beta(), lang=lang, split=state.split(run))
+    st.download_button(
+        words.text("report.download", lang), lambda: report_html(run, asked).encode("utf-8", "replace"),
+        f"{run.name}.html", "text/html", on_click="ignore", icon=":material/download:",
+        help=words.text("report.download.help", lang),
+    )  # fmt: skip
+
+
 def progress(run: Run, lang: str) -> None:
     """How much of an unfinished run is there, and whether anybody is scoring it; the page follows by itself."""
     if not run.is_complete:
         _watch(run.path, state.signature(run.path), lang)
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
+@st.fragment
 def _watch(path: Path, seen: str, lang: str) -> None:
-    if state.signature(path) != seen:
-        st.rerun(scope="app")
+    beat(REFRESH_SECONDS)
+    with told(lang):
+        if state.signature(path) != seen:
+            st.rerun(scope="app")
+        _progress(path, lang)
+
+
+def _progress(path: Path, lang: str) -> None:
     done, whole = (sum(parts) for parts in zip(*open_run(path).progress().values(), strict=True))
     now = activity(path)
     when = "" if now.last_part is None else f"{pd.Timestamp(now.last_part, unit='s', tz='UTC'):%Y-%m-%d %H:%M} UTC"
@@ -189,11 +217,9 @@ def _watch(path: Path, seen: str, lang: str) -> None:
 
 def status_counts(run: Run, lang: str) -> pd.DataFrame:
     """Pairs by status, one row per checkpoint; one row for all of them where they agree."""
-    table = state.pairs(run)
-    counts = pd.crosstab([table["series"], table["model"]], table["status"])
-    counts = counts[[name for name in (*schema.STATUSES, schema.PENDING) if name in counts]]
-    used = table.assign(used=table["margin"].notna()).groupby(["series", "model"])["used"].sum()
-    counts.insert(0, words.text("overview.status.used", lang), used)
+    counts = state.table(status_table, run, split=state.split(run)).set_index(["series", "model"])
+    counts = counts[["used", *(name for name in (*schema.STATUSES, schema.PENDING) if counts[name].any())]]
+    counts = counts.rename(columns={"used": words.text("overview.status.used", lang)})
     counts = counts.rename(
         columns={name: words.text(f"status.{name}", lang) for name in (*schema.STATUSES, schema.PENDING)}
     )

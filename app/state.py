@@ -4,28 +4,34 @@ The URL is the only truth about the selection: a widget is set from it before it
 changed, so a copied link, Back and Forward restore the view. Every session key is named in this file.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from dpo_analysis import overlay, tables, words
+from dpo_analysis import overlay, words
+from dpo_analysis.cellsums import questions
 from dpo_analysis.conditions import Box
 from dpo_analysis.figures.scales import shown_scale, with_change
 from dpo_analysis.figures.tokens import payload
 from dpo_analysis.launcher import RUN_VARIABLE, find_runs, sample_run
 from dpo_analysis.runs import Run, open_run
+from dpo_analysis.runs.files import reading
+from dpo_analysis.sums import inputs
+from dpo_analysis.tables import PAIR_COLUMNS, pair_table, position_table, step_table, token_table
+from dpo_analysis.texts import pair_texts
 
 SAMPLE = "sample"
 THEME, WORST, TOKENS, PAIRS, SCATTER = "theme", "worst", "tokens_view", "pairs_table", "pairs_scatter"
 MOVERS, CHANGES, STEPS = "movers_table", "changes_scatter", "steps_table"
 EXAMPLES = "examples_table"
-RUN, PAGES, UNKNOWN = "_run", "_pages", "_unknown"
+RUN, PAGES, UNKNOWN, SEEN = "_run", "_pages", "_unknown", "_seen"
+KEPT = 48
+"""How many tables stay in memory."""
 BETAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 OWN, YES = "own", "1"
 NARROWER = {
@@ -63,6 +69,7 @@ def carried() -> dict[str, list[str]]:
 def remember(run: Run | None, pages: dict[str, Any]) -> None:
     """Keep this pass's run and pages for the views."""
     st.session_state[RUN], st.session_state[PAGES] = run, pages
+    st.session_state[SEEN] = {}
 
 
 def the_run() -> Run:
@@ -228,27 +235,37 @@ def split(run: Run) -> str:
 
 def of_split(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
     """The rows of the chosen split."""
+    if len(run.splits) == 1 and split(run) in run.splits:
+        return frame
     return frame[frame["split"] == split(run)].reset_index(drop=True)
 
 
 def steps(run: Run) -> pd.DataFrame:
     """The step table at the chosen beta, of the chosen split."""
-    return of_split(table(tables.step_table, run, beta=beta()), run)
+    return of_split(table(step_table, run, beta=beta()), run)
 
 
-def pairs(run: Run) -> pd.DataFrame:
-    """The pair table at the chosen beta, of the chosen split."""
-    return of_split(table(tables.pair_table, run, beta=beta()), run)
+def pairs_of(run: Run, key: str) -> pd.DataFrame:
+    """The pairs of every split under one policy (SERIES/NAME), at the chosen beta."""
+    return table(pair_table, run, beta=beta(), model=key, source=False)
+
+
+def fallen(run: Run) -> pd.DataFrame:
+    """The pairs at the last checkpoint of each series, the chosen response that fell most first; those that count."""
+    steps_used = steps(run)
+    steps_used = steps_used[steps_used["n_used"] > 0].drop_duplicates("series", keep="last")
+    keys = tuple(steps_used["series"] + "/" + steps_used["model"])
+    return table(_fallen, run, models=keys, beta=beta(), split=split(run))
 
 
 def positions(run: Run) -> pd.DataFrame:
     """The position table of the chosen split."""
-    return of_split(table(tables.position_table, run), run)
+    return of_split(table(position_table, run), run)
 
 
 def tokens(run: Run, pair_id: str) -> pd.DataFrame:
     """The tokens of one pair under every model, at the chosen beta."""
-    return table(tables.token_table, run, pair_id=pair_id, beta=beta())
+    return table(token_table, run, pair_id=pair_id, beta=beta())
 
 
 def coloured(run: Run, pair_id: str, models: Sequence[str], color: str) -> tuple[pd.DataFrame, float]:
@@ -260,7 +277,7 @@ def coloured(run: Run, pair_id: str, models: Sequence[str], color: str) -> tuple
 def panels(run: Run, pair_id: str, models: Sequence[str], color: str) -> dict[str, Any]:
     """What the token view draws of one pair under ``models`` (SERIES/NAME), at the chosen beta; made once."""
     arguments = {"pair_id": pair_id, "models": tuple(models), "color": color, "lang": language(), "beta": beta()}
-    return _cached(_panels.__name__, _panels, str(run.path), signature(run.path), run, arguments)
+    return table(_panels, run, **arguments)
 
 
 def logged(run: Run) -> pd.DataFrame:
@@ -278,34 +295,44 @@ def differences(run: Run) -> pd.DataFrame:
     return of_split(overlay.overlay_summary(table(overlay.overlay_table, run)), run)
 
 
-def prompts(run: Run) -> pd.DataFrame:
-    """By pair_id: ``prompt`` as it was tokenised, and ``question``: the row's prompt or last message, else its id."""
-    return table(_prompts, run)
+def prompts(run: Run) -> dict[str, Any]:
+    """By pair_id: ``prompt`` as it was tokenised, read when asked for, and ``question``: what was asked, in short."""
+    return {"question": table(_questions, run), "prompt": _Prompts(run)}
+
+
+def texts(run: Run, pair_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """By pair_id: prompt, chosen and rejected as they were tokenised; of all pairs where none is named."""
+    return pair_texts(run, pair_ids)
+
+
+class _Prompts(NamedTuple):
+    """The prompts of a run; one is read when it is asked for."""
+
+    run: Run
+
+    def __getitem__(self, pair_id: str) -> str:
+        return pair_texts(self.run, [pair_id])["prompt"].iloc[0]
 
 
 def _panels(
     run: Run, *, pair_id: str, models: Sequence[str], color: str, lang: str, beta: float | None
 ) -> dict[str, Any]:
-    table = tables.token_table(run, pair_id=pair_id, beta=beta)
+    table = token_table(run, pair_id=pair_id, beta=beta)
     own, scale = table["series"] + "/" + table["model"], shown_scale(with_change(table, models[0]), color, models)
     rows = pd.concat([table[own == key] for key in models], ignore_index=True)
     return payload(rows, color=color, noise=run.noise_floor, scale=scale, lang=lang)
 
 
-def _prompts(run: Run) -> pd.DataFrame:
-    frame = run.pairs(columns=["pair_id", "prompt", "source"]).to_pandas().set_index("pair_id")
-    asked, frame = [_question(source) for source in frame.pop("source")], frame.fillna({"prompt": ""})
-    named = zip(asked, frame["prompt"], frame.index, strict=True)
-    return frame.assign(question=[question or prompt or pair_id for question, prompt, pair_id in named])
+def _questions(run: Run) -> pd.Series:
+    return pd.Series(questions(run), index=inputs(run).pairs["pair_id"])
 
 
-def _question(source: str | None) -> str:
-    """What was asked, from the row as it was read; empty where the row has no prompt of its own."""
-    row = json.loads(source or "{}")
-    asked = row.get("prompt") if isinstance(row, dict) else None
-    last = asked[-1] if isinstance(asked, list) and asked else asked
-    content = last.get("content") if isinstance(last, dict) else last
-    return content if isinstance(content, str) else ""
+def _fallen(run: Run, *, models: Sequence[str], beta: float | None, split: str) -> pd.DataFrame:
+    frames = [pair_table(run, beta=beta, model=key, split=split, source=False) for key in models]
+    if not frames:
+        return pd.DataFrame(columns=PAIR_COLUMNS)
+    found = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    return found.dropna(subset=["chosen_reward"]).sort_values("chosen_reward", kind="stable", ignore_index=True)
 
 
 def from_reference(run: Run) -> list[str]:
@@ -314,16 +341,33 @@ def from_reference(run: Run) -> list[str]:
 
 
 def signature(path: Path) -> str:
-    """Changes whenever a file of the run folder is added or replaced (all are written by renaming)."""
-    folders = [path, *sorted(folder for folder in path.rglob("*") if folder.is_dir())]
-    return ",".join(str(folder.stat().st_mtime_ns) for folder in folders)
+    """Changes whenever a file of the run folder is added or replaced (all are written by renaming).
+
+    Raises:
+        StorageError: a folder of it is gone or cannot be read.
+    """
+    stamps, folders = [], [str(path)]
+    for folder in folders:
+        with reading(path), os.scandir(folder) as entries:
+            stamps.append(os.stat(folder).st_mtime_ns)
+            folders += sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    return ",".join(map(str, stamps))
 
 
-def table(make: Callable[..., pd.DataFrame], run: Run, **arguments: object) -> pd.DataFrame:
-    """What ``make(run, **arguments)`` gives, kept until a file of the run folder changes."""
-    return _cached(make.__name__, make, str(run.path), signature(run.path), run, arguments)
+def seen(run: Run) -> str:
+    """The signature of ``run`` as this pass met it first."""
+    known = st.session_state.setdefault(SEEN, {})
+    key = str(run.path)
+    if key not in known:
+        known[key] = signature(run.path)
+    return known[key]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+def table(make: Callable[..., Any], run: Run, **arguments: object) -> Any:
+    """What ``make(run, **arguments)`` gives, kept until a file of the run folder changes; all sessions share it."""
+    return _cached(make.__name__, make, str(run.path), seen(run), run, arguments)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
 def _cached(name: str, _make: Callable[..., Any], path: str, seen: str, _run: Run, arguments: dict[str, Any]) -> Any:
     return _make(_run, **arguments)

@@ -6,7 +6,7 @@ import pandas as pd
 import state
 
 from dpo_analysis import tables
-from dpo_analysis.conditions import TEXTS, found, with_flips
+from dpo_analysis.conditions import found, with_flips
 from dpo_analysis.diagnosis import Check, Diagnosis, diagnose, patterns_at, run_checks
 from dpo_analysis.movers import pair_movers, token_movers
 from dpo_analysis.paths import pair_paths
@@ -16,13 +16,12 @@ from dpo_analysis.splits import split_table
 
 def pairs_at(run: Run, key: str) -> pd.DataFrame:
     """The pairs of the chosen split under one policy (SERIES/NAME), at the chosen beta, with their ``flip_margin``."""
-    frame = state.of_split(pairs_anywhere(run, key), run)
-    return with_flips(frame, beta_of(run, key))
+    return state.table(_with_flips, run, key=key, split=state.split(run), own_beta=state.beta(), beta=beta_of(run, key))
 
 
 def pairs_anywhere(run: Run, key: str) -> pd.DataFrame:
     """The pairs of every split under one policy (SERIES/NAME), at the chosen beta."""
-    return state.table(tables.pair_table, run, beta=state.beta(), model=key)
+    return state.pairs_of(run, key)
 
 
 def steps_anywhere(run: Run) -> pd.DataFrame:
@@ -79,14 +78,9 @@ def patterns(run: Run, found: Diagnosis) -> pd.DataFrame:
     return state.table(patterns_at, run, model=found.checkpoint_used, split=found.split)
 
 
-def texts(run: Run) -> pd.DataFrame:
-    """By pair_id: prompt, chosen and rejected as they were tokenised."""
-    return state.table(_texts, run)
+def _with_flips(run: Run, *, key: str, split: str, own_beta: float | None, beta: float) -> pd.DataFrame:
+    return with_flips(tables.pair_table(run, model=key, split=split, beta=own_beta, source=False), beta)
 
 
 def _matches(run: Run, text: str) -> pd.DataFrame:
     return pd.DataFrame({"pair_id": sorted(found(run, text) or ())}, dtype=object)
-
-
-def _texts(run: Run) -> pd.DataFrame:
-    return run.pairs(columns=["pair_id", *TEXTS]).to_pandas().set_index("pair_id")

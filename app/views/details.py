@@ -6,6 +6,7 @@ import state
 import streamlit as st
 
 from dpo_analysis import words
+from dpo_analysis.report import TERMS
 from dpo_analysis.runs import Run
 
 TABLES = {"series": facts_of_run.series, "models": facts_of_run.models}
@@ -30,7 +31,7 @@ def page(run: Run) -> None:
 
 def _glossary(lang: str) -> None:
     show.section("details.glossary", lang)
-    for term in facts_of_run.TERMS:
+    for term in TERMS:
         name, formula, meaning = (words.text(f"details.term.{term}{end}", lang) for end in ("", ".formula", ".meaning"))
         show.safe_html((show.TERM, name), (show.FORMULA, formula), (show.EVIDENCE, meaning))
 

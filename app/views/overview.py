@@ -20,6 +20,7 @@ def page(run: Run) -> None:
     steps = state.steps(run)
     for series, _, verdict, evidence in figures.headline(steps, lang=lang):
         show.verdict(series, verdict, evidence)
+    show.report_button(run, lang)
     _curves(run, steps, lang)
     _worst(run, lang)
     show.section("overview.positions", lang)
@@ -47,7 +48,7 @@ def _curves(run: Run, steps: pd.DataFrame, lang: str) -> None:
 
 def _worst(run: Run, lang: str) -> None:
     show.section("overview.worst", lang)
-    worst = choices.fallen(run).head(SHOWN_PAIRS)
+    worst = state.fallen(run).head(SHOWN_PAIRS)
     rows = show.pair_rows(worst, run, lang)
     picked = st.dataframe(
         rows,

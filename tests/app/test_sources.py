@@ -26,7 +26,19 @@ STANDARD = {
     "urllib",
 }
 READ_SIDE = {"errors", "words", "schema", "runs", "tables", "overlay", "figures", "launcher", "metrics", "conditions"}
-READ_SIDE |= {"answers", "comparison", "diagnosis", "export", "movers", "paths", "splits"}
+READ_SIDE |= {
+    "answers",
+    "comparison",
+    "diagnosis",
+    "export",
+    "movers",
+    "paths",
+    "splits",
+    "cellsums",
+    "report",
+    "sums",
+    "texts",
+}
 BANNED = [
     "unsafe_allow_html",
     "unsafe_allow_javascript",
