@@ -56,8 +56,10 @@ def test_every_number_in_a_sentence_is_followed_by_its_unit(key):
 
 
 def test_a_probe_says_its_units():
-    units = {"kept": " of what the reference says (share", "own": " nats per pair",
-             "high": ";| nats", "low": " to ", "n": " (samples|pairs)", "same": " of them", "chosen": " nats per pair", "model": " "}  # fmt: skip
+    units = {
+        "kept": " of what the reference says (share", "own": " nats per pair", "high": ";| nats", "low": " to ",
+        "n": " (samples|pairs)", "same": " of them", "chosen": " nats per pair", "model": " ",
+    }  # fmt: skip
     for key in (key for key in WORDS if key.startswith("diagnosis.probe.")):
         for field, following in behind(WORDS[key]["en"]):
             allowed = [re.escape(one) if "(" in one and "|" not in one else one for one in [units[field]]]
