@@ -1,10 +1,10 @@
-"""The widgets that choose: language, run, beta, split, pair, checkpoints, colour; ``state`` ties each to the URL."""
+"""The widgets that choose: language, run, beta, split, pair, checkpoints; ``state`` ties each to the URL."""
 
 import pandas as pd
 import state
 import streamlit as st
 
-from dpo_analysis import figures, words
+from dpo_analysis import words
 from dpo_analysis.figures.curves import LAYOUTS
 from dpo_analysis.figures.labels import one_line as label
 from dpo_analysis.figures.theme import signed
@@ -169,15 +169,6 @@ def lowest(run: Run) -> str:
     ends = steps[(steps["series"] + "/" + steps["model"]).isin(last.values())]
     lows = ends.set_index("series")["chosen_reward"].dropna()
     return last[str(lows.idxmin())] if len(lows) else next(iter(last.values()))
-
-
-def choose_color(lang: str) -> str:
-    """What the tokens are coloured by."""
-    return st.selectbox(
-        words.text("tokens.color", lang), figures.COLORS,
-        format_func=lambda name: words.text(f"tokens.color.{name}", lang),
-        **state.bound("color", state.wanted("color", figures.COLORS, figures.COLORS[0])),
-    )  # fmt: skip
 
 
 def of_series(tokens: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -16,8 +16,6 @@ import streamlit as st
 from dpo_analysis import overlay, words
 from dpo_analysis.cellsums import questions
 from dpo_analysis.conditions import Box
-from dpo_analysis.figures.scales import shown_scale, with_change
-from dpo_analysis.figures.tokens import payload
 from dpo_analysis.launcher import RUN_VARIABLE, find_runs, sample_run
 from dpo_analysis.runs import Run, open_run
 from dpo_analysis.runs.files import reading
@@ -268,18 +266,6 @@ def tokens(run: Run, pair_id: str) -> pd.DataFrame:
     return table(token_table, run, pair_id=pair_id, beta=beta())
 
 
-def coloured(run: Run, pair_id: str, models: Sequence[str], color: str) -> tuple[pd.DataFrame, float]:
-    """The tokens of one pair with their change since the first of ``models``, and the page's one scale of ``color``."""
-    table = with_change(tokens(run, pair_id), models[0])
-    return table, shown_scale(table, color, models)
-
-
-def panels(run: Run, pair_id: str, models: Sequence[str], color: str) -> dict[str, Any]:
-    """What the token view draws of one pair under ``models`` (SERIES/NAME), at the chosen beta; made once."""
-    arguments = {"pair_id": pair_id, "models": tuple(models), "color": color, "lang": language(), "beta": beta()}
-    return table(_panels, run, **arguments)
-
-
 def logged(run: Run) -> pd.DataFrame:
     """The trainer's own log beside the chosen split; empty where none was imported."""
     return of_split(table(overlay.logged_curves, run), run)
@@ -312,15 +298,6 @@ class _Prompts(NamedTuple):
 
     def __getitem__(self, pair_id: str) -> str:
         return pair_texts(self.run, [pair_id])["prompt"].iloc[0]
-
-
-def _panels(
-    run: Run, *, pair_id: str, models: Sequence[str], color: str, lang: str, beta: float | None
-) -> dict[str, Any]:
-    table = token_table(run, pair_id=pair_id, beta=beta)
-    own, scale = table["series"] + "/" + table["model"], shown_scale(with_change(table, models[0]), color, models)
-    rows = pd.concat([table[own == key] for key in models], ignore_index=True)
-    return payload(rows, color=color, noise=run.noise_floor, scale=scale, lang=lang)
 
 
 def _questions(run: Run) -> pd.Series:

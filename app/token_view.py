@@ -1,5 +1,6 @@
-"""The app's custom component: tokens.js and tokens.css of ``dpo_analysis.figures``, given to Streamlit as text."""
+"""The app's custom component: the scripts and tokens.css of ``dpo_analysis.figures``, given to Streamlit as text."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,14 +11,15 @@ import streamlit as st
 from dpo_analysis.figures.token_page import script, style
 
 MOUNT = """
-export default function({ data, parentElement, setStateValue }) {
+export default function({ data, parentElement, setStateValue, setTriggerValue }) {
   let root = parentElement.querySelector(".token-root");
   if (!root) {
     root = document.createElement("div");
     root.className = "token-root";
     parentElement.append(root);
   }
-  mountTokenView(root, data, (token) => setStateValue("token", token));
+  const token = (chosen) => setStateValue("token", chosen);
+  mountTokenView(root, data, data.pairs ? { token, pair: (step) => setTriggerValue("pair", step) } : { token });
 }"""
 WATCH = """
 export default function({ data, parentElement, setStateValue }) {
@@ -47,9 +49,26 @@ _tokens = st.components.v2.component("dpo_analysis.token_view", css=style(), js=
 _theme = st.components.v2.component("dpo_analysis.theme", js=WATCH)
 
 
-def show_tokens(payload: dict[str, Any], selected: dict[str, object] | None, *, key: str = state.TOKENS) -> None:
-    """Draw the panels; a click or Enter on a token puts it into the URL."""
-    _tokens(key=key, data={**payload, "selected": selected}, on_token_change=partial(choices.write_token, key))
+def show_tokens(
+    payload: dict[str, Any],
+    selected: dict[str, object] | None,
+    *,
+    key: str = state.TOKENS,
+    on_pair: Callable[[int], None] | None = None,
+) -> None:
+    """Draw the panels; a click or Enter on a token puts it into the URL, j and k call ``on_pair`` with 1 and -1."""
+    _tokens(
+        key=key,
+        data={**payload, "selected": selected, "pairs": on_pair is not None},
+        on_token_change=partial(choices.write_token, key),
+        on_pair_change=partial(_step, key, on_pair),
+    )
+
+
+def _step(key: str, on_pair: Callable[[int], None] | None) -> None:
+    step = (st.session_state.get(key) or {}).get("pair")
+    if on_pair is not None and step in (1, -1):
+        on_pair(step)
 
 
 def watch_page() -> None:

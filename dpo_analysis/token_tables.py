@@ -210,7 +210,12 @@ def token_text(token_bytes: bytes) -> str:
 
 def texts_of(run: Run, token_ids: NDArray) -> NDArray:
     """The text of every token id, decoded alone, an object array of its shape."""
-    return _vocabulary(run).of(token_ids)[1]
+    return token_words(run, token_ids)[1]
+
+
+def token_words(run: Run, token_ids: NDArray) -> tuple[NDArray, NDArray]:
+    """Bytes (None where the run has no vocabulary) and text of token ids, two object arrays of their shape."""
+    return _vocabulary(run).of(token_ids)
 
 
 class _Vocabulary:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.figures.cells import cells, shown, visible
+from dpo_analysis.figures.cells import _cells, cells, shown, visible
 
 
 def texts(*pieces):
@@ -76,3 +76,12 @@ def test_however_a_text_is_cut_its_letters_come_back(text, size):
     data = text.encode()
     pieces = [data[place : place + size] for place in range(0, len(data), size)]
     assert "".join(shown(cell) for cell in cells(pieces)) == text
+
+
+PIECES = [b"a", b" ", b"  ", b" a", b"a b", b"\n", "é".encode(), "\u0301".encode(), "\u200d".encode(), b"\xe4"]
+PIECES += [b"\xbd\xa0", "👩".encode(), b"x ", b"", b"\t", b"<b>", "你".encode()]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9))
+def test_the_short_way_for_plain_tokens_gives_what_the_long_way_gives(pieces):
+    assert cells(pieces) == _cells(pieces)

@@ -1,7 +1,5 @@
 """Figures from plain tables: what is drawn, on which scale, and nothing that obeys somebody's text."""
 
-import html
-import json
 import re
 
 import numpy as np
@@ -9,10 +7,9 @@ import pandas as pd
 import pytest
 
 from dpo_analysis import figures
-from dpo_analysis.errors import InputError
-from dpo_analysis.figures import labels, scales, theme, token_page, tokens
-from dpo_analysis.runs import NoiseFloor
+from dpo_analysis.figures import labels, scales, theme, tokens
 from dpo_analysis.words import LANGUAGES
+from tests.token_rows import token_rows
 
 METRICS = ["chosen_reward", "rejected_reward", "margin", "chosen_logps_per_token", "rejected_logps_per_token"]
 METRICS += ["chosen_drift_per_token", "rejected_drift_per_token", "accuracy", "ranking_accuracy"]
@@ -36,19 +33,6 @@ def steps(series=("gentle",), at=(60, 120), split="eval", **values):
                 row |= {metric: value, f"{metric}_low": value - 0.01, f"{metric}_high": value + 0.01}
                 row |= {f"{metric}_p10": value - 1, f"{metric}_p90": value + 1}
             rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def token_rows(chosen=(b"a", b" b"), rejected=(b"c",), models=("checkpoint-1", "checkpoint-2"), ratio=1.0):
-    rows = []
-    for side, pieces in (("chosen", chosen), ("rejected", rejected)):
-        for model in models:
-            step = int(model.split("-")[1])
-            for position, piece in enumerate(pieces):
-                log_ratio = -ratio * step * (position + 1)
-                row = {"pair_id": "p", "side": side, "series": "s", "model": model, "step": step, "position": position}
-                row |= {"token_bytes": piece, "logp": log_ratio - 1, "reference_logp": -1.0, "log_ratio": log_ratio}
-                rows.append(row | {"advantage": 0.1 * log_ratio, "value": 0.1 * log_ratio})
     return pd.DataFrame(rows)
 
 
@@ -324,106 +308,6 @@ def test_the_path_of_a_token_has_the_reference_dotted():
     assert next(iter(lines(figure).values())).y.tolist() == [-3.0, -5.0]
     assert figure.layout.shapes[0].y0 == -1.0
     assert "reference −1.00" in notes(figure)
-
-
-# token view
-
-
-def test_one_scale_over_all_panels_is_the_99th_percentile():
-    data = tokens.payload(token_rows())
-    assert data["scale"] == pytest.approx(np.quantile([0.1, 0.2, 0.2, 0.4, 0.1, 0.2], 0.99), rel=1e-3)
-
-
-def test_bins_are_signed_symmetric_and_saturate():
-    found = tokens.bins(np.array([-9.0, -1.0, 0.0, 1.0, np.nan]), np.zeros(5, bool), 1.0)
-    assert found == "00DX "
-    assert chr(ord("0") + 20) == "D"
-
-
-def test_noise_is_marked_and_never_coloured():
-    data = tokens.payload(token_rows(ratio=0.01), noise=NoiseFloor(token=0.015, response=0.1, n_pairs=4))
-    assert data["sides"][0]["bins"][0][0] == tokens.NOISE_BIN
-    assert tokens.NOISE_BIN not in data["sides"][0]["bins"][1]
-
-
-def test_change_is_taken_from_the_first_panel():
-    data = tokens.payload(token_rows(), color="change")
-    assert data["sides"][0]["values"] == [[0.0, 0.0], [-0.1, -0.2]]
-
-
-def test_totals_are_the_rewards_of_the_responses():
-    data = tokens.payload(token_rows())
-    assert data["sides"][0]["totals"] == ["reward −0.30", "reward −0.60"]
-
-
-def test_more_than_four_checkpoints_become_first_middle_and_last():
-    data = tokens.payload(token_rows(models=[f"checkpoint-{n}" for n in range(1, 8)]))
-    assert data["models"] == ["step 1", "step 4", "step 7"]
-
-
-def test_a_checkpoint_that_lacks_the_pair_has_blanks():
-    rows = token_rows()
-    rows = rows[~((rows["model"] == "checkpoint-2") & (rows["side"] == "chosen"))]
-    data = tokens.payload(rows)
-    assert data["sides"][0]["values"][1] == [None, None]
-    assert data["sides"][0]["bins"][1] == "  "
-
-
-@pytest.mark.parametrize("color", figures.COLORS)
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_every_colour_is_said_in_both_languages(color, lang):
-    data = tokens.payload(token_rows(), color=color, lang=lang)
-    assert data["words"]["title"]
-    json.dumps(data, allow_nan=False)
-
-
-@pytest.mark.parametrize("wrong", [token_rows().drop(columns=["advantage", "position"]), "pairs", None, [1]])
-def test_what_is_no_token_table_is_refused_with_what_to_give(wrong):
-    with pytest.raises(InputError, match=r"no token table in this .*it has no .*token_table") as refusal:
-        figures.token_view(wrong)
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("rows", "color", "said"),
-    [
-        (token_rows(), "beauty", "unknown color 'beauty'"),
-        (token_rows().head(0), "value", "no tokens to show"),
-        (pd.concat([token_rows(), token_rows().assign(pair_id="q")]), "value", "tokens of several pairs"),
-    ],
-)
-def test_what_cannot_be_shown_is_refused_in_one_line(rows, color, said):
-    with pytest.raises(InputError, match=said):
-        figures.token_view(rows, color=color)
-
-
-def test_the_page_is_self_contained_and_its_text_is_inert():
-    page = figures.token_view(token_rows(chosen=(b"</script><script>alert(1)</script>", b"&amp;"))).html
-    assert len(re.findall(r"<script", page)) == 2
-    assert "default-src 'none'" in page
-    assert not re.search(r"(src|href)=", page.replace("default-src", ""))
-
-
-def test_the_policy_names_exactly_the_pages_script_and_style():
-    page = figures.token_view(token_rows()).html
-    style, script = (
-        re.search(r"<style>(.*?)</style>", page, re.S)[1],
-        re.findall(r"<script>(.*?)</script>", page, re.S)[0],
-    )
-    assert token_page._hash(style) in page
-    assert token_page._hash(script) in page
-
-
-def test_a_notebook_gets_it_in_a_sandbox():
-    shown = figures.token_view(token_rows(chosen=(b'"><img src=x>',)))._repr_html_()
-    assert shown.startswith('<iframe sandbox="allow-scripts" srcdoc="')
-    assert "<img" not in shown
-    assert "mountTokenView" in html.unescape(shown)
-
-
-def test_shades_stay_light_enough_for_text():
-    assert "66.0%" in token_page.style()
-    assert "67" not in re.findall(r"var\(--positive\) (\d+)", token_page.style())
 
 
 @pytest.mark.parametrize("palette", theme.PALETTES.values(), ids=theme.PALETTES)

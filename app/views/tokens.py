@@ -1,10 +1,14 @@
 """Which tokens gain and lose? One pair, chosen above rejected, up to four checkpoints side by side."""
 
+from functools import partial
+
 import answer_cards
 import choices
 import show
 import state
 import streamlit as st
+import token_choices
+import token_panels
 from token_view import show_tokens
 
 from dpo_analysis import figures, words
@@ -26,40 +30,46 @@ def page(run: Run) -> None:
             show.facts(run, lang)
         answer_cards.of_pair(run, pair_id, lang)
         return
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with left:
-        models = choices.choose_models(run, pair_id, lang)
-    with right:
-        color = choices.choose_color(lang)
+    shown = token_choices.choose(run, pair_id, lang)
     with facts.container():
         show.facts(run, lang)
     with st.expander(words.text("tokens.prompt", lang)):
         st.text(visible(state.prompts(run)["prompt"][pair_id]))
     # Read here first: what is raised within a fragment does not reach the page, which says what to do.
-    state.tokens(run, pair_id)
-    _panels(run, (pair_id, tuple(models), color), lang)
-    _map(run, (pair_id, tuple(models), color), lang)
+    token_panels.panels(run, shown)
+    _panels(run, shown, lang)
+    _map(run, shown, lang)
 
 
 @st.fragment
-def _panels(run: Run, shown: tuple[str, tuple[str, ...], str], lang: str) -> None:
-    """The token view and the chosen token's path; a click reruns only this."""
-    pair_id, models, color = shown
-    tokens = state.tokens(run, pair_id)
+def _panels(run: Run, shown: token_panels.Shown, lang: str) -> None:
+    """The token view and what is known of the chosen token; a click reruns only this, another pair the page."""
+    tokens = state.tokens(run, shown.pair_id)
     selected = choices.selected_token(tokens)
-    show_tokens(state.panels(run, pair_id, models, color), selected)
+    step = partial(token_choices.step_pair, run, shown.pair_id)
+    show_tokens(token_panels.panels(run, shown), selected, on_pair=step)
     if selected is not None:
         show.section("tokens.path", lang)
         drawn = figures.token_trajectory(tokens, **selected, lang=lang, theme=state.theme())
         show.figure(drawn, key="path", alt=words.text("tokens.path.title", lang))
         rows = show.path_rows(tokens, selected, lang)
         st.dataframe(rows, hide_index=True, column_config=show.decimals(rows, "%.4g"))
+        _gains(run, shown, selected, lang)
+    if token_choices.has_moved(run, shown.pair_id):
+        st.rerun()
 
 
-def _map(run: Run, shown: tuple[str, tuple[str, ...], str], lang: str) -> None:
+def _gains(run: Run, shown: token_panels.Shown, token: dict[str, object], lang: str) -> None:
+    """What gained where the chosen token stands, or why that is not known."""
+    show.section("tokens.gain", lang)
+    with show.told(lang):
+        under = token_choices.choose_under(run, shown.models, lang)
+        token_panels.draw_gains(token_panels.gains(run, shown, token, under), lang)
+
+
+def _map(run: Run, shown: token_panels.Shown, lang: str) -> None:
     show.section("tokens.map", lang)
-    pair_id, models, color = shown
-    tokens, scale = state.coloured(run, pair_id, models, color)
-    own = choices.of_series(tokens, models[0])
-    drawn = figures.token_heatmap(own, color=color, scale=scale, lang=lang, theme=state.theme())
+    tokens, scale = token_panels.coloured(run, shown)
+    own = choices.of_series(tokens, shown.models[0])
+    drawn = figures.token_heatmap(own, color=shown.color, scale=scale, lang=lang, theme=state.theme())
     show.figure(drawn, key="map", alt=words.text("tokens.map.title", lang))

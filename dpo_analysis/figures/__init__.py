@@ -9,12 +9,15 @@ from dpo_analysis.figures.pairs import drop_scatter
 from dpo_analysis.figures.shares import share_bars
 from dpo_analysis.figures.splits import split_bars
 from dpo_analysis.figures.svg import svg
-from dpo_analysis.figures.tokens import COLORS, TokenView, token_view
+from dpo_analysis.figures.token_colors import COLORS
+from dpo_analysis.figures.tokens import TokenView, token_view
 from dpo_analysis.figures.trajectory import token_trajectory
+from dpo_analysis.figures.units import UNITS
 
 __all__ = [
     "COLORS",
     "SCATTER_POINTS",
+    "UNITS",
     "TokenView",
     "accuracy_curves",
     "drop_scatter",

@@ -4,13 +4,17 @@ A byte-level tokenizer cuts characters: decoding its tokens one by one shows rep
 Tokens that share a character (or a letter and its combining mark) form one cell; nearly every cell is one token.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 TEXT, SPACE, TAB, NEWLINE, ESCAPE = "text", "space", "tab", "newline", "escape"
 JOINERS = "\u200c\u200d\ufe0e\ufe0f"
 """Zero-width characters that shape their neighbours; they never reorder text, so they stay as they are."""
+
+PLAIN = re.compile(rb" ?[!-~]+(?: [!-~]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,33 @@ def cells(pieces: Sequence[bytes]) -> list[Cell]:
     Returns:
         Cells that cover every token once; a byte that never becomes part of a character is shown as ``\xE4``.
     """
+    plain = _plain(pieces)
+    found: list[Cell] = []
+    for is_plain, group in groupby(range(len(pieces)), key=plain.__getitem__):
+        places = list(group)
+        if is_plain:
+            found += [Cell(place, 1, ((TEXT, pieces[place].decode()),)) for place in places]
+        else:
+            first, last = places[0], places[-1]
+            own = _cells(pieces[first : last + 1])
+            found += [Cell(first + cell.first, cell.count, cell.parts) for cell in own]
+    return found
+
+
+def _plain(pieces: Sequence[bytes]) -> list[bool]:
+    """Which tokens are cells as they are, whatever stands beside them: printed ASCII with single spaces inside.
+
+    The token behind such a one begins with ASCII, so that nothing clings to it, and a space in front stands alone.
+    """
+    shapes = [PLAIN.fullmatch(piece) is not None for piece in pieces]
+    padded = [b"a", *pieces, b"a"]
+    return [
+        shape and b"" < last[-1:] < b"\x80" and b"" < later[:1] < b"\x80" and not (last[-1:] == piece[:1] == b" ")
+        for shape, last, piece, later in zip(shapes, padded, pieces, padded[2:], strict=False)
+    ]
+
+
+def _cells(pieces: Sequence[bytes]) -> list[Cell]:
     chars = list(_characters(b"".join(pieces)))
     owner = [index for index, piece in enumerate(pieces) for _ in piece]
     joined = _joined_borders(chars, owner)
@@ -49,6 +80,12 @@ def cells(pieces: Sequence[bytes]) -> list[Cell]:
     for char, kind in zip(chars, kinds, strict=True):
         parts[owner[char.start]].append(kind)
     return [_cell(first, count, parts) for first, count in _runs(len(pieces), joined)]
+
+
+def join(group: Sequence[Cell]) -> Cell:
+    """Cells that follow each other as one."""
+    merged = _merged(part for cell in group for part in cell.parts)
+    return Cell(group[0].first, sum(cell.count for cell in group), merged)
 
 
 def shown(cell: Cell) -> str:
@@ -137,10 +174,14 @@ def _runs(count: int, joined: set[int]) -> Iterator[tuple[int, int]]:
 
 
 def _cell(first: int, count: int, parts: list[list[tuple[str, str]]]) -> Cell:
+    return Cell(first, count, _merged(part for token in parts[first : first + count] for part in token))
+
+
+def _merged(parts: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     merged: list[tuple[str, str]] = []
-    for kind, text in (part for token in parts[first : first + count] for part in token):
+    for kind, text in parts:
         if merged and merged[-1][0] == kind and kind in (TEXT, SPACE):
             merged[-1] = (kind, merged[-1][1] + text)
         else:
             merged.append((kind, text))
-    return Cell(first, count, tuple(merged) or ((ESCAPE, "∅"),))
+    return tuple(merged) or ((ESCAPE, "∅"),)

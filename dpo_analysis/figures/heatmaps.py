@@ -8,8 +8,9 @@ from plotly.subplots import make_subplots
 
 from dpo_analysis import schema, words
 from dpo_analysis.figures.cells import cells, shown
-from dpo_analysis.figures.scales import scale_end, scale_of
-from dpo_analysis.figures.theme import LABEL, TITLE, blank, colour, diverging, dress, plain, step_label, unit
+from dpo_analysis.figures.scales import end_words, scale_ends, scale_of
+from dpo_analysis.figures.theme import LABEL, TITLE, blank, colour, diverging, dress, plain, rising, step_label, unit
+from dpo_analysis.figures.token_colors import BY_NAME
 
 TOP, ROW, CHROME = 34, 26, 92
 """Pixels: above the first map, one checkpoint's row, and between two maps (axis and title)."""
@@ -75,7 +76,7 @@ def token_heatmap(
 
     Args:
         tokens: the token table of one pair and one series.
-        color: the column that is drawn: advantage, value, logp, reference_logp, or any other of the table.
+        color: the column that is drawn, one of ``COLORS``.
         scale: the value that gets the full colour, as the token view beside it has it; None is ``scale_of`` the column.
         lang: "en" or "zh".
         theme: "light" or "dark".
@@ -91,8 +92,8 @@ def token_heatmap(
         figure.add_trace(_token_trace(tokens[tokens["side"] == side], color, lang), row=row, col=1)
         _name_tokens(figure, tokens[tokens["side"] == side], row)
     limit = scale or scale_of(tokens[color])
-    ends = (-limit, 0.0 if color.endswith("logp") else limit)
-    _colour_axis(figure, ends, unit("advantage" if color == "change" else color, lang), (theme, height))
+    known = BY_NAME[color]
+    _colour_axis(figure, scale_ends(limit, known.ramp), unit(known.unit, lang), (theme, height))
     return _finish(figure, "", (theme, height)).update_layout(margin_b=92)
 
 
@@ -151,14 +152,17 @@ def _frame(shape: tuple[int, int], titles: list[str], weights: list[int], betwee
 
 
 def _colour_axis(figure: go.Figure, ends: tuple[float, float], title: str, look: tuple[str, int]) -> None:
-    """The colours and their bar: orange to blue with 0 in the middle, or orange to 0 for what is never positive."""
+    """The colours and their bar: orange to blue with 0 in the middle, orange to 0, or 0 to violet."""
     theme, height = look
     colours = diverging(theme)
     if not ends[1]:
         colours = [[2 * float(place), shade] for place, shade in colours[:3]]
+    elif not ends[0]:
+        colours = rising(theme)
     ticks = sorted({ends[0], 0.0, ends[1]})
     bar = {"title": {"text": title, "side": "right"}, "thickness": 10, "outlinewidth": 0, "tickvals": ticks}
-    bar |= {"ticktext": [scale_end(tick) for tick in ticks], "y": 1, "yanchor": "top"}
+    names = dict(zip(ends, end_words(ends), strict=True))
+    bar |= {"ticktext": [names.get(tick, "0") for tick in ticks], "y": 1, "yanchor": "top"}
     bar |= {"lenmode": "pixels", "len": min(200, height - TOP - 40)}
     figure.update_layout(coloraxis={"colorscale": colours, "cmin": ends[0], "cmax": ends[1], "colorbar": bar})
 

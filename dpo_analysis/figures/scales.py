@@ -1,9 +1,9 @@
 """Scales: one for one quantity on a page, as wide as the numbers mean something, written without SI prefixes."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
+
+from dpo_analysis.figures.token_colors import AMOUNT, FALL
 
 FLAT = 1e-6
 """Nats: what float32 log-probs can still tell apart; no scale is finer, so that rounding is not drawn as a curve."""
@@ -38,23 +38,22 @@ def with_change(tokens: pd.DataFrame, base: str) -> pd.DataFrame:
     """The token table with ``change``: the advantage minus that of the policy ``base`` (SERIES/NAME), beta x nats.
 
     Args:
-        tokens: the token table of one pair.
+        tokens: a token table.
         base: a policy in it; tokens that it has no value for get NaN.
     """
-    place = ["side", "position"]
+    place = ["pair_id", "side", "position"]
     own = tokens["series"] + "/" + tokens["model"] == base
     first = tokens[own].drop_duplicates(place).set_index(place)["advantage"]
     here = first.reindex(pd.MultiIndex.from_frame(tokens[place])).to_numpy(dtype=float)
     return tokens.assign(change=tokens["advantage"].to_numpy(dtype=float) - here)
 
 
-def shown_scale(tokens: pd.DataFrame, color: str, models: Sequence[str]) -> float:
-    """The scale of a column for all that a page shows of one pair, so that a colour means one number on it.
+def scale_ends(limit: float, ramp: str) -> tuple[float, float]:
+    """The lowest and the highest value of a scale of this kind (``token_colors``)."""
+    return (0.0 if ramp == AMOUNT else -limit, 0.0 if ramp == FALL else limit)
 
-    Args:
-        tokens: the token table of the pair.
-        color: the column.
-        models: policies (SERIES/NAME); every checkpoint of their series counts.
-    """
-    series = {key.partition("/")[0] for key in models}
-    return scale_of(tokens.loc[tokens["series"].isin(series), color])
+
+def end_words(ends: tuple[float, float]) -> tuple[str, str]:
+    """Both ends of a scale as a legend writes them: signed, unless nothing on it lies below 0."""
+    low, high = (scale_end(end) for end in ends)
+    return low, high if ends[0] else high.removeprefix("+")

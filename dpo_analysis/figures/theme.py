@@ -35,17 +35,18 @@ class Palette:
     margin: str
     positive: str
     negative: str
+    amount: str
 
 
 LIGHT = Palette(
     background="#ffffff", raised="#f4f5f8", text="#31333f", muted="#5f6370", grid="#ececf0", zero="#8d919c",
     chosen="#117733", rejected="#AA4499", policy="#0B62C4", reference="#767676", margin="#332B28",
-    positive="#0B62C4", negative="#E66100",
+    positive="#0B62C4", negative="#E66100", amount="#8A4FC7",
 )  # fmt: skip
 DARK = Palette(
     background="#0e1117", raised="#1b1f29", text="#fafafa", muted="#a8adb8", grid="#252932", zero="#7b808c",
     chosen="#5BD08A", rejected="#D97BC6", policy="#4C9AFF", reference="#9A9590", margin="#F0EDE8",
-    positive="#4C9AFF", negative="#FF8A33",
+    positive="#4C9AFF", negative="#FF8A33", amount="#B98AF0",
 )  # fmt: skip
 PALETTES = {"light": LIGHT, "dark": DARK}
 VERDICTS = {
@@ -96,6 +97,13 @@ def diverging(theme: str) -> list[list[float | str]]:
     ends = [(0.0, palette.negative, 0.95), (0.25, palette.negative, 0.5), (0.5, palette.background, 1.0)]
     ends += [(0.75, palette.positive, 0.5), (1.0, palette.positive, 0.95)]
     return [[place, mixed(pole, palette.background, share)] for place, pole, share in ends]
+
+
+def rising(theme: str) -> list[list[float | str]]:
+    """A colour scale from the page's background (0) upwards, for what has no sign."""
+    palette = PALETTES[theme]
+    ends = ((0.0, 0.0), (0.5, 0.5), (1.0, 0.95))
+    return [[place, mixed(palette.amount, palette.background, share)] for place, share in ends]
 
 
 def plain(text: object) -> str:

@@ -1,9 +1,10 @@
-"""The token view as one page: tokens.js, tokens.css and a payload, under a policy that allows nothing else."""
+"""The token view as one page: its scripts, tokens.css and a payload, under a policy that allows nothing else."""
 
 import base64
 import hashlib
 import html
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,36 @@ from typing import Any
 HERE = Path(__file__).parent
 BINS = 20
 """Shades of each pole."""
+STEPS = range(1, BINS + 1)
+STRONGEST = 62
+"""Percent of a pole in the page's background at most: what keeps the contrast of text at 4.5 in both themes."""
+POLES = "pnu"
+"""The poles of tokens.css, above 0, below 0 and amounts: the letters of their custom properties and classes."""
+SCRIPTS = ("tokens.js", "keys.js", "find.js")
 
 
 @cache
 def script() -> str:
-    """The text of tokens.js: it defines ``mountTokenView(root, data, onSelect)``."""
-    return (HERE / "tokens.js").read_text("utf-8")
+    """The scripts as one text: it defines ``mountTokenView(root, data, acts)``."""
+    return "".join(_bare(name) for name in SCRIPTS)
 
 
 @cache
 def style() -> str:
-    """The text of tokens.css with the shades of both poles: 66 % of a pole in the page's background at most."""
+    """The text of tokens.css with the shades of every pole."""
     shades = (
-        f"--{pole[0]}{step}:color-mix(in oklab,var(--{pole}) {66 * step / BINS:.1f}%,var(--page))"
-        for pole in ("positive", "negative") for step in range(1, BINS + 1)
+        f"--{pole}{step}:color-mix(in oklab,var(--{pole}) {STRONGEST * step / BINS:.1f}%,var(--page))"
+        for pole in POLES for step in STEPS
     )  # fmt: skip
-    rules = (f".{pole}{step}{{background-color:var(--{pole}{step})}}" for pole in "pn" for step in range(1, BINS + 1))
-    return f"{(HERE / 'tokens.css').read_text('utf-8')}\n.token-view{{{';'.join(shades)}}}\n{''.join(rules)}\n"
+    rules = (f".{pole}{step}{{background:var(--{pole}{step})}}" for pole in POLES for step in STEPS)
+    return f"{_bare('tokens.css')}\n.token-view{{{';'.join(shades)}}}\n{''.join(rules)}\n"
+
+
+def _bare(name: str) -> str:
+    """A source without comments and indentation: Streamlit sends it anew each time the page is drawn."""
+    text = re.sub(r"/\*.*?\*/", "", (HERE / name).read_text("utf-8"), flags=re.DOTALL)
+    text = re.sub(r"\n\s*", "\n", text)
+    return re.sub(r"\s*([{};,])\s*", r"\1", text) if name.endswith(".css") else text
 
 
 PAGE_COLOURS = """:root{color-scheme:light dark;--st-background-color:#ffffff;--st-text-color:#31333f}

@@ -1,28 +1,55 @@
 /* Draws the token view from the payload of tokens.py. Text of models and people only ever becomes textContent.
-   mountTokenView(root, data, onSelect): onSelect({side, position}) is called when a token is chosen; called again with
-   the same data.id it only moves the selection (data.selected). */
+   mountTokenView(root, data, acts): acts.token({side, position}) is called when a token is chosen, acts.pair(1 or -1)
+   when the next or the previous pair is asked for; called again with the same data.id it only moves the selection
+   (data.selected). Pointer and keys: keys.js; search: find.js.
 
-const FIRST_CELLS = 4000;
+   A cell is what is drawn as one; it has one entry (a token, a word, ...) or, where tokens share a character, several.
+   A panel draws its cells as far as they are looked at: the rest is one empty block of about their height. */
+
+const FIRST_CELLS = 4000, LINES_AHEAD = 20, LINE_HEIGHT = 26.25, LETTER_WIDTH = 7.2, LEAST_WIDTH = 200;
 const NOISE = "~", MISSING = " ", ZERO = 48 + 20;
 
-function mountTokenView(root, data, onSelect) {
-  if (root.tokenView && root.tokenView.id === data.id) {
-    root.tokenView.pick(data.selected);
+function mountTokenView(root, data, acts) {
+  const before = root.tokenView;
+  if (before && before.id === data.id) {
+    before.pick(data.selected);
     return;
   }
-  const view = { id: data.id, data, root, panels: [], marked: {}, onSelect: onSelect || (() => {}) };
+  data.sides.forEach(openUp);
+  const view = { id: data.id, data, root, panels: [], marked: {}, acts: acts || {} };
   const box = make("div", "token-view");
   view.box = box;
   view.tip = make("div", "tip");
   view.tip.hidden = true;
   view.spoken = make("div", "spoken");
   view.spoken.setAttribute("aria-live", "polite");
-  box.append(legend(data), grid(view), view.tip, view.spoken);
+  view.width = Math.max(LEAST_WIDTH, (root.clientWidth || 1000) / data.models.length) - 40;
+  box.append(legend(view), grid(view), view.tip, view.spoken);
   listen(view);
   view.pick = (selected) => pick(view, selected);
+  if (before) before.panels.forEach((one) => one.watch.disconnect());
   root.replaceChildren(box);
   root.tokenView = view;
+  view.panels.forEach((one) => one.watch.observe(one.rest));
+  if (before && before.find.value) view.search(before.find.value);
   view.pick(data.selected);
+  resume(view);
+}
+
+/* A side's numbers as packing.py wrote them, three letters each (undefined: missing); its cells, a text or
+   [entries, parts, bytes of each token]; and the first entry of each. */
+function openUp(side) {
+  if (side.numbers) return;
+  side.numbers = side.values.map((text) => Array.from({ length: text.length / 3 }, (_, i) => unpack(text, 3 * i)));
+  side.cells = side.cells.split("\n").map((text, place) => side.more[place] || text);
+  side.firsts = firsts(side);
+}
+
+function unpack(text, at) {
+  const digit = (place) => { const code = text.charCodeAt(at + place) - 35; return code - (code > 57) - (code > 25); };
+  const code = (digit(0) * 90 + digit(1)) * 90 + digit(2), number = Math.floor((code - 2) / 2);
+  if (code < 2) return code === 1 ? 0 : undefined;
+  return Number(`${code % 2 ? "-" : ""}${(number % 9000) + 1000}e${Math.floor(number / 9000) - 20}`);
 }
 
 function make(tag, className, text) {
@@ -32,31 +59,45 @@ function make(tag, className, text) {
   return element;
 }
 
-function legend(data) {
-  const { words } = data, bar = make("div", "legend"), scale = make("span", "scale"), ramp = make("span", "ramp");
-  for (let shade = -20; shade <= (data.signed ? 20 : 0); shade += 4) ramp.append(make("i", shadeClass(shade)));
+function legend(view) {
+  const { data } = view, { words } = data, bar = make("div", "legend"), note = (name, text) => text && bar.append(make("span", name, text));
+  const scale = make("span", "scale"), ramp = make("span", "ramp");
+  const first = data.ramp === "amount" ? 0 : -20, last = data.ramp === "fall" ? 0 : 20;
+  for (let shade = first; shade <= last; shade += 4) ramp.append(make("i", shadeClass(data, shade)));
   scale.append(make("span", "", words.low), ramp, make("span", "", `${words.high} ${data.unit}`));
   bar.append(make("span", "title", words.title), scale);
-  const all = data.sides.flatMap((side) => side.bins).join("");
-  if (all.includes(NOISE)) bar.append(make("span", "quiet", words.noise));
-  if (data.sides.some((side) => side.values.some((row) => row.some((v) => Math.abs(v) > data.scale)))) {
-    bar.append(make("span", "clip", words.clipped));
+  note("quiet", words.about);
+  note("quiet", words.summed);
+  if (data.sides.some((side) => side.bins.some((row) => row.includes(NOISE)))) note("quiet", words.noise);
+  if (data.sides.some((side) => side.numbers.some((row) => row.some((v) => Math.abs(v) > data.scale)))) note("clip", words.clipped);
+  if (data.sides.some((side) => side.marks)) {
+    note("same", words.same);
+    note("other", words.other);
   }
-  bar.append(make("span", "quiet", words.keys));
+  note("quiet", words.most);
+  bar.append(finder(view), help(view));
   return bar;
 }
 
-function shadeClass(shade) {
-  return shade === 0 ? "" : (shade > 0 ? "p" : "n") + Math.abs(shade);
+function help(view) {
+  const { words } = view.data, box = make("details", "help");
+  box.append(make("summary", "", words.help), make("span", "quiet", view.acts.pair ? `${words.keys} · ${words.pairs}` : words.keys));
+  view.help = box;
+  return box;
+}
+
+function shadeClass(data, shade) {
+  return shade === 0 ? "" : (data.ramp === "amount" ? "u" : shade > 0 ? "p" : "n") + Math.abs(shade);
 }
 
 function grid(view) {
   const { data } = view, table = make("div", "grid");
   table.style.setProperty("--panels", data.models.length);
+  table.classList.add(`of${data.models.length}`);
   for (const side of data.sides) {
     const row = data.models.map((_, model) => panel(view, side, model));
     row.forEach((one) => {
-      one.text.addEventListener("scroll", () => row.forEach((other) => { other.text.scrollTop = one.text.scrollTop; }), { passive: true });
+      one.text.addEventListener("scroll", () => row.forEach((other) => { if (other.text.scrollTop !== one.text.scrollTop) other.text.scrollTop = one.text.scrollTop; }), { passive: true });
       table.append(one.element);
     });
     view.panels.push(...row);
@@ -64,174 +105,131 @@ function grid(view) {
   return table;
 }
 
+/* The first entry of every cell. */
+function firsts(side) {
+  let entry = 0;
+  return side.cells.map((cell) => { const first = entry; entry += entries(cell); return first; });
+}
+
+function entries(cell) {
+  return typeof cell === "string" ? 1 : cell[0];
+}
+
+function textOf(cell) {
+  return typeof cell === "string" ? cell : cell[1].map((part) => part[1]).join("");
+}
+
 function panel(view, side, model) {
   const element = make("section", `panel ${side.side === "rejected" ? "rejected" : "chosen"}`);
-  const head = make("div", "head"), name = make("span"), text = make("div", "text");
-  name.append(make("b", "", side.label), ` ${view.data.models[model]}`);
+  const head = make("div", "head"), name = make("span"), text = make("div", "text"), label = view.data.models[model];
+  name.append(make("b", "", side.label), ` ${label}`);
   head.append(name, make("span", "total", side.totals[model]));
+  if (side.most) head.append(make("span", "most quiet", side.most[model]));
   element.setAttribute("role", "group");
-  element.setAttribute("aria-label", `${side.label}, ${view.data.models[model]}, ${side.totals[model]}`);
+  element.setAttribute("aria-label", `${side.label}, ${label}, ${side.totals[model]}`);
   element.append(head, text);
-  const one = { element, text, side, model, spans: [], firsts: [], rank: -1 };
-  fill(view, one, FIRST_CELLS);
+  const one = { element, text, side, model, spans: [], rank: -1, limit: Math.min(side.cells.length, FIRST_CELLS), line: null };
+  one.rest = text.appendChild(make("div", "rest"));
+  one.watch = new IntersectionObserver((seen) => { if (seen.some((each) => each.isIntersecting)) ahead(view, one); }, { root: text, rootMargin: "200px" });
+  draw(view, one, LINES_AHEAD);
+  if (one.spans.length) one.spans[0][0].tabIndex = 0;
   return one;
 }
 
-function fill(view, one, limit) {
-  const { side, model } = one, bins = side.bins[model], values = side.values[model];
-  one.text.replaceChildren();
-  one.spans = [];
-  one.firsts = [];
-  let line = one.text.appendChild(make("div", "line")), token = 0;
-  side.cells.slice(0, limit).forEach((cell, index) => {
-    const plain = typeof cell === "string", count = plain ? 1 : cell[0];
-    const paint = (span) => colour(span, bins, values, token, count, view.data.scale);
-    const spans = [], open = () => {
-      const span = paint(make("span", "c"));
-      span.place = { one, index };
-      spans.push(line.appendChild(span));
-      return span;
-    };
-    let span = open();
-    if (plain) span.textContent = cell;
-    else cell[1].forEach(([kind, text], part) => {
-      span.append(kind ? make("span", kind, text) : text);
-      if (kind === "t") span.append("\t");
-      if (kind !== "n") return;
-      line = one.text.appendChild(make("div", "line"));
-      if (part + 1 < cell[1].length) span = open();
-    });
-    one.spans.push(spans);
-    one.firsts.push(token);
-    token += count;
+/* Draw on until the empty block is out of sight. */
+function ahead(view, one) {
+  do draw(view, one, LINES_AHEAD);
+  while (one.spans.length < one.limit && one.rest.offsetTop < one.text.scrollTop + one.text.clientHeight + 200);
+}
+
+/* Draw about so many lines more, and at least up to cell `least`. */
+function draw(view, one, lines, least = -1) {
+  const part = document.createDocumentFragment(), { cells } = one.side;
+  let letters = 0, height = 0;
+  const wide = view.width / LETTER_WIDTH;
+  while (one.spans.length < one.limit && (height + letters / wide < lines || one.spans.length <= least)) {
+    const cell = cells[one.spans.length], text = textOf(cell);
+    letters += text.length;
+    if (text.includes("↵")) { height += letters / wide > 1 ? Math.ceil(letters / wide) : 1; letters = 0; }
+    add(view, one, part, cell);
+  }
+  one.text.insertBefore(part, one.rest);
+  one.rest.style.height = `${Math.round(left(one) / wide * LINE_HEIGHT)}px`;
+  if (one.spans.length === one.limit && one.limit < cells.length && !one.more) one.text.append(one.more = showAll(view, one));
+}
+
+/* Letters that are not drawn yet. */
+function left(one) {
+  if (!one.side.lengths) {
+    let sum = 0;
+    one.side.lengths = one.side.cells.map((cell) => (sum += textOf(cell).length + (textOf(cell).includes("↵") ? 30 : 0)));
+  }
+  const drawn = one.spans.length;
+  return one.side.lengths[one.limit - 1] - (drawn ? one.side.lengths[drawn - 1] : 0);
+}
+
+function add(view, one, part, cell) {
+  const index = one.spans.length, spans = [], plain = typeof cell === "string", look = looks(view, one, index);
+  const open = () => {
+    if (!one.line) one.line = part.appendChild(make("div", "line"));
+    const span = one.line.appendChild(make("span", look.name));
+    if (look.stripes) span.style.backgroundImage = look.stripes;
+    span.place = { one, index };
+    spans.push(span);
+    return span;
+  };
+  let span = open();
+  if (plain) span.textContent = cell;
+  else cell[1].forEach(([kind, text], place) => {
+    span.append(kind ? make("span", kind, text) : text);
+    if (kind === "t") span.append("\t");
+    if (kind !== "n") return;
+    one.line = null;
+    if (place + 1 < cell[1].length) span = open();
   });
-  if (one.spans.length) one.spans[0][0].tabIndex = 0;
-  if (limit < side.cells.length) one.text.append(showAll(view, one));
+  one.spans.push(spans);
+}
+
+/* Class and stripes of a cell: shade, noise, clipped, dimmed, shared or differing, found. */
+function looks(view, one, index) {
+  const { side, model } = one, { data } = view, first = side.firsts[index], stop = first + entries(side.cells[index]);
+  const kept = side.kept && side.kept[model], letters = side.bins[model].slice(first, stop);
+  const names = ["c"], shades = [];
+  let quiet = true, stripes = "";
+  for (let entry = first; entry < stop; entry += 1) {
+    const letter = letters[entry - first], mute = letter === NOISE || letter === MISSING || (kept && kept[entry] === "0");
+    shades.push(mute ? "" : shadeClass(data, letter.charCodeAt(0) - ZERO));
+    quiet = quiet && mute;
+    if (Math.abs(side.numbers[model][entry]) > data.scale && !mute && !names.includes("clip")) names.push("clip");
+    if (side.marks && side.marks[entry] === "x" && !names.includes("other")) names.push("other");
+    if (side.marks && side.marks[entry] === "=" && !names.includes("same")) names.push("same");
+  }
+  if (quiet) names.push("quiet");
+  if (shades.length === 1 && shades[0]) names.push(shades[0]);
+  if (shades.length > 1 && !quiet) {
+    const share = 100 / shades.length;
+    stripes = `linear-gradient(90deg, ${shades.map((name, i) => `${name ? `var(--${name})` : "transparent"} ${i * share}% ${(i + 1) * share}%`).join(", ")})`;
+  }
+  if (side.found && side.found.has(index)) names.push("found");
+  return { name: names.join(" "), stripes };
+}
+
+/* Every panel of this response draws up to a cell at least, so that the panels of a row keep the same height. */
+function reach(view, side, index) {
+  view.panels.forEach((one) => {
+    if (one.side === side && one.spans.length <= index) draw(view, one, LINES_AHEAD, index);
+  });
 }
 
 function showAll(view, one) {
-  const button = make("button", "more", `${view.data.words.all} (${one.side.cells.length})`);
-  button.addEventListener("click", () => view.panels.forEach((each) => each.side === one.side && fill(view, each, Infinity)));
+  const { words } = view.data, said = words.all.replace("{shown}", one.limit).replace("{count}", one.side.cells.length);
+  const button = make("button", "more", said);
+  button.addEventListener("click", () => view.panels.forEach((each) => each.side === one.side && unlimit(view, each)));
   return button;
 }
 
-function colour(span, bins, values, first, count, scale) {
-  const shades = [...bins.slice(first, first + count)].map((letter) => (letter === NOISE || letter === MISSING ? 0 : letter.charCodeAt(0) - ZERO));
-  if (count === 1) {
-    if (shades[0]) span.classList.add(shadeClass(shades[0]));
-  } else {
-    const stripes = shades.map((shade, i) => `${shade ? `var(--${shadeClass(shade)})` : "transparent"} ${(100 * i) / count}% ${(100 * (i + 1)) / count}%`);
-    span.style.backgroundImage = `linear-gradient(90deg, ${stripes.join(", ")})`;
-  }
-  const own = [...bins.slice(first, first + count)];
-  if (own.every((letter) => letter === NOISE || letter === MISSING)) span.classList.add("quiet");
-  if (values.slice(first, first + count).some((value) => Math.abs(value) > scale)) span.classList.add("clip");
-  return span;
-}
-
-function twins(view, { one, index }) {
-  return view.panels.filter((each) => each.side === one.side).flatMap((each) => each.spans[index] || []);
-}
-
-function mark(view, place, name) {
-  (view.marked[name] || []).forEach((span) => span.classList.remove(name));
-  view.marked[name] = place ? twins(view, place) : [];
-  view.marked[name].forEach((span) => span.classList.add(name));
-}
-
-function show(view, place, span) {
-  mark(view, place, "hover");
-  if (!place) { view.tip.hidden = true; return; }
-  const lines = describe(view, place);
-  view.tip.replaceChildren(...lines);
-  view.tip.hidden = false;
-  view.spoken.textContent = lines.map((line) => [...line.childNodes].map((node) => node.textContent).join(" ")).join(", ");
-  const anchor = span.getClientRects()[0] || span.getBoundingClientRect(), frame = view.box.getBoundingClientRect();
-  const left = Math.min(anchor.left - frame.left, frame.width - view.tip.offsetWidth);
-  const below = anchor.bottom - frame.top + 6, above = anchor.top - frame.top - view.tip.offsetHeight - 6;
-  const fits = below + view.tip.offsetHeight <= frame.height && anchor.bottom + view.tip.offsetHeight + 12 < window.innerHeight;
-  view.tip.style.left = `${Math.max(0, left)}px`;
-  view.tip.style.top = `${fits || above < 0 ? below : above}px`;
-}
-
-function describe(view, { one, index }) {
-  const { words, models } = view.data, { side } = one, cell = side.cells[index], first = one.firsts[index];
-  const plain = typeof cell === "string", count = plain ? 1 : cell[0];
-  const text = plain ? cell : cell[1].map((part) => part[1]).join("");
-  const lines = [make("div", "what", `“${text.length > 80 ? text.slice(0, 80) + "…" : text}”`)];
-  for (let token = first; token < first + count; token += 1) {
-    const place = words.token.replace("{position}", token).replace("{last}", side.values[0].length - 1);
-    lines.push(make("div", "quiet", plain ? place : `${place} · ${words.bytes} ${cell[2][token - first]}`));
-    models.forEach((label, model) => {
-      const row = make("div", model === one.model ? "row here" : "row");
-      row.append(make("span", "", label), make("span", "", number(side.values[model][token], side.bins[model][token], words)));
-      lines.push(row);
-    });
-  }
-  return lines;
-}
-
-function number(value, bin, words) {
-  if (value === null || value === undefined) return words.missing;
-  const text = Math.abs(value) >= 1e-4 || value === 0 ? Math.abs(value).toFixed(4) : Math.abs(value).toExponential(1).replace("-", "\u2212");
-  return (value < 0 ? "\u2212" : value > 0 ? "+" : "") + text + (bin === NOISE ? ` (${words.noise})` : "");
-}
-
-function pick(view, selected) {
-  const one = selected && view.panels.find((each) => each.side.side === selected.side);
-  const index = one ? cellOf(one, selected.position) : -1;
-  mark(view, index < 0 ? null : { one, index }, "picked");
-}
-
-function cellOf(one, position) {
-  let index = one.firsts.length - 1;
-  while (index >= 0 && one.firsts[index] > position) index -= 1;
-  return index;
-}
-
-function choose(view, { one, index }) {
-  mark(view, { one, index }, "picked");
-  view.onSelect({ side: one.side.side, position: one.firsts[index] });
-}
-
-function go(view, one, index) {
-  const span = (one.spans[Math.max(0, Math.min(index, one.spans.length - 1))] || [])[0];
-  if (!span) return;
-  one.text.querySelectorAll(".c[tabindex]").forEach((other) => other.removeAttribute("tabindex"));
-  span.tabIndex = 0;
-  span.focus({ preventScroll: true });
-  span.scrollIntoView({ block: "nearest" });
-  show(view, span.place, span);
-}
-
-function strongest(view, one, step) {
-  const strength = one.firsts.map((first) => Math.abs(one.side.values[one.model][first] || 0));
-  const order = strength.map((_, index) => index).sort((a, b) => strength[b] - strength[a]);
-  one.rank = Math.max(0, Math.min(order.length - 1, one.rank + step));
-  go(view, one, order[one.rank]);
-}
-
-function listen(view) {
-  const { box } = view, cell = (event) => event.target.closest && event.target.closest(".c");
-  box.addEventListener("pointerover", (event) => { const span = cell(event); show(view, span && span.place, span); });
-  box.addEventListener("pointerleave", () => show(view, null));
-  box.addEventListener("focusout", () => show(view, null));
-  box.addEventListener("focusin", (event) => { const span = cell(event); if (span) show(view, span.place, span); });
-  box.addEventListener("click", (event) => { const span = cell(event); if (span) choose(view, span.place); });
-  box.addEventListener("keydown", (event) => {
-    const span = cell(event);
-    if (!span || event.ctrlKey || event.metaKey || event.altKey) return;
-    const { one, index } = span.place, across = (step) => view.panels[view.panels.indexOf(one) + step] || one;
-    const action = {
-      ArrowRight: () => go(view, one, index + 1), ArrowLeft: () => go(view, one, index - 1),
-      ArrowDown: () => go(view, across(view.data.models.length), index), ArrowUp: () => go(view, across(-view.data.models.length), index),
-      Home: () => go(view, one, 0), End: () => go(view, one, one.spans.length - 1),
-      n: () => strongest(view, one, 1), p: () => strongest(view, one, -1),
-      Enter: () => choose(view, span.place), " ": () => choose(view, span.place), Escape: () => show(view, null),
-    }[event.key];
-    if (!action) return;
-    event.preventDefault();
-    event.stopPropagation();
-    action();
-  });
+function unlimit(view, one) {
+  one.limit = one.side.cells.length;
+  if (one.more) one.more.remove();
+  ahead(view, one);
 }

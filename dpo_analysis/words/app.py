@@ -36,6 +36,8 @@ WORDS: dict[str, dict[str, str]] = {
     "app.name.split": {"en": "split", "zh": "数据划分"},
     "app.name.beta": {"en": "β", "zh": "β"},
     "app.name.color": {"en": "colour", "zh": "着色方式"},
+    "app.name.unit": {"en": "unit of colouring", "zh": "着色单位"},
+    "app.name.scale": {"en": "scale", "zh": "色标范围"},
     "app.name.at": {"en": "checkpoint", "zh": "检查点"},
     "app.error.input": {"en": "This cannot be shown:", "zh": "无法显示："},
     "app.error.storage": {"en": "The run folder cannot be read whole:", "zh": "运行文件夹无法完整读取："},

@@ -16,6 +16,7 @@ WORDS: dict[str, dict[str, str]] = {
     "unit.beta_x_nats": {"en": "β × nats", "zh": "β × nats"},
     "unit.nats": {"en": "nats", "zh": "nats"},
     "unit.nats_per_token": {"en": "nats per token", "zh": "nats/词元"},
+    "unit.standard_deviations": {"en": "standard deviations", "zh": "标准差"},
     "unit.share": {"en": "share", "zh": "比例"},
     "status.pending": {"en": "not scored yet", "zh": "尚未打分"},
     "metric.loss": {"en": "loss", "zh": "损失"},

@@ -15,7 +15,7 @@ from tests.app.drawn import ROOT
 def runs(tmp_path_factory):
     """A folder of runs: whole, one checkpoint, and one that is still being scored."""
     root = tmp_path_factory.mktemp("runs")
-    synthetic.build(root / "whole")
+    synthetic.build(root / "whole", evident=6)
     synthetic.build(root / "lone", series=["gentle"], steps=[60])
     synthetic.build(root / "partial", series=["gentle"], parts=1)
     return root

@@ -13,6 +13,7 @@ from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import Response, TokenizedPair
 from dpo_analysis.runs import Model, RunWriter, Series
 from dpo_analysis.scoring.work import TokenScores, score_parts
+from tests.app import evident_pairs
 
 HOSTILE = [
     "<script>document.title='owned'</script>",
@@ -114,8 +115,13 @@ def build(
     steps: Sequence[int] = STEPS,
     count: int = 12,
     parts: int | None = None,
+    evident: int = 0,
 ) -> Path:
-    """Write the run; with ``parts`` only so many parts of each model are scored (a run still being written)."""
+    """Write the run.
+
+    With ``parts`` only so many parts of each model are scored (a run still being written); ``evident`` is how many
+    pairs of the first part have evidence topk and kl under the policies of the last series.
+    """
     tokenized = [pair(n, split) for split in ("eval", "train") for n in range(count)]
     tokenized += [pair(count, "eval", "too_long"), pair(count + 1, "eval", "empty")]
     reference = Model.reference(source="models/sft", weights="0" * 64)
@@ -133,6 +139,8 @@ def build(
         writer.write_curves(_log(series, steps))
         sources = [Source(m, s) for m, s in zip(writer.models, strengths, strict=True)]
         score_parts(writer, sources, batch_tokens=4096, report=lambda progress: None)
+        for policy in [m for m in policies if m.series == series[-1]] if evident else []:
+            evident_pairs.collect(writer, policy, evident, len(_VOCAB))
         if parts is None:
             writer.finish()
     for file in path.glob("scores/*/*/part-*.parquet") if parts is not None else ():

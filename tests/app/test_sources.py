@@ -28,14 +28,16 @@ STANDARD = {
 READ_SIDE = {"errors", "words", "schema", "runs", "tables", "overlay", "figures", "launcher", "metrics", "conditions"}
 READ_SIDE |= {
     "answers",
+    "cellsums",
     "comparison",
     "diagnosis",
+    "drawn_pairs",
     "export",
+    "gainers",
     "movers",
     "paths",
-    "splits",
-    "cellsums",
     "report",
+    "splits",
     "sums",
     "texts",
 }
