@@ -116,8 +116,12 @@ function resume(view) {
 
 function listen(view) {
   const { box } = view, cell = (event) => event.target.closest && event.target.closest(".c");
-  box.addEventListener("pointerover", (event) => { const span = cell(event); show(view, span && span.place, span); });
-  box.addEventListener("pointerleave", () => show(view, null));
+  box.addEventListener("pointerover", (event) => {
+    const at = `${event.clientX} ${event.clientY}`, span = cell(event);
+    if (at !== view.pointer) show(view, span && span.place, span); /* Else the text moved, not the mouse: keys go on. */
+    view.pointer = at;
+  });
+  box.addEventListener("pointerleave", () => { view.pointer = ""; show(view, null); });
   box.addEventListener("focusout", () => show(view, null));
   box.addEventListener("focusin", (event) => { const span = cell(event); if (span) show(view, span.place, span); });
   box.addEventListener("click", (event) => { const span = cell(event); if (span) choose(view, span.place); });

@@ -40,8 +40,9 @@ DRAWN = """pair => document.querySelector(".st-key-drawn")?.textContent === `${p
 HOVER = """(text, count) => {
   const cells = [...text.querySelectorAll(".c")], took = [];
   for (let i = 0; i < count; i += 1) {
+    const event = new PointerEvent("pointerover", { bubbles: true, composed: true, clientX: i, clientY: 1 });
     const start = performance.now();
-    cells[(i * 37) % cells.length].dispatchEvent(new PointerEvent("pointerover", { bubbles: true, composed: true }));
+    cells[(i * 37) % cells.length].dispatchEvent(event);
     text.getBoundingClientRect();
     took.push(performance.now() - start);
   }
