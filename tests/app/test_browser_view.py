@@ -55,11 +55,20 @@ def test_the_cap_is_said_and_a_button_lifts_it(view):
     more = page.locator(".panel.chosen .more").first
     expect(more).to_have_text(f"Shown: the first {SHOWN} of {len(LONG)} pieces. Show all")
     more.click()
-    page.keyboard.press("Escape")
     expect(page.locator(".panel.chosen .more")).to_have_count(0)
-    drawn(page).first.focus()
+    page.locator(".panel.chosen .c[tabindex]").first.focus()
     page.keyboard.press("End")
     expect(page.locator(".tip .quiet")).to_have_text(f"position {len(LONG) - 1} of 0–{len(LONG) - 1}")
+
+
+def test_keys_go_on_while_the_mouse_rests_on_the_text_that_they_scroll(view):
+    page = view(token_rows(chosen=LONG))
+    drawn(page).nth(40).hover()
+    expect(page.locator(".tip .quiet")).to_have_text(f"position 40 of 0–{len(LONG) - 1}")
+    drawn(page).first.focus()
+    page.keyboard.press("End")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(page.locator(".tip .quiet")).to_have_text(f"position {SHOWN - 1} of 0–{len(LONG) - 1}")
 
 
 def test_find_reaches_what_is_not_drawn_yet_even_beyond_the_cap(view):
