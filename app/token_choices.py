@@ -20,7 +20,7 @@ def choose(run: Run, pair_id: str, lang: str) -> Shown:
         models = choices.choose_models(run, pair_id, lang)
     with right:
         color = _color(run, pair_id, lang)
-    first, second, third, fourth = st.columns([1, 1.3, 1.2, 1.4], vertical_alignment="bottom")
+    first, second, third, fourth = st.columns([1, 1.45, 1.2, 1.3], vertical_alignment="bottom")
     with first:
         unit = _one_of("unit", figures.UNITS, lang, help_key="tokens.unit.help")
     with second:

@@ -108,7 +108,7 @@ def rising(theme: str) -> list[list[float | str]]:
 
 def plain(text: object) -> str:
     """Somebody's text (a model's, a run's, a token's) for a figure, which reads a little HTML: shown, never obeyed."""
-    return html.escape(str(text), quote=True)
+    return html.escape(str(text), quote=False)
 
 
 def signed(value: float, digits: int = 2) -> str:

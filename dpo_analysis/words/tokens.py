@@ -4,7 +4,7 @@ WORDS: dict[str, dict[str, str]] = {
     "tokens.view.token": {"en": "position {position} of 0–{last}", "zh": "位置 {position}（0–{last}）"},
     "tokens.view.bytes": {"en": "bytes", "zh": "字节"},
     "tokens.view.noise": {"en": "grey: below the noise floor", "zh": "灰色：低于噪声水平"},
-    "tokens.view.clipped": {"en": "underlined: beyond the scale", "zh": "下划线：超出色标"},
+    "tokens.view.clipped": {"en": "bar above: beyond the scale", "zh": "上方横线：超出色标"},
     "tokens.view.help": {"en": "Keys", "zh": "按键"},
     "tokens.view.keys": {
         "en": "click or Enter: follow a token · ← → token · ↑ ↓ panel · n / p next / previous strongest · / find · ? this list",
