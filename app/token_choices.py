@@ -1,5 +1,7 @@
 """The widgets of the Tokens page: checkpoints, colour, unit, marks, the 80 % switch, the scale; all in the URL."""
 
+from typing import Literal
+
 import choices
 import show
 import state
@@ -20,14 +22,10 @@ def choose(run: Run, pair_id: str, lang: str) -> Shown:
         models = choices.choose_models(run, pair_id, lang)
     with right:
         color = _color(run, pair_id, lang)
-    first, second, third, fourth = st.columns([1, 1.45, 1.2, 1.3], vertical_alignment="bottom")
-    with first:
-        unit = _one_of("unit", figures.UNITS, lang, help_key="tokens.unit.help")
-    with second:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        unit = _one_of("unit", figures.UNITS, lang, help_key="tokens.unit.help", width=150)
         over_run = _scale(lang) == SCALES[1]
-    with third:
         marks = _switch("marks", lang)
-    with fourth:
         most = _switch("most", lang)
     _absent(run, pair_id, lang)
     return Shown(pair_id, tuple(models), color, unit, marks, most, over_run)
@@ -76,10 +74,11 @@ def _absent(run: Run, pair_id: str, lang: str) -> None:
         show.safe_html((show.NOTE, words.text("tokens.color.absent", lang, names=names, needs=needs)))
 
 
-def _one_of(name: str, options, lang: str, help_key: str = "") -> str:
+def _one_of(name: str, options, lang: str, help_key: str = "", width: int | Literal["stretch"] = "stretch") -> str:
     value = state.wanted(name, list(options), options[0])
     st.selectbox(
-        words.text(f"tokens.{name}", lang), list(options), help=words.text(help_key, lang) if help_key else None,
+        words.text(f"tokens.{name}", lang), list(options), width=width,
+        help=words.text(help_key, lang) if help_key else None,
         format_func=lambda one: words.text(f"tokens.{name}.{one}", lang), **state.bound(name, value),
     )  # fmt: skip
     return value
