@@ -102,8 +102,8 @@ def test_the_policy_names_exactly_the_pages_script_and_style():
         re.search(r"<style>(.*?)</style>", page, re.S)[1],
         re.findall(r"<script>(.*?)</script>", page, re.S)[0],
     )
-    assert token_page._hash(style) in page
-    assert token_page._hash(script) in page
+    assert token_page.policy_hash(style) in page
+    assert token_page.policy_hash(script) in page
 
 
 def test_a_notebook_gets_it_in_a_sandbox():
