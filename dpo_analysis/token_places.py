@@ -1,6 +1,8 @@
 """Where in its response a token stands, and whether the other side has it too: rules, stated, on arrays of tokens."""
 
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +42,40 @@ def places(lengths: Ints, special: Marks, ends: Marks | None = None) -> Ints:
     return np.select(conditions, codes, PLACES.index("core")).astype(np.int64)
 
 
+class Sentences(NamedTuple):
+    """What the entries of a vocabulary have to do with sentences, each of shape (entries,).
+
+    Attributes:
+        full: ends a sentence whatever follows: a full stop of Chinese or Japanese, or a line break.
+        stop: ends one before white space: one of ``. ! ? …``.
+        spaced: begins with white space.
+        blank: is white space.
+    """
+
+    full: Marks
+    stop: Marks
+    spaced: Marks
+    blank: Marks
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Sentences":
+        """Look at texts of entries, empty for a special one."""
+        rules = (FULL_STOP.search, STOP.search, lambda one: one[:1].isspace(), str.isspace)
+        return cls(*(np.array([bool(rule(one)) for one in texts], dtype=bool) for rule in rules))
+
+    def at(self, place: Ints) -> "Sentences":
+        """The same of the entries at these places."""
+        return Sentences(*(one[place] for one in self))
+
+    def ends(self, lengths: Ints) -> Marks:
+        """Which tokens end a sentence, where these are the tokens of responses one behind the other."""
+        last = np.zeros(len(self.full) + 1, dtype=bool)
+        last[np.cumsum(lengths)] = True
+        inside = ~last[1:]
+        next_spaced, next_blank = (np.append(one[1:], False) & inside for one in (self.spaced, self.blank))
+        return (self.full | (self.stop & next_spaced)) & ~next_blank
+
+
 def sentence_ends(vocab: pa.Table | None, lengths: Ints, token_ids: Ints) -> Marks | None:
     """Which tokens end a sentence, shape (tokens,); None without a vocabulary.
 
@@ -50,20 +86,14 @@ def sentence_ends(vocab: pa.Table | None, lengths: Ints, token_ids: Ints) -> Mar
         return None
     known, place = np.unique(token_ids, return_inverse=True)
     entries = vocab.filter(pa.array(np.isin(vocab["token_id"].to_numpy(), known)))
-    texts = {
-        one["token_id"]: "" if one["special"] else one["bytes"].decode("utf-8", "ignore") for one in entries.to_pylist()
-    }
-    said = [texts.get(one, "") for one in known.tolist()]
-    full, stop, spaced, blank = (
-        np.array([bool(rule(one)) for one in said], dtype=bool)[place]
-        for rule in (FULL_STOP.search, STOP.search, lambda one: one[:1].isspace(), str.isspace)
-    )
-    behind = np.arange(1, len(token_ids) + 1)
-    last = np.zeros(len(token_ids) + 1, dtype=bool)
-    last[np.cumsum(lengths)] = True
-    inside = ~last[behind]
-    next_spaced, next_blank = (np.append(one[1:], False) & inside for one in (spaced, blank))
-    return (full | (stop & next_spaced)) & ~next_blank
+    texts = dict(zip(entries["token_id"].to_pylist(), plain_texts(entries), strict=True))
+    return Sentences.of([texts.get(one, "") for one in known.tolist()]).at(place).ends(lengths)
+
+
+def plain_texts(vocab: pa.Table) -> list[str]:
+    """The text of every entry of a vocabulary, what is no whole character left out; empty for a special one."""
+    pairs = zip(vocab["bytes"].to_pylist(), vocab["special"].to_pylist(), strict=True)
+    return ["" if special else content.decode("utf-8", "ignore") for content, special in pairs]
 
 
 def _borders(lengths: Ints, body: Ints, position: Ints, ends: Marks | None) -> tuple[Ints, Ints]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dpo_analysis.schema import CELLS, CELLS_SCHEMA, ENTRIES_SCHEMA, PARTS, SIDES
 from dpo_analysis.segments import lists, side_places
 from dpo_analysis.token_kinds import Entries
-from dpo_analysis.token_places import places, sentence_ends, spans
+from dpo_analysis.token_places import places, spans
 
 Ints = NDArray[np.int64]
 RESPONSE_COLUMNS = ("row", "side", "token_ids")
@@ -60,7 +60,7 @@ def tokens_of(responses: pa.Table, entries: Entries) -> Tokens:
     own = [(both[:, place], token_ids[side == place]) for place in range(len(SIDES))]
     for place, codes in enumerate(spans(own[0], own[1])):
         alike[side == place] = codes
-    ends = sentence_ends(entries.vocab, lengths, token_ids)
+    ends = entries.sentence_ends(lengths, token_ids)
     codes = {
         "place": places(lengths, entries.is_special(token_ids), ends),
         "kind": entries.kinds_of(token_ids),

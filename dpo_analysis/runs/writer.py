@@ -167,9 +167,7 @@ class RunWriter:
         responses = responses_table(part)
         inputs = inputs_of(pairs_table(part), responses)
         for kind, summed in summary.part_tables(table, inputs, responses, self._entries).items():
-            self._atomic(
-                "summary", summary.part_file(kind, model, part.index), to_bytes(summed, label | summary.rules_of(kind))
-            )
+            self._put_summary(summary.part_file(kind, model, part.index), summed, label | summary.rules_of(kind))
 
     def write_noise(self, noise: NoiseFloor) -> None:
         """Store the noise floor; errors as ``write_scores``."""
@@ -263,7 +261,7 @@ class RunWriter:
         with locks.guard(self.path):
             facts = manifest.load_manifest(self.path)
             hashes = {record["path"]: record["sha256"] for record in [*facts["parts"], *entries]}
-            merged = summary.merge(Run(self.path, facts), hashes, self._put_merged)
+            merged = summary.merge(Run(self.path, facts), hashes, self._put_summary)
             entries = [record for record in entries if record["path"] not in merged]
             self._store_manifest(listing.completed(self.path, listing.without(facts, merged), entries), "finish")
             locks.sweep(self.path, self._lock.tag)
@@ -362,7 +360,7 @@ class RunWriter:
         self._atomic(point, path, to_bytes(table, label))
         self._there.add(path)
 
-    def _put_merged(self, path: str, table: pa.Table, label: dict[str, str]) -> None:
+    def _put_summary(self, path: str, table: pa.Table, label: dict[str, str]) -> None:
         self._atomic("summary", path, to_bytes(table, label, summary.ROW_GROUP))
 
     def _store_manifest(self, facts: dict[str, Any], point: str) -> None:
