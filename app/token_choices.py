@@ -36,7 +36,7 @@ def step_pair(run: Run, pair_id: str, step: int) -> None:
 
     The URL's comes first: a key may be pressed again before the pair that it named is drawn.
     """
-    ids = list(choices.fallen(run)["pair_id"].drop_duplicates())
+    ids = list(state.fallen(run)["pair_id"].drop_duplicates())
     asked = st.query_params.get("pair", pair_id)
     place = ids.index(asked if asked in ids else pair_id) + step
     if 0 <= place < len(ids):
@@ -46,7 +46,7 @@ def step_pair(run: Run, pair_id: str, step: int) -> None:
 def has_moved(run: Run, pair_id: str) -> bool:
     """Whether the URL names another pair of the selector than this one, since j or k was pressed."""
     asked = st.query_params.get("pair", pair_id)
-    return asked != pair_id and bool(choices.fallen(run)["pair_id"].eq(asked).any())
+    return asked != pair_id and bool(state.fallen(run)["pair_id"].eq(asked).any())
 
 
 def choose_under(run: Run, models: tuple[str, ...], lang: str) -> str:
