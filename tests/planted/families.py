@@ -1,0 +1,252 @@
+"""Three families of questions and replies of our own: every reply is an opening, a core and a closing, each known.
+
+Families ``parcels`` and ``trains`` are for fitting, ``plants`` is held out. Openings, closings and bodies of one family
+differ from their first word on, so that which of them is said is decided at one token.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+SEGMENTS = ("opening", "core", "closing")
+WEIGHTS = (0.40, 0.20, 0.16, 0.13, 0.11)
+"""How often the SFT texts begin, and end, with each of a family's five openings and closings."""
+SFT_WRONG, SFT_RUDE = 0.12, 0.08
+"""Shares of the SFT texts with a false fact, and with a rude closing: without them DPO had nothing to improve."""
+SFT_LONGER, SFT_SHORTER = 0.2, 0.1
+"""Shares of the SFT texts that go on behind their closing, and that end before it."""
+
+NAMES = tuple("Anna Paul Mary John Lisa Mark Emma Peter Nora Tom Julia David Sarah Ben Ruth Adam".split())
+OTHER_NAMES = tuple("Clara Simon Alice Oscar Helen Bruno Greta Felix Irene Hugo Ida Max Vera Otto Ella Karl".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What is asked and how it may be answered; slots stand in braces."""
+
+    name: str
+    prompts: tuple[str, ...]
+    openings: tuple[str, ...]
+    bodies: tuple[str, ...]
+    closings: tuple[str, ...]
+    rude: tuple[str, ...]
+    extra: str
+    slots: Mapping[str, tuple[str, ...]]
+    facts: tuple[str, ...]
+    """The slots whose value can be false; the others only name what is asked about."""
+
+
+PARCELS = Family(
+    "parcels",
+    ("When will {name} get the {item}?", "{name} waits for the {item}. When does it come?"),
+    (
+        "Hello {name}, thank you for writing to us.",
+        "Good morning {name}, we have looked it up.",
+        "Dear {name}, here is what we know.",
+        "Thanks for asking, {name}, it is all here.",
+        "We are happy to help you, {name}.",
+    ),
+    (
+        " Your {item} will be at the door on {day} at {hour} in the afternoon.",
+        " Expect our driver with the {item} on {day}, shortly past {hour} o'clock.",
+        " On {day} a van brings the {item} to you, about {hour} that day.",
+    ),
+    (
+        " Have a very nice day, {name}.",
+        " Please write again if it is late.",
+        " Kind regards from the shop team.",
+        " Call us when you need more help.",
+        " Enjoy it, and see you again soon.",
+    ),
+    (" You should have read the note yourself.", " Stop bothering us with such things."),
+    " PS: Keep the box for a week.",
+    {
+        "name": NAMES,
+        "item": (
+            *("lamp", "chair", "table", "radio", "clock", "mirror", "carpet"),
+            *("kettle", "basket", "printer", "pillow", "guitar", "camera", "ladder"),
+        ),
+        "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+        "hour": ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
+    },
+    ("day", "hour"),
+)
+
+TRAINS = Family(
+    "trains",
+    ("Which train goes to {city}, {name} would like to know?", "How do I get {name} to {city} by train?"),
+    (
+        "Sure, let me have a look for you.",
+        "Travel to {city} is easy from this station.",
+        "I checked the plan for {name} just now.",
+        "One moment please, here is the answer.",
+        "No problem at all, {name}, this is simple.",
+    ),
+    (
+        " The {line} line leaves for {city} every hour from track {track}, upstairs.",
+        " Take the {line} line at track {track}, it stops in {city} without a change.",
+        " For {city} you board at track {track} and follow signs of the {line} line.",
+    ),
+    (
+        " Safe travels and a good seat.",
+        " Buy your ticket before you go.",
+        " Ask the staff if you get lost.",
+        " Mind the gap between the doors.",
+        " Bring some food for the long way.",
+    ),
+    (" Nobody with eyes would ask me that.", " Learn how to use a map, will you."),
+    " By the way, bikes are free today.",
+    {
+        "name": NAMES,
+        "city": (
+            *("Porto", "Lyon", "Turin", "Ghent", "Graz", "Bergen", "Malmo"),
+            *("Split", "Cork", "Leeds", "Basel", "Brno", "Delft", "Padua"),
+        ),
+        "line": ("red", "blue", "green", "yellow", "white", "black"),
+        "track": ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
+    },
+    ("line", "track"),
+)
+
+PLANTS = Family(
+    "plants",
+    ("What does the {plant} of {name} need in {month}?", "{name} owns a {plant}. How much water in {month}?"),
+    (
+        "That is a good question about a {plant}.",
+        "Every gardener asks this sooner or later.",
+        "My advice for {name} is quite simple.",
+        "Plants like this one are no trouble.",
+        "Let us see what the book tells us.",
+    ),
+    (
+        " Give the {plant} {cups} cups of water each week and keep it in the {place}.",
+        " Water it with {cups} cups per week, while the pot of the {plant} stays in the {place}.",
+        " In the {place} a {plant} grows best, and {cups} cups a week will do.",
+    ),
+    (
+        " Happy growing, and greet the garden.",
+        " Write to me when it blooms.",
+        " Good luck with all your green friends.",
+        " Remember to turn the pot at times.",
+        " Tell me later how it went.",
+    ),
+    (" Perhaps you should buy a plastic one.", " Even a child would know as much."),
+    " Also, dust the leaves once a month.",
+    {
+        "name": OTHER_NAMES,
+        "plant": (
+            *("fern", "cactus", "rose", "palm", "ivy", "lemon", "orchid"),
+            *("basil", "tulip", "bamboo", "daisy", "maple", "violet", "olive"),
+        ),
+        "month": ("January", "March", "April", "May", "June", "July", "August", "October"),
+        "cups": ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
+        "place": ("shade", "sun", "kitchen", "hall", "cellar", "window"),
+    },
+    ("cups", "place"),
+)
+FAMILIES = {family.name: family for family in (PARCELS, TRAINS, PLANTS)}
+FIT_FAMILIES, TEST_FAMILIES = ("parcels", "trains"), ("plants",)
+
+
+class Question(NamedTuple):
+    """A prompt and all that is true about it."""
+
+    family: Family
+    prompt: str
+    slots: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply in its three segments; ``extra`` is a sentence behind the closing, usually none."""
+
+    opening: str
+    core: str
+    closing: str
+    extra: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole reply."""
+        return self.opening + self.core + self.closing + self.extra
+
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """Characters of each segment: first and one past the last."""
+        first, second = len(self.opening), len(self.opening + self.core)
+        return {"opening": (0, first), "core": (first, second), "closing": (second, len(self.text))}
+
+
+class Wording(NamedTuple):
+    """Which opening, body and closing: numbers into the family's lists."""
+
+    opening: int
+    core: int
+    closing: int
+
+
+def ask(rng: random.Random, family: Family) -> Question:
+    """A random question; its facts follow from what is asked (``_fact``), so that a model can learn them."""
+    slots = {slot: rng.choice(values) for slot, values in family.slots.items() if slot not in family.facts}
+    for slot in family.facts:
+        slots[slot] = _fact(family, slot, slots)
+    return Question(family, rng.choice(family.prompts).format(**slots), slots)
+
+
+def _fact(family: Family, slot: str, slots: Mapping[str, str]) -> str:
+    """The truth: one value for each thing that is asked about (the second slot: item, city or plant)."""
+    thing = list(family.slots)[1]
+    place = family.slots[thing].index(slots[thing])
+    values = family.slots[slot]
+    return values[(place * 5 + len(slot) * 3 + place // 3) % len(values)]
+
+
+def draw_wording(rng: random.Random, family: Family) -> Wording:
+    """Opening and closing as often as in the SFT texts, every body equally often."""
+    opening, closing = (rng.choices(range(5), WEIGHTS)[0] for _ in range(2))
+    return Wording(opening, rng.randrange(len(family.bodies)), closing)
+
+
+def say(question: Question, wording: Wording, said: Mapping[str, str] | None = None) -> Reply:
+    """The reply in this wording that states ``said`` instead of the truth where given."""
+    family, slots = question.family, question.slots | dict(said or {})
+    parts = family.openings[wording.opening], family.bodies[wording.core], family.closings[wording.closing]
+    return Reply(*(part.format(**slots) for part in parts))
+
+
+def wrong(rng: random.Random, question: Question, slot: str | None = None) -> dict[str, str]:
+    """One false fact."""
+    slot = slot or rng.choice(question.family.facts)
+    return {slot: rng.choice([value for value in question.family.slots[slot] if value != question.slots[slot]])}
+
+
+def be_rude(rng: random.Random, question: Question, reply: Reply) -> Reply:
+    """The reply with an insult for its closing."""
+    return replace(reply, closing=rng.choice(question.family.rude))
+
+
+def longer(question: Question, reply: Reply) -> Reply:
+    """The reply that goes on behind its closing."""
+    return replace(reply, extra=question.family.extra)
+
+
+def shorter(reply: Reply) -> Reply:
+    """The reply that ends before its closing."""
+    return replace(reply, closing="")
+
+
+def sft_text(rng: random.Random, family: Family) -> tuple[str, str]:
+    """One (prompt, reply) of the SFT texts, with their noise."""
+    question = ask(rng, family)
+    said = wrong(rng, question) if rng.random() < SFT_WRONG else None
+    reply = say(question, draw_wording(rng, family), said)
+    if rng.random() < SFT_RUDE:
+        reply = be_rude(rng, question, reply)
+    chance = rng.random()
+    if chance < SFT_LONGER:
+        reply = longer(question, reply)
+    elif chance > 1 - SFT_SHORTER:
+        reply = shorter(reply)
+    return question.prompt, reply.text

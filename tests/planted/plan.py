@@ -1,0 +1,129 @@
+"""Which runs there are: an entry says one run in full, a plan is a named list of entries, its causes taking turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from typing import Any
+
+from tests.planted.doses import FIRST, LATER, Dose
+from tests.planted.families import FIT_FAMILIES, TEST_FAMILIES
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run.
+
+    Attributes:
+        kind: plant, clean, decoy, mixture or artefact.
+        cause: the name that a diagnosis should give; ``none`` where nothing should be named.
+        where: the planted segment, or the plant's variant.
+        plant: a key of ``plants.PLANTS``, or ``reference_samples``.
+        dose: how many of the 288 pairs carry it.
+        lr: the highest learning rate.
+        family: whose questions are asked.
+        families: what the reference was taught.
+        width: of the model.
+        sft_seed: of the reference.
+        seed: of the pairs and of the training.
+        sft_weight: of the SFT term.
+        lora: whether an adapter is trained.
+        artefact: what is scored otherwise than it was trained: eos, template, reference, or nothing.
+        second: of a mixture, the other plant and its segment.
+    """
+
+    kind: str
+    cause: str
+    where: str
+    plant: str
+    dose: int
+    lr: float
+    family: str
+    families: tuple[str, ...]
+    width: int
+    sft_seed: int
+    seed: int
+    sft_weight: float = 0.0
+    lora: bool = False
+    artefact: str = ""
+    second: tuple[str, str] | tuple[()] = ()
+
+    @property
+    def name(self) -> str:
+        """A folder's name that no other entry of a plan has."""
+        words = [self.kind, self.cause, self.where, self.plant if self.kind != "plant" else "", *self.second]
+        words += [self.artefact, f"d{self.dose}", f"lr{self.lr:g}", self.family, f"s{self.sft_seed}", str(self.seed)]
+        words += ["sft"] * bool(self.sft_weight) + ["lora"] * self.lora
+        return "-".join(word for word in words if word)
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields, for truth.json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a plan's runs grow.
+
+    Attributes:
+        families: what the references are taught and asked.
+        width: of the models.
+        sft_seeds: of the references.
+        first_seed: of the pairs; every entry has its own.
+        pace: learning rates here, in learning rates of ``doses``.
+        lora_every: every n-th run of a dose trains an adapter; 0 for none.
+    """
+
+    families: tuple[str, ...]
+    width: int
+    sft_seeds: tuple[int, ...]
+    first_seed: int
+    pace: float = 1.0
+    lora_every: int = 0
+
+
+GROUNDS = {
+    "FIT": Ground(FIT_FAMILIES, 96, (1, 2), 10_000),
+    "TEST": Ground(TEST_FAMILIES, 64, (11, 12, 13), 50_000, lora_every=5),
+}
+LORA_RATE = 8.0
+"""An adapter's learning rate, in learning rates of all weights."""
+
+
+def plan(name: str) -> list[Entry]:
+    """All entries of FIT or TEST, in the order in which they are made: causes take turns."""
+    found: list[Entry] = []
+    place = 0
+    for group in (FIRST, LATER):
+        lists = []
+        for dose in group:
+            lists.append(list(_entries(dose, name, place)))
+            place += 1
+        found += [entry for turn in zip_longest(*lists) for entry in turn if entry is not None]
+    return found
+
+
+def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
+    """One dose's runs: families, references and doses all change from run to run."""
+    ground = GROUNDS[name]
+    for n in range(dose.fit if name == "FIT" else dose.test):
+        lr, count = dose.doses[n % len(dose.doses)]
+        lora = bool(ground.lora_every) and n % ground.lora_every == ground.lora_every - 1
+        yield Entry(
+            kind=dose.kind,
+            cause=dose.cause,
+            where=dose.where,
+            plant=dose.plant,
+            dose=count,
+            lr=float(f"{lr * ground.pace * (LORA_RATE if lora else 1):.3g}"),
+            family=ground.families[(n + n // 2 + place) % len(ground.families)],
+            families=ground.families,
+            width=ground.width,
+            sft_seed=ground.sft_seeds[(n + place) % len(ground.sft_seeds)],
+            seed=ground.first_seed + 100 * place + n,
+            sft_weight=dose.sft_weight,
+            lora=lora,
+            artefact=dose.artefact,
+            second=dose.second,
+        )
