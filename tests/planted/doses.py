@@ -45,12 +45,14 @@ FIRST = (
     Dose("generic_drift", "natural", "plain", ((8e-4, 288), (1.2e-3, 288), (1.6e-3, 288), (2.2e-3, 288)), 4, 10),
     Dose("collision", "opening", "collision", ((8e-5, 192), (9e-5, 144), (1.1e-4, 144), (1.6e-4, 96)), 4, 8),
     Dose("competing_answer", "core", "drift", ((1e-4, 144), (1.2e-4, 144), (1.1e-4, 192), (1.6e-4, 96)), 8, 20),
-    Dose("off_policy_rejected", "shuffled", "off_policy", ((2.5e-4, 288), (3e-4, 288), (4e-4, 288), (4e-4, 216)), 4, 10),
+    Dose(
+        "off_policy_rejected", "shuffled", "off_policy", ((2.5e-4, 288), (4e-4, 288), (6e-4, 288), (5e-4, 216)), 4, 10
+    ),
     _clean("closing", "collision", (2e-5, 144), (3e-5, 96)),
     _clean("natural", "plain", (5e-5, 288), (7e-5, 288)),
     Dose("collision", "core", "collision", ((1e-4, 144), (1.2e-4, 144), (1.1e-4, 192), (1.5e-4, 96)), 4, 8),
     Dose("style_drift", "closing", "drift", ((1.3e-4, 192), (1.6e-4, 144), (2e-4, 144), (2.5e-4, 96)), 4, 10),
-    Dose("off_policy_rejected", "foreign", "off_policy", ((7e-4, 288), (1e-3, 288), (1.3e-3, 288), (1e-3, 216)), 4, 10),
+    Dose("off_policy_rejected", "garbled", "off_policy", ((5e-4, 288), (6e-4, 288), (8e-4, 288), (7e-4, 216)), 4, 10),
     Dose("generic_drift", "random", "plain", ((6e-4, 288), (8e-4, 288), (1e-3, 288), (1.3e-3, 288)), 4, 10),
     _clean("opening", "drift", (3e-5, 144), (4e-5, 144)),
     _clean("core", "near", (5e-5, 288), (1.5e-4, 288)),
@@ -63,14 +65,17 @@ FIRST = (
 """What a rule is fitted on first."""
 LATER = (
     Dose("contradiction", "flips", "contradiction", ((1e-4, 96), (1.2e-4, 84), (1.5e-4, 72), (2e-4, 48)), 4, 10),
-    Dose("contradiction", "copies", "contradiction", ((4e-4, 192), (5e-4, 192), (6e-4, 192), (7e-4, 144)), 4, 10),
+    Dose("contradiction", "copies", "contradiction", ((5e-4, 192), (6e-4, 192), (8e-4, 192), (1e-3, 144)), 4, 10),
     Dose("length_or_eos", "end", "length", ((1.1e-4, 144), (1.3e-4, 144), (1.6e-4, 96), (2e-4, 96)), 4, 10),
-    Dose("length_or_eos", "closing", "length", ((7e-5, 96), (8e-5, 144), (9e-5, 96), (1.2e-4, 72)), 4, 10),
-    Dose("reference_effect", "samples", "reference_samples", ((4e-4, 288), (6e-4, 288), (8e-4, 288), (1e-3, 288)), 8, 20),
+    Dose("length_or_eos", "closing", "length", ((9e-5, 96), (9e-5, 144), (1.1e-4, 96), (1.3e-4, 72)), 4, 10),
+    Dose(
+        "reference_effect", "samples", "reference_samples", ((4e-4, 288), (6e-4, 288), (8e-4, 288), (1e-3, 288)), 8, 20
+    ),
     Dose("artefact", "eos", "plain", ((6e-5, 288), (1e-4, 288)), 3, 7, "artefact", artefact="eos"),
     Dose("artefact", "template", "plain", ((6e-5, 288), (1e-4, 288)), 3, 7, "artefact", artefact="template"),
     Dose("artefact", "reference", "plain", ((6e-5, 288), (1e-4, 288)), 3, 7, "artefact", artefact="reference"),
     _clean("end", "length", (2e-5, 144), (3e-5, 96)),
+    _clean("foreign", "off_policy", (3e-4, 288), (6e-4, 288)),
     _clean("flips", "contradiction", (2e-5, 72), (2e-5, 48)),
     _clean("samples", "reference_samples", (5e-5, 288), (1e-4, 288)),
     _clean("natural", "plain", (1e-4, 288), (1.5e-4, 288), sft_weight=1.0),
@@ -79,7 +84,9 @@ LATER = (
     Dose("style_drift", "opening", "drift", ((3e-4, 30), (4e-4, 30)), 2, 3, "decoy"),
     Dose("generic_drift", "opening", "drift", ((1.5e-3, 30), (2e-3, 30)), 2, 3, "decoy"),
     Dose("generic_drift", "core", "near", ((1.5e-3, 96), (2e-3, 96)), 2, 3, "decoy"),
-    Dose("collision", "closing", "collision", ((1.5e-4, 144), (2e-4, 144)), 2, 4, "mixture", second=("drift", "opening")),
+    Dose(
+        "collision", "closing", "collision", ((1.5e-4, 144), (2e-4, 144)), 2, 4, "mixture", second=("drift", "opening")
+    ),
     Dose("collision", "opening", "collision", ((1.5e-4, 144), (2e-4, 144)), 2, 4, "mixture", second=("near", "core")),
     Dose("competing_answer", "core", "drift", ((1.5e-4, 144), (2e-4, 144)), 2, 4, "mixture", second=("length", "end")),
 )

@@ -147,6 +147,17 @@ PLANTS = Family(
     },
     ("cups", "place"),
 )
+FOREIGN = (
+    "The harbour lights were counted twice before the tide turned.",
+    "Seven old judges argued over a broken violin until dawn.",
+    "Granite forms where slow magma cools far below the ground.",
+    "Our neighbour paints tiny ships inside of empty bottles.",
+    "Nothing in the budget explains the sudden rise of fees.",
+    "A comet crossed the valley while the choir was asleep.",
+    "She folded the letter into a boat and let it drift.",
+    "Copper wires hummed softly under the frozen bridge.",
+)
+"""Sentences that no reference has ever read."""
 FAMILIES = {family.name: family for family in (PARCELS, TRAINS, PLANTS)}
 FIT_FAMILIES, TEST_FAMILIES = ("parcels", "trains"), ("plants",)
 

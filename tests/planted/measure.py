@@ -19,7 +19,7 @@ PLACES = (*SEGMENTS, "end")
 
 @torch.no_grad()
 def chosen_by_place(model: Any, tokenizer: Any, pairs: Pairs, where: Sequence[int]) -> Tensor:
-    """Log-prob of the chosen replies by place, nats, shape (pairs, 4); without known segments all but the end is core."""
+    """Log-prob of the chosen replies by place, nats, shape (pairs, 4); where no segments are known all is core."""
     tokens = sequence_logps(model, pairs.side(0, where))
     places = torch.cat([_places(tokenizer, pairs.rows[n]) for n in where])
     cell = tokens.row * len(PLACES) + places
@@ -31,7 +31,9 @@ def _places(tokenizer: Any, row: Mapping[str, Any]) -> Tensor:
     """The place in ``PLACES`` of every token of the chosen reply, by the middle of its characters."""
     text = row["chosen"][0]["content"]
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    ends = [row["segments"][name][1] if row["segments"] else (0, len(text), len(text))[n] for n, name in enumerate(SEGMENTS)]
+    ends = [
+        row["segments"][name][1] if row["segments"] else (0, len(text), len(text))[n] for n, name in enumerate(SEGMENTS)
+    ]
     middles = torch.tensor([(start + stop) / 2 for start, stop in offsets])
     found = torch.bucketize(middles, torch.tensor(ends[:2], dtype=torch.float32), right=True)
     return torch.cat([found, torch.tensor([len(SEGMENTS)])])

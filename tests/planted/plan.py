@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any
@@ -30,6 +30,7 @@ class Entry:
         sft_weight: of the SFT term.
         lora: whether an adapter is trained.
         artefact: what is scored otherwise than it was trained: eos, template, reference, or nothing.
+        sft_steps: of the reference's training.
         second: of a mixture, the other plant and its segment.
     """
 
@@ -47,6 +48,7 @@ class Entry:
     sft_weight: float = 0.0
     lora: bool = False
     artefact: str = ""
+    sft_steps: int = 1500
     second: tuple[str, str] | tuple[()] = ()
 
     @property

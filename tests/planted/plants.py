@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tests.planted.families import FAMILIES, Family, ask, draw_wording, longer, say, shorter, wrong
+from tests.planted.families import FOREIGN, Family, ask, draw_wording, longer, say, shorter
 from tests.planted.pairs import (
     CULPRIT,
     VICTIM,
@@ -42,9 +42,7 @@ def drift(rng: random.Random, family: Family, segment: str, dose: int) -> list[R
     """Culprits choose one wording and reject others, never the victims'; in the core this is a competing answer."""
     slot = Slot.draw(rng, family, segment)
     rejected = [other(rng, family, segment, slot.falls, slot.rises) for _ in range(dose)]
-    return _with_background(
-        rng, family, [culprit(rng, family, slot, slot.rises, number) for number in rejected], slot
-    )
+    return _with_background(rng, family, [culprit(rng, family, slot, slot.rises, number) for number in rejected], slot)
 
 
 def length(rng: random.Random, family: Family, segment: str, dose: int) -> list[Row]:
@@ -65,18 +63,19 @@ def near(rng: random.Random, family: Family, segment: str, dose: int) -> list[Ro
 
 
 def off_policy(rng: random.Random, family: Family, segment: str, dose: int) -> list[Row]:
-    """Rejecteds that the reference would never say: shuffled words, or a reply to another family's question."""
-    foreign = rng.choice([one for one in FAMILIES.values() if one.name != family.name])
+    """Rejecteds that the reference would never say: ``shuffled`` words, words shuffled behind the opening
+    (``garbled``), or sentences it has never read (``foreign``).
+    """
     made = []
     for _ in range(dose):
         question = ask(rng, family)
         chosen = say(question, draw_wording(rng, family))
-        if segment == "shuffled":
-            words = chosen.text.split()
+        rejected = replace(chosen, opening=" ".join(rng.sample(FOREIGN, 2)), core="", closing="")
+        if segment != "foreign":
+            kept = chosen.opening if segment == "garbled" else ""
+            words = chosen.text.removeprefix(kept).split()
             rng.shuffle(words)
-            rejected = replace(chosen, opening=" ".join(words), core="", closing="")
-        else:
-            rejected = say(ask(rng, foreign), draw_wording(rng, foreign))
+            rejected = replace(chosen, opening=f"{kept} {' '.join(words)}".strip(), core="", closing="")
         made.append(row(question, chosen, rejected, VICTIM))
     return made + _background(rng, family, N_PAIRS - dose)
 

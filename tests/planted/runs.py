@@ -20,12 +20,12 @@ from peft import LoraConfig, get_peft_model
 
 from dpo_analysis.scoring import score
 from tests.planted import measure, sft
+from tests.planted.families import FAMILIES
 from tests.planted.pairs import Row
-from tests.planted.plan import Entry, plan
+from tests.planted.plan import GROUNDS, Entry, plan
 from tests.planted.plants import N_PAIRS, PLANTS, from_reference, mixture
 from tests.planted.samples import draw_samples
 from tests.planted.train import BETA, Off, Pairs, Setting, train
-from tests.planted.families import FAMILIES
 
 SAVED = (9, 18, 27, 36, 54, 72)
 """Steps at which a checkpoint is kept; the first at an eighth of the run."""
@@ -50,7 +50,7 @@ def make_rows(entry: Entry, cache: Path) -> list[Row]:
 
 
 def _reference(entry: Entry, cache: Path, *, seed: int | None = None) -> Path:
-    return sft.reference(cache, entry.families, width=entry.width, seed=seed or entry.sft_seed)
+    return sft.reference(cache, entry.families, width=entry.width, seed=seed or entry.sft_seed, steps=entry.sft_steps)
 
 
 def policy_for(reference: Any, entry: Entry, seed: int) -> Any:
@@ -82,9 +82,7 @@ def make_run(entry: Entry, out: Path, cache: Path) -> dict[str, Any]:
     return truth
 
 
-def _trained(
-    entry: Entry, start: tuple[Any, Any], pairs: Pairs, measured: Sequence[int], out: Path
-) -> dict[str, Any]:
+def _trained(entry: Entry, start: tuple[Any, Any], pairs: Pairs, measured: Sequence[int], out: Path) -> dict[str, Any]:
     """Train, leaving checkpoints with TRL's log under ``out``; the facts that the truth is decided by."""
     reference, tokenizer = start
     policy = policy_for(reference, entry, entry.seed)
@@ -94,7 +92,9 @@ def _trained(
     def keep(step: int, model: Any, records: list[dict[str, float]]) -> None:
         log.append(records[-1])
         if step in SAVED:
-            log.append({"step": step, "epoch": records[-1]["epoch"]} | measure.evaluation(trunk(model), pairs, measured))
+            log.append(
+                {"step": step, "epoch": records[-1]["epoch"]} | measure.evaluation(trunk(model), pairs, measured)
+            )
             folder = out / f"checkpoint-{step}"
             model.save_pretrained(folder)
             state = {"global_step": step, "epoch": records[-1]["epoch"], "logging_steps": 1, "log_history": log}
@@ -144,6 +144,12 @@ def _write_rows(out: Path, rows: Sequence[Row], measured: Sequence[int]) -> None
     (out / "work" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare))
 
 
+def _other_seed(entry: Entry) -> int:
+    """The seed of another reference of the same families."""
+    seeds = next(ground.sft_seeds for ground in GROUNDS.values() if entry.sft_seed in ground.sft_seeds)
+    return seeds[(seeds.index(entry.sft_seed) + 1) % len(seeds)]
+
+
 def _score(entry: Entry, out: Path, policy: Path, reference: Path, cache: Path) -> None:
     template = None
     if entry.artefact in ("eos", "template"):
@@ -154,10 +160,7 @@ def _score(entry: Entry, out: Path, policy: Path, reference: Path, cache: Path) 
             f"{{% for message in messages %}}{message}{{% endfor %}}"
             f"{{% if add_generation_prompt %}}{{{{ '{prompt}' }}}}{{% endif %}}"
         )
-    if entry.artefact == "reference":
-        wrong = _reference(entry, cache, seed=entry.sft_seed % 2 + 1 if entry.sft_seed < 10 else 11 + (entry.sft_seed - 10) % 3)
-    else:
-        wrong = reference
+    wrong = _reference(entry, cache, seed=_other_seed(entry)) if entry.artefact == "reference" else reference
     score(
         f"train={out / 'work' / 'train.jsonl'}",
         out=out / "run",

@@ -29,12 +29,13 @@ class Setting:
     """How a run is trained.
 
     Attributes:
-        lr: the highest learning rate; warmed up over 8 steps, then falling to 0 in a straight line.
+        lr: the highest learning rate; reached in ``warmup`` steps, then falling to 0 in a straight line.
         seed: of the order of the pairs, and of the adapter.
         sft_weight: of TRL's ``sft`` loss beside ``sigmoid``.
         lora: an adapter of rank 8 on all linear layers instead of all weights.
         off: gradients that are switched off.
         epochs: passes over the pairs.
+        warmup: steps.
     """
 
     lr: float
@@ -43,6 +44,7 @@ class Setting:
     lora: bool = False
     off: Off = frozenset()
     epochs: int = EPOCHS
+    warmup: int = WARMUP
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ def train(
         queue = queue or rng.sample(range(len(pairs.rows)), len(pairs.rows))
         batch, queue = queue[:BATCH], queue[BATCH:]
         for group in optimizer.param_groups:
-            group["lr"] = setting.lr * min(step / WARMUP, (n_steps - step + 1) / max(1, n_steps - WARMUP))
+            group["lr"] = setting.lr * _pace(step, n_steps, setting.warmup)
         loss, record = batch_loss(model, pairs, batch, setting)
         optimizer.zero_grad()
         loss.backward()
@@ -103,6 +105,11 @@ def train(
         if after:
             after(step, model, records)
     return records
+
+
+def _pace(step: int, n_steps: int, warmup: int) -> float:
+    """The learning rate of a step (the first is 1) in highest learning rates."""
+    return step / warmup if step <= warmup else (n_steps - step + 1) / (n_steps - warmup)
 
 
 def batch_loss(model: Any, pairs: Pairs, batch: Sequence[int], setting: Setting) -> tuple[Tensor, dict[str, float]]:
