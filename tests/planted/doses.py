@@ -71,23 +71,23 @@ LATER = (
     Dose(
         "reference_effect", "samples", "reference_samples", ((4e-4, 288), (6e-4, 288), (8e-4, 288), (1e-3, 288)), 8, 20
     ),
-    Dose("artefact", "eos", "plain", ((6e-5, 288), (1e-4, 288)), 3, 7, "artefact", artefact="eos"),
-    Dose("artefact", "template", "plain", ((6e-5, 288), (1e-4, 288)), 3, 7, "artefact", artefact="template"),
-    Dose("artefact", "reference", "plain", ((6e-5, 288), (1e-4, 288)), 3, 7, "artefact", artefact="reference"),
+    Dose("artefact", "eos", "plain", ((6e-5, 288), (1e-4, 288)), 2, 7, "artefact", artefact="eos"),
+    Dose("artefact", "template", "plain", ((6e-5, 288), (1e-4, 288)), 2, 7, "artefact", artefact="template"),
+    Dose("artefact", "reference", "plain", ((6e-5, 288), (1e-4, 288)), 2, 7, "artefact", artefact="reference"),
     _clean("end", "length", (2e-5, 144), (3e-5, 96)),
     _clean("foreign", "off_policy", (3e-4, 288), (6e-4, 288)),
     _clean("flips", "contradiction", (2e-5, 72), (2e-5, 48)),
     _clean("samples", "reference_samples", (5e-5, 288), (1e-4, 288)),
     _clean("natural", "plain", (1e-4, 288), (1.5e-4, 288), sft_weight=1.0),
     _clean("closing", "collision", (4e-5, 144), (6e-5, 96), sft_weight=1.0),
-    Dose("collision", "closing", "collision", ((2.5e-4, 30), (3e-4, 30)), 2, 3, "decoy"),
-    Dose("style_drift", "opening", "drift", ((3e-4, 30), (4e-4, 30)), 2, 3, "decoy"),
-    Dose("generic_drift", "opening", "drift", ((1.5e-3, 30), (2e-3, 30)), 2, 3, "decoy"),
-    Dose("generic_drift", "core", "near", ((1.5e-3, 96), (2e-3, 96)), 2, 3, "decoy"),
+    Dose("collision", "closing", "collision", ((2.5e-4, 30), (3e-4, 30)), 1, 3, "decoy"),
+    Dose("style_drift", "opening", "drift", ((3e-4, 30), (4e-4, 30)), 1, 3, "decoy"),
+    Dose("generic_drift", "opening", "drift", ((1.5e-3, 30), (2e-3, 30)), 1, 3, "decoy"),
+    Dose("generic_drift", "core", "near", ((1.5e-3, 96), (2e-3, 96)), 1, 3, "decoy"),
     Dose(
-        "collision", "closing", "collision", ((1.5e-4, 144), (2e-4, 144)), 2, 4, "mixture", second=("drift", "opening")
+        "collision", "closing", "collision", ((1.5e-4, 144), (2e-4, 144)), 1, 4, "mixture", second=("drift", "opening")
     ),
-    Dose("collision", "opening", "collision", ((1.5e-4, 144), (2e-4, 144)), 2, 4, "mixture", second=("near", "core")),
-    Dose("competing_answer", "core", "drift", ((1.5e-4, 144), (2e-4, 144)), 2, 4, "mixture", second=("length", "end")),
+    Dose("collision", "opening", "collision", ((1.5e-4, 144), (2e-4, 144)), 1, 4, "mixture", second=("near", "core")),
+    Dose("competing_answer", "core", "drift", ((1.5e-4, 144), (2e-4, 144)), 1, 4, "mixture", second=("length", "end")),
 )
 """The other causes, what only looks like one, runs with an SFT term, and two causes at once."""

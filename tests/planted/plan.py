@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from typing import Any
 
 from tests.planted.doses import FIRST, LATER, Dose
@@ -74,6 +73,7 @@ class Ground:
         sft_seeds: of the references.
         first_seed: of the pairs; every entry has its own.
         pace: learning rates here, in learning rates of ``doses``.
+        sft_steps: of the references' training.
         lora_every: every n-th run of a dose trains an adapter; 0 for none.
     """
 
@@ -82,28 +82,31 @@ class Ground:
     sft_seeds: tuple[int, ...]
     first_seed: int
     pace: float = 1.0
+    sft_steps: int = 1500
     lora_every: int = 0
 
 
 GROUNDS = {
     "FIT": Ground(FIT_FAMILIES, 96, (1, 2), 10_000),
-    "TEST": Ground(TEST_FAMILIES, 64, (11, 12, 13), 50_000, lora_every=5),
+    "TEST": Ground(TEST_FAMILIES, 64, (11, 12, 13), 50_000, sft_steps=2000, lora_every=5),
 }
 LORA_RATE = 8.0
 """An adapter's learning rate, in learning rates of all weights."""
 
 
 def plan(name: str) -> list[Entry]:
-    """All entries of FIT or TEST, in the order in which they are made: causes take turns."""
-    found: list[Entry] = []
-    place = 0
-    for group in (FIRST, LATER):
-        lists = []
-        for dose in group:
-            lists.append(list(_entries(dose, name, place)))
-            place += 1
-        found += [entry for turn in zip_longest(*lists) for entry in turn if entry is not None]
-    return found
+    """All entries of FIT or TEST in the order in which they are made.
+
+    Wherever it is stopped every dose has had its share; FIT begins with what a rule is fitted on first.
+    """
+    doses = [*FIRST, *LATER]
+    lists = [list(_entries(dose, name, place)) for place, dose in enumerate(doses)]
+    spread = [
+        (name == "FIT" and place >= len(FIRST), (n + 0.5) / len(entries), place, entry)
+        for place, entries in enumerate(lists)
+        for n, entry in enumerate(entries)
+    ]
+    return [entry for *_, entry in sorted(spread, key=lambda one: one[:3])]
 
 
 def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
@@ -126,6 +129,7 @@ def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
             seed=ground.first_seed + 100 * place + n,
             sft_weight=dose.sft_weight,
             lora=lora,
+            sft_steps=ground.sft_steps,
             artefact=dose.artefact,
             second=dose.second,
         )

@@ -29,6 +29,8 @@ from tests.planted.train import BETA, Off, Pairs, Setting, train
 
 SAVED = (9, 18, 27, 36, 54, 72)
 """Steps at which a checkpoint is kept; the first at an eighth of the run."""
+EVALUATED = (9, 36, 72)
+"""Steps at which the loop evaluates the measured pairs, as a trainer does its evaluation set."""
 N_MEASURED = 108
 LABELS = ("group", "segments", "plant")
 """What a diagnosis may not see."""
@@ -91,10 +93,11 @@ def _trained(entry: Entry, start: tuple[Any, Any], pairs: Pairs, measured: Seque
 
     def keep(step: int, model: Any, records: list[dict[str, float]]) -> None:
         log.append(records[-1])
-        if step in SAVED:
+        if step in EVALUATED:
             log.append(
                 {"step": step, "epoch": records[-1]["epoch"]} | measure.evaluation(trunk(model), pairs, measured)
             )
+        if step in SAVED:
             folder = out / f"checkpoint-{step}"
             model.save_pretrained(folder)
             state = {"global_step": step, "epoch": records[-1]["epoch"], "logging_steps": 1, "log_history": log}

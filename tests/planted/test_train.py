@@ -9,9 +9,11 @@ import torch
 
 from tests.planted import sft
 from tests.planted.families import FAMILIES
+from tests.planted.forks import Fork
 from tests.planted.measure import PLACES, by_group, chosen_by_place
 from tests.planted.pairs import CULPRIT, VICTIM
 from tests.planted.plants import PLANTS
+from tests.planted.sequences import sequence_logps
 from tests.planted.train import BATCH, Pairs, Setting, train
 
 RATE, STEPS = 5e-4, 4
@@ -74,6 +76,21 @@ def test_losses_and_rewards_are_those_of_trl(folder, rows, tmp_path, sft_weight)
             assert own[name] == pytest.approx(other[name], abs=1e-5), (own["step"], name)
         for name in ("logps/chosen", "logps/rejected"):
             assert own[name] == pytest.approx(other[name], abs=1e-3), (own["step"], name)
+
+
+def test_a_row_that_forks_has_the_log_probs_of_two_rows(folder, rows):
+    model, tokenizer = sft.load(folder)
+    pairs = Pairs.of_rows(rows, tokenizer, model)
+    for place, side in enumerate(("chosen", "rejected")):
+        alone = sequence_logps(model, pairs.side(place, range(BATCH))).sums().detach()
+        torch.testing.assert_close(pairs.reference[side], alone, atol=1e-4, rtol=0)
+
+
+def test_a_reply_that_another_only_continues_forks_too():
+    fork = Fork.of_pair(([1, 2], [3, 4]), ([1, 2], [3, 4, 5]))
+    assert fork.ids.tolist() == [1, 2, 3, 4, 5]
+    assert fork.sources[0].tolist() == [1, 2]
+    assert fork.sources[1].tolist() == [1, 2, 3]
 
 
 def test_with_every_gradient_off_nothing_moves(folder, rows):

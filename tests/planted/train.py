@@ -15,8 +15,9 @@ from torch.nn.functional import logsigmoid
 
 from dpo_analysis.data.pairs import load_pairs
 from dpo_analysis.data.tokens import tokenize_pairs
+from tests.planted.forks import Fork, fork_logps
 from tests.planted.pairs import Row
-from tests.planted.sequences import Logps, Sequences, sequence_logps
+from tests.planted.sequences import Logps, Sequences
 
 BETA, BATCH, EPOCHS, CLIP, WARMUP = 0.1, 16, 4, 1.0, 8
 SIDES = ("chosen", "rejected")
@@ -54,6 +55,7 @@ class Pairs:
     rows: Sequence[Row]
     ids: list[tuple[tuple[list[int], list[int]], ...]]
     reference: dict[str, Tensor] = field(default_factory=dict)
+    forks: list[Fork] = field(default_factory=list)
 
     @classmethod
     def of_rows(cls, rows: Sequence[Row], tokenizer: Any, model: Any) -> Pairs:
@@ -62,7 +64,7 @@ class Pairs:
             tuple((one.responses[s].prompt_token_ids.tolist(), one.responses[s].token_ids.tolist()) for s in SIDES)
             for one in tokenize_pairs(load_pairs(list(rows)), tokenizer)
         ]
-        made = cls(rows, sides)
+        made = cls(rows, sides, forks=[Fork.of_pair(*both) for both in sides])
         made.reference = made.logps(model)
         return made
 
@@ -73,13 +75,13 @@ class Pairs:
     @torch.no_grad()
     def logps(self, model: Any, where: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Summed log-probs of both sides of the pairs ``where`` (None: all), without gradients."""
-        where = range(len(self.ids)) if where is None else where
-        found = {side: [] for side in SIDES}
+        where = list(range(len(self.ids)) if where is None else where)
+        found = []
         for first in range(0, len(where), 48):
-            some = where[first : first + 48]
-            for place, side in enumerate(SIDES):
-                found[side].append(sequence_logps(model, self.side(place, some)).sums())
-        return {side: torch.cat(values) for side, values in found.items()}
+            some = [self.forks[n] for n in where[first : first + 48]]
+            found.append(fork_logps(model, some).sums().reshape(2, -1))
+        both = torch.cat(found, dim=1)
+        return dict(zip(SIDES, both, strict=True))
 
 
 def train(
@@ -114,8 +116,7 @@ def _pace(step: int, n_steps: int, warmup: int) -> float:
 
 def batch_loss(model: Any, pairs: Pairs, batch: Sequence[int], setting: Setting) -> tuple[Tensor, dict[str, float]]:
     """The loss of the pairs ``batch`` and TRL's metrics of them."""
-    both = Sequences.of_ids([pairs.ids[n][place] for place in (0, 1) for n in batch])
-    tokens = sequence_logps(_trunk(model), both)
+    tokens = fork_logps(_trunk(model), [pairs.forks[n] for n in batch])
     sums = tokens.sums()
     live = [
         torch.tensor([(pairs.rows[n]["group"], side) not in setting.off for n in batch], dtype=torch.bool)
