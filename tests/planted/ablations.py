@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,24 @@ from tests.planted.plan import Entry, plan
 from tests.planted.runs import ablate
 from tests.planted.truth import FELL, SWITCHED_OFF, fall_of
 
-PER_CAUSE_AND_FAMILY = 2
 Records = list[dict[str, Any]]
 
 
-def chosen_entries(name: str, folder: Path, done: Records) -> Iterator[tuple[Entry, float]]:
-    """The first two runs of every cause and family whose planted segment fell, and how far; those done left out."""
-    counts: dict[tuple[str, str], int] = {}
+def chosen_entries(name: str, folder: Path, done: Records, each: int) -> list[tuple[Entry, float]]:
+    """Of every plant (cause, where, family) the first runs whose segment fell, and how far; without those done.
+
+    First runs come before second ones.
+    """
+    found: dict[tuple[str, str, str], list[tuple[Entry, float]]] = {}
     seeds = {record["entry"]["seed"] for record in done}
     for entry in plan(name):
-        path, key = folder / name / entry.name / "truth.json", (entry.cause, entry.family)
-        if entry.kind != "plant" or counts.get(key, 0) >= PER_CAUSE_AND_FAMILY or not path.exists():
-            continue
-        fall = fall_of(entry.as_json(), json.loads(path.read_text())["changes"])
-        if fall >= FELL:
-            counts[key] = counts.get(key, 0) + 1
-            if entry.seed not in seeds:
-                yield entry, fall
+        path = folder / name / entry.name / "truth.json"
+        if entry.kind == "plant" and path.exists():
+            fall = fall_of(entry.as_json(), json.loads(path.read_text())["changes"])
+            if fall >= FELL:
+                found.setdefault((entry.cause, entry.where, entry.family), []).append((entry, fall))
+    turns = [one for n in range(each) for entries in found.values() for one in entries[n : n + 1]]
+    return [(entry, fall) for entry, fall in turns if entry.seed not in seeds]
 
 
 def without_plant(entry: Entry) -> Entry | None:
@@ -46,10 +46,10 @@ def without_plant(entry: Entry) -> Entry | None:
     return replace(entry, lr=entry.lr / 8) if entry.cause == "generic_drift" else None
 
 
-def add_missing(name: str, folder: Path, cache: Path) -> None:
+def add_missing(name: str, folder: Path, cache: Path, each: int) -> None:
     """Train what is missing; each record is written as soon as it is there."""
     ablations, others = folder / "ablations.json", folder / "counterfactuals.json"
-    for entry, fall in list(chosen_entries(name, folder, _read(ablations))):
+    for entry, fall in chosen_entries(name, folder, _read(ablations), each):
         off = SWITCHED_OFF[entry.cause]
         changes = ablate(entry, off, cache)
         left = fall_of(entry.as_json(), changes)
@@ -77,9 +77,10 @@ def main() -> None:
     parser.add_argument("plan", help="FIT or TEST")
     parser.add_argument("out", type=Path)
     parser.add_argument("--cache", type=Path, required=True, help="where reference models are kept")
+    parser.add_argument("--each", type=int, default=2, help="runs of every plant and family")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    add_missing(given.plan, given.out, given.cache)
+    add_missing(given.plan, given.out, given.cache, given.each)
 
 
 if __name__ == "__main__":

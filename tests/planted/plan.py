@@ -88,9 +88,9 @@ class Ground:
 
 GROUNDS = {
     "FIT": Ground(FIT_FAMILIES, 96, (1, 2), 10_000),
-    "TEST": Ground(TEST_FAMILIES, 64, (11, 12, 13), 50_000, sft_steps=2000, lora_every=5),
+    "TEST": Ground(TEST_FAMILIES, 64, (11, 12, 13), 50_000, pace=1.3, sft_steps=2000, lora_every=5),
 }
-LORA_RATE = 8.0
+LORA_RATE = 5.0
 """An adapter's learning rate, in learning rates of all weights."""
 
 

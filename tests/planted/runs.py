@@ -22,7 +22,7 @@ from dpo_analysis.scoring import score
 from tests.planted import measure, sft
 from tests.planted.families import FAMILIES
 from tests.planted.pairs import Row
-from tests.planted.plan import GROUNDS, Entry, plan
+from tests.planted.plan import Entry, plan
 from tests.planted.plants import N_PAIRS, PLANTS, from_reference, mixture
 from tests.planted.samples import draw_samples
 from tests.planted.train import BETA, Off, Pairs, Setting, train
@@ -51,8 +51,8 @@ def make_rows(entry: Entry, cache: Path) -> list[Row]:
     return rng.sample(rows, len(rows))
 
 
-def _reference(entry: Entry, cache: Path, *, seed: int | None = None) -> Path:
-    return sft.reference(cache, entry.families, width=entry.width, seed=seed or entry.sft_seed, steps=entry.sft_steps)
+def _reference(entry: Entry, cache: Path) -> Path:
+    return sft.reference(cache, entry.families, width=entry.width, seed=entry.sft_seed, steps=entry.sft_steps)
 
 
 def policy_for(reference: Any, entry: Entry, seed: int) -> Any:
@@ -77,7 +77,7 @@ def make_run(entry: Entry, out: Path, cache: Path) -> dict[str, Any]:
     truth = _trained(entry, (reference, tokenizer), pairs, measured, work / "policy")
     truth["cpu_train"] = time.process_time() - started
     _write_rows(out, rows, measured)
-    _score(entry, out, work / "policy", folder, cache)
+    _score(entry, out, work / "policy", folder)
     shutil.rmtree(work)
     truth["cpu"] = time.process_time() - started
     (out / "truth.json").write_text(json.dumps({"entry": entry.as_json()} | truth, indent=1) + "\n")
@@ -147,13 +147,7 @@ def _write_rows(out: Path, rows: Sequence[Row], measured: Sequence[int]) -> None
     (out / "work" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare))
 
 
-def _other_seed(entry: Entry) -> int:
-    """The seed of another reference of the same families."""
-    seeds = next(ground.sft_seeds for ground in GROUNDS.values() if entry.sft_seed in ground.sft_seeds)
-    return seeds[(seeds.index(entry.sft_seed) + 1) % len(seeds)]
-
-
-def _score(entry: Entry, out: Path, policy: Path, reference: Path, cache: Path) -> None:
+def _score(entry: Entry, out: Path, policy: Path, reference: Path) -> None:
     template = None
     if entry.artefact in ("eos", "template"):
         message = NO_END if entry.artefact == "eos" else WORDS
@@ -163,11 +157,11 @@ def _score(entry: Entry, out: Path, policy: Path, reference: Path, cache: Path) 
             f"{{% for message in messages %}}{message}{{% endfor %}}"
             f"{{% if add_generation_prompt %}}{{{{ '{prompt}' }}}}{{% endif %}}"
         )
-    wrong = _reference(entry, cache, seed=_other_seed(entry)) if entry.artefact == "reference" else reference
+    scored_against = sft.later_stage(reference, entry.families) if entry.artefact == "reference" else reference
     score(
         f"train={out / 'work' / 'train.jsonl'}",
         out=out / "run",
-        reference=str(wrong),
+        reference=str(scored_against),
         trainer_outputs=[policy],
         beta=BETA,
         loss_type=["sigmoid", "sft"] if entry.sft_weight else "sigmoid",

@@ -110,10 +110,16 @@ def test_a_fall_elsewhere_does_not_make_a_plant_count():
     assert status(truth("collision", "core", fell_in_core), {}) == "counted"
 
 
+def test_a_reply_that_broke_elsewhere_does_not_make_a_plant_count():
+    broke = {"opening": -0.1, "core": -0.6, "closing": -8.0, "whole": -8.7}
+    assert status(truth("collision", "core", broke), {}).startswith("excluded")
+    assert status(truth("collision", "closing", broke), {}) == "counted"
+
+
 def test_a_plant_that_sign_ablation_acquits_is_excluded():
     fell = {"closing": -2.0, "whole": -2.0}
-    assert status(truth("collision", "closing", fell), {"collision/parcels": False}).startswith("excluded")
-    assert status(truth("collision", "closing", fell), {"collision/parcels": True}) == "counted"
+    assert status(truth("collision", "closing", fell), {"collision/closing/parcels": False}).startswith("excluded")
+    assert status(truth("collision", "closing", fell), {"collision/closing/parcels": True}) == "counted"
 
 
 def test_a_reference_effect_needs_other_samples_to_fall_half_as_far():

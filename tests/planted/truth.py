@@ -13,9 +13,14 @@ from typing import Any
 from tests.planted.pairs import BACKGROUND, CULPRIT, VICTIM
 from tests.planted.train import SIDES, Off
 
-FELL, CALM, KEPT = 0.5, 0.4, 0.5
-"""Nats that a planted segment of the victims must lose; nats that a clean run may lose per pair (mean of the losses,
-gains not counted); share of the fall that may be left when the plant's gradient is switched off."""
+FELL = 0.5
+"""Nats that the planted segment of the victims must lose."""
+MAINLY = 0.5
+"""Share of the victims' whole fall that must lie in that segment: a reply that broke elsewhere has another cause."""
+CALM = 0.4
+"""Nats that a clean run may lose per pair: mean of the losses, gains not counted."""
+KEPT = 0.5
+"""Share of the fall that may be left when the plant's gradient is switched off."""
 NONE = "none"
 PLACE = {
     "collision": None,
@@ -43,7 +48,10 @@ of the plant's own pairs for causes without culprits."""
 
 def fall_of(entry: Mapping[str, Any], changes: Mapping[str, Mapping[str, float]]) -> float:
     """How far the planted segment of the victims fell, nats, positive."""
-    place = PLACE.get(entry["cause"], "whole") or entry["where"]
+    return _mean_fall(changes, PLACE.get(entry["cause"], "whole") or entry["where"])
+
+
+def _mean_fall(changes: Mapping[str, Mapping[str, float]], place: str) -> float:
     groups = [name for name in changes if name.split()[-1] == VICTIM]
     total = sum(changes[name]["n"] for name in groups)
     return -sum(changes[name][place] * changes[name]["n"] for name in groups) / total if total else 0.0
@@ -54,7 +62,7 @@ def status(truth: Mapping[str, Any], ablations: Mapping[str, bool]) -> str:
 
     Args:
         truth: what truth.json holds.
-        ablations: (cause/family) -> whether sign ablation confirmed it; one that is missing is not held against a run.
+        ablations: plant (see ``key``) -> whether sign ablation confirmed it; a missing one is not held against a run.
     """
     entry, kind = truth["entry"], truth["entry"]["kind"]
     if kind == "artefact":
@@ -64,9 +72,12 @@ def status(truth: Mapping[str, Any], ablations: Mapping[str, bool]) -> str:
     fall = fall_of(entry, truth["changes"])
     if fall < FELL:
         return f"excluded: the planted segment fell {fall:.2f} nats"
+    whole = _mean_fall(truth["changes"], "whole")
+    if not entry["second"] and fall < MAINLY * whole:
+        return f"excluded: of {whole:.2f} nats that the victims lost {fall:.2f} lie in the planted segment"
     if entry["cause"] == "reference_effect" and truth["held_out_samples"] > KEPT * truth["whole"]:
         return f"excluded: other samples of the reference changed by {truth['held_out_samples']:.2f} nats"
-    if not ablations.get(f"{entry['cause']}/{entry['family']}", True):
+    if not ablations.get(key(entry), True):
         return "excluded: the fall stays when the plant's gradient is off"
     return "counted"
 
@@ -77,11 +88,15 @@ def expected(entry: Mapping[str, Any]) -> set[str]:
     return {entry["cause"], *([second[entry["second"][0]]] if entry["second"] else [])}
 
 
+def key(entry: Mapping[str, Any]) -> str:
+    """A plant in one family, which is what sign ablation confirms."""
+    return "/".join(str(entry[name]) for name in ("cause", "where", "family"))
+
+
 def read_ablations(path: Path) -> dict[str, bool]:
-    """(cause/family) -> whether the fall shrank to at most half, on average over the ablated runs of it."""
+    """Plant -> whether the fall shrank to at most half, on average over the ablated runs of it."""
     found: dict[str, list[float]] = {}
     for record in json.loads(path.read_text()) if path.exists() else []:
-        entry = record["entry"]
-        left = fall_of(entry, record["changes"]) / record["full_fall"]
-        found.setdefault(f"{entry['cause']}/{entry['family']}", []).append(left)
-    return {key: sum(left) / len(left) <= KEPT for key, left in found.items()}
+        left = fall_of(record["entry"], record["changes"]) / record["full_fall"]
+        found.setdefault(key(record["entry"]), []).append(left)
+    return {plant: sum(left) / len(left) <= KEPT for plant, left in found.items()}
