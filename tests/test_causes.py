@@ -23,7 +23,8 @@ HIT, ALT = (50, 51), (50, 52)
 FALL = Fall("below_start", 0, 10, 40, -2.0, -2.5, -1.5, "nats per pair", 0.9, 2.0, 0.2, False, 30)
 SOUND = {"lost": 2.0, "lost_at_end": 2.0, "pushed": 0.02, "pulled": 0.03, "no_data": 0.4, "x": 0.0, "edit": 0.4,
          "gap": 0.1, "rise": 0.5, "expected": 2.0, "rejected_expected": 3.0, "credit_size": 1.5, "end": 0.01,
-         "contradicted": 0.0, "contradicted_pairs": 0.0, "longer": 0.5}  # fmt: skip
+         "contradicted": 0.0, "contradicted_pairs": 0.0, "longer": 0.5, "turned": 0.1, "turned_pairs": 0.1,
+         "both_expected": 2.5}  # fmt: skip
 
 
 def case(*, checks=(), fall=FALL, **signals):
@@ -32,7 +33,9 @@ def case(*, checks=(), fall=FALL, **signals):
     found = Signals(
         **values, by_place={"core": {"weight": 1.0} | {name: values[name] for name in ("pushed", "pulled", "x")}}
     )
-    path = SimpleNamespace(change=np.zeros((1, 2)), pair_ids=np.array(["a", "b"]), groups=np.arange(2))
+    path = SimpleNamespace(
+        rows=np.arange(2), change=np.zeros((1, 2)), pair_ids=np.array(["a", "b"]), groups=np.arange(2)
+    )
     tokens = SimpleNamespace(change=np.zeros(0), weight=np.zeros(0), place=np.zeros(0), x=np.zeros(0), pair=np.zeros(0))
     ledger = SimpleNamespace(tokens=tokens, place=np.arange(2), unexplained=np.zeros(0))
     shares = {name: Share(0.25, 0.2, 0.3) for name in ("pushed", "pulled", "no_data", "unexplained")}
@@ -56,8 +59,11 @@ def verdict(cause, given):
         ("generic_drift", {"rise": -0.8}, {"rise": 0.5, "edit": 0.1}),
         ("generic_drift", {"edit": 0.6}, {"edit": 0.6, "pushed": 0.5}),
         ("near_identical", {"edit": 0.05}, {"edit": 0.5, "rise": 0.5}),
-        ("reference_effect", {"expected": 1.0, "rejected_expected": 1.0, "credit_size": 0.7},
-         {"expected": 1.0, "rejected_expected": 3.0, "credit_size": 0.7}),
+        ("contradiction", {"turned": 0.4, "turned_pairs": 0.1}, {"turned": 0.4, "turned_pairs": 0.4}),
+        ("reference_effect", {"both_expected": 1.0, "credit_size": 0.8, "gap": 0.0, "edit": 0.6},
+         {"both_expected": 1.0, "credit_size": 1.1, "gap": 0.0, "edit": 0.6}),
+        ("artefact", {"checks": [Check("no_eos", "warn", {"n": 2, "share": "100%"})]},
+         {"checks": [Check("no_eos", "pass", {"n": 0, "share": "0%"})]}),
     ],
 )  # fmt: skip
 def test_a_cause_is_likely_where_it_is_guilty_and_unlikely_where_it_only_looks_so(cause, guilty, alike):

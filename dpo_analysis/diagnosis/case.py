@@ -12,7 +12,17 @@ from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.findings import Fall, Share, Token
 from dpo_analysis.diagnosis.ledger import Ledger
 from dpo_analysis.diagnosis.signals import Signals
-from dpo_analysis.diagnosis.thresholds import DATA_DRIVEN, MOSTLY, OFF_POLICY, PULL, PUSH
+from dpo_analysis.diagnosis.thresholds import (
+    DATA_DRIVEN,
+    EXPECTED,
+    FAR,
+    KEPT_CREDIT,
+    KEPT_GAP,
+    MOSTLY,
+    OFF_POLICY,
+    PULL,
+    PUSH,
+)
 from dpo_analysis.schema import CHOSEN
 from dpo_analysis.token_places import PLACES
 
@@ -79,6 +89,15 @@ class Case:
     def off_policy(self) -> bool:
         """Whether the rejected responses are far less likely under the reference than the chosen ones."""
         return self.signals is not None and self.signals.gap > OFF_POLICY
+
+    @property
+    def like_reference(self) -> bool:
+        """Whether both responses look like the reference's own, and move as its answers do when the policy moves."""
+        found, (low, high) = self.signals, EXPECTED
+        if found is None or self.data_driven or self.off_policy:
+            return False
+        alike = found.credit_size < KEPT_CREDIT and abs(found.gap) < KEPT_GAP and found.edit >= FAR
+        return alike and low <= found.both_expected <= high
 
     def share_at(self, name: str, place: str) -> Share:
         """A share of the lost log-prob that lies at one place of the response; NaN without a ledger."""

@@ -14,7 +14,7 @@ from dpo_analysis.data.complaints import COMPLAINTS
 from dpo_analysis.diagnosis.rows import rows_of_run
 from dpo_analysis.overlay import overlay_table
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import FLAGGED
+from dpo_analysis.schema import FLAGGED, SIDES
 from dpo_analysis.splits import split_table
 from dpo_analysis.sums import inputs, statuses
 from dpo_analysis.tables import pair_table
@@ -25,6 +25,8 @@ HALF_WIDTHS = 3
 """A logged value that is farther from the recomputed one than so many half-widths of its interval is told."""
 ALIKE = 1e-3
 """Nats per token that both sides may differ by on the tokens that they share, where the noise floor is smaller."""
+SAME_LOGPS = 0.01
+"""Nats by which a mean logged log-prob may differ from the recomputed one to count as that of the same pairs."""
 EXAMPLES = 20
 BY_TOKEN = ("double_bos", "double_eos", "no_eos", "truncated")
 """Complaints that only token ids can give cause for."""
@@ -125,6 +127,25 @@ def _logged(run: Run) -> Check:
     return Check("logged", "warn", values)
 
 
+def _same_reference(run: Run) -> Check:
+    """Where both sides' logged log-probs are the recomputed ones, the rewards must be, too: else the reference is not.
+
+    A reward is beta times a log-prob minus the reference's, so this is arithmetic, whatever pairs were logged.
+    """
+    table = overlay_table(run).dropna(subset=["difference"])
+    wide = table.pivot_table(index=["series", "step", "logged_split"], columns="metric", values="difference").abs()
+    logps, rewards = ([f"{side}_{what}" for side in SIDES] for what in ("logps", "reward"))
+    if not set(logps + rewards) <= set(wide.columns):
+        return Check("same_reference", "unknown")
+    same = wide.loc[(wide[logps] <= SAME_LOGPS).all(axis=1), rewards].max(axis=1).dropna()
+    if len(same) < 2:
+        return Check("same_reference", "unknown")
+    beta = max(run.series[name].beta for name in same.index.get_level_values("series"))
+    worst, allowed = float(same.median()), beta * 2 * SAME_LOGPS + _noise(run)
+    values = {"n": len(same), "off": f"{worst:.4f}", "allowed": f"{allowed:.4f}"}
+    return Check("same_reference", "fail" if worst > allowed else "pass", values)
+
+
 def _noise_floor(run: Run) -> Check:
     floor = run.noise_floor
     if floor is None:
@@ -191,6 +212,7 @@ CHECKS: dict[str, Callable[[Run], Check]] = {
     "twins": _twins,
     "start": _start,
     "step0": _step_zero,
+    "same_reference": _same_reference,
     "logged": _logged,
     "noise": _noise_floor,
     "beginning": _shared_beginning,

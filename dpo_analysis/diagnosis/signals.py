@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from dpo_analysis.diagnosis.edits import edit_shares
 from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.ledger import Ledger
-from dpo_analysis.diagnosis.thresholds import EARLY, FALLEN
+from dpo_analysis.diagnosis.reversals import turned
+from dpo_analysis.diagnosis.thresholds import EARLY, FALLEN, PSEUDO
 from dpo_analysis.evidence import credit_table
 from dpo_analysis.overlay import logged_curves
 from dpo_analysis.runs import Run
@@ -21,6 +22,8 @@ from dpo_analysis.sums import inputs, sums
 Array = NDArray[np.float64]
 COMPARED = 256
 """Fallen pairs whose edit distance is taken: those that fell most."""
+OTHERS = 4096
+"""Pairs among which those that turn a pair round are looked for."""
 NAN = float("nan")
 
 
@@ -47,6 +50,11 @@ class Signals:
         contradicted: share of the fallen pairs' loss in pairs whose chosen response another pair rejects, or whose
             rejected response another one chooses, for the same prompt.
         contradicted_pairs: share of all pairs that are so.
+        turned: share of the fallen pairs' loss in pairs that others turn round: what these choose they reject, and
+            what these reject they choose.
+        turned_pairs: share of all pairs that are so.
+        both_expected: change of both responses of all pairs over -2 sum KL(pi_ref || pi); 1 is what answers of the
+            reference do, whichever of them is labelled chosen.
         longer: share of the fallen pairs whose chosen response is the longer one, in tokens.
         argmax_gain: share of the gained probability on the token that the reference found likeliest.
         no_data_at_end: ``no_data`` at the last checkpoint: how much of the loss is damage by then.
@@ -69,6 +77,9 @@ class Signals:
     end: float = NAN
     contradicted: float = NAN
     contradicted_pairs: float = NAN
+    turned: float = NAN
+    turned_pairs: float = NAN
+    both_expected: float = NAN
     longer: float = NAN
     argmax_gain: float = NAN
     no_data_at_end: float = NAN
@@ -151,13 +162,28 @@ def _texts(run: Run, path: Path, place: int) -> dict[str, float]:
     texts = _ids(run, path.rows)
     against = _contradicted(known.pairs["group_id"].to_numpy(dtype=object)[where], texts)
     loss = np.where(fallen, -change, 0.0)
-    return {
+    return _turned(texts, loss) | {
         "gap": float((per_token[fallen, 1] - per_token[fallen, 0]).mean()),
         "edit": float(edit_shares(*([side[one] for one in order] for side in texts)).mean()),
         "longer": float((lengths[fallen, 0] > lengths[fallen, 1]).mean()),
         "contradicted": float(loss[against].sum() / loss.sum()),
         "contradicted_pairs": float(against.mean()),
     }
+
+
+def _turned(texts: tuple[list, list], loss: Array) -> dict[str, float]:
+    """The share of the loss, and of a sample of all pairs, that other pairs turn round."""
+    order = np.argsort(-loss, kind="stable")
+    sample = np.random.default_rng(0).permutation(len(loss))[:COMPARED]
+    fallen = order[: min(COMPARED, int((loss > 0).sum()))]
+    kept = np.unique(np.concatenate([fallen, sample, np.arange(min(len(loss), OTHERS))]))
+    own = tuple([side[one] for one in kept] for side in texts)
+    shares = []
+    for asked, weight in ((fallen, loss[fallen]), (sample, np.ones(len(sample)))):
+        found = turned(own, np.searchsorted(kept, asked).tolist())  # type: ignore[arg-type]
+        much = found.reversed > found.alike + PSEUDO * len(kept)
+        shares.append(float(weight[much].sum() / max(weight.sum(), 1e-12)))
+    return {"turned": shares[0], "turned_pairs": shares[1]}
 
 
 def _ids(run: Run, rows: NDArray[np.int64]) -> tuple[list, list]:
@@ -195,5 +221,7 @@ def _expected(run: Run, path: Path, place: int) -> dict[str, float]:
         side: float(rows["reward"].sum() / rows["expected_reward"].sum()) if rows["expected_reward"].sum() else NAN
         for side, rows in own.groupby("side")
     }
+    both = credits["reward"].sum() / credits["expected_reward"].sum() if credits["expected_reward"].sum() else NAN
     size = credits["credit_z"].abs().replace([np.inf], np.nan).mean()
-    return {"expected": ratio.get("chosen", NAN), "rejected_expected": ratio.get("rejected", NAN), "credit_size": size}
+    ratios = {"expected": ratio.get("chosen", NAN), "rejected_expected": ratio.get("rejected", NAN)}
+    return ratios | {"credit_size": float(size), "both_expected": float(both)}

@@ -34,16 +34,23 @@ FAR = 0.3
 """Edit distance from which on a fall without a pattern in the data is called generic."""
 UNLIKELY = 0.005
 """Probability under the reference up to which a gaining token counts as one that nothing explains."""
-AT_THE_END = 0.3
+AT_THE_END = 0.5
 """Share of the lost log-prob on end-of-text tokens from which on the fall is one of length or ending."""
 DAMAGE = 0.2
 """Share of the lost log-prob at the last checkpoint that went to what no text has: from here on it is damage."""
 CONTRADICTED = 0.3
 """Share of the lost log-prob in pairs whose chosen response another pair of the same prompt rejects."""
+TURNED, TIMES = 0.28, 2.0
+"""Share of the lost log-prob in pairs that others turn round, and how many times such pairs' share of all pairs."""
 EXPECTED = (0.7, 1.3)
-"""Fall over what the policy's movement explains, sum KL(pi_ref || pi): between these, the fall is the expected one."""
-KEPT_CREDIT = 1.0
-"""Standard deviations: the mean size of credit_z below which responses look like the reference's own."""
+"""Change of both sides over what the policy's movement explains, sum KL(pi_ref || pi): between these, as expected."""
+KEPT_CREDIT, KEPT_GAP = 0.95, 0.05
+"""Mean size of credit_z in standard deviations, and nats per token between the sides under the reference: below both,
+the responses look like the reference's own."""
+OFF_LOG = 0.25
+"""Share of the compared values of the trainer's log that lie off, from which on the setup is."""
+MISENDED = 0.5
+"""Share of the pairs that lack an end of text or have a mark twice, from which on the setup is off."""
 CONCENTRATED = 0.6
 """Share of the lost nats on the five worst word pairs: below, groups picked from the outcome name a false culprit."""
 CONFIRMED, INNOCENT, BESIDE = -1.5, -1.0, 0.25

@@ -77,6 +77,19 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "the largest change is {largest} nats (allowed: {allowed}): this reference is not where training began",
         "zh": "最大变化 {largest} nats（允许 {allowed}）：训练并非从此参考模型开始",
     },
+    "checks.same_reference": {"en": "Is it the trainer's reference?", "zh": "是训练时的参考模型吗？"},
+    "checks.same_reference.unknown": {
+        "en": "no logged log-probs are those of these pairs, so the rewards cannot be compared exactly",
+        "zh": "日志中没有这些样本对的对数概率，无法精确比较奖励",
+    },
+    "checks.same_reference.pass": {
+        "en": "where the logged log-probs are the recomputed ones ({n} points), so are the rewards, to {off} β × nats (allowed: {allowed})",
+        "zh": "在日志对数概率与重算一致之处（{n} 个点），奖励也一致，相差 {off} β × nats（允许 {allowed}）",
+    },
+    "checks.same_reference.fail": {
+        "en": "the logged log-probs are the recomputed ones at {n} points, and the rewards are off by {off} β × nats (allowed: {allowed}): the trainer had another reference, or another β",
+        "zh": "在 {n} 个点日志对数概率与重算一致，而奖励相差 {off} β × nats（允许 {allowed}）：训练时用的是另一参考模型或另一 β",
+    },
     "checks.logged": {"en": "Do the trainer's curves agree?", "zh": "与训练器的曲线一致吗？"},
     "checks.logged.unknown": {"en": "no training log was imported", "zh": "未导入训练日志"},
     "checks.logged.pass": {

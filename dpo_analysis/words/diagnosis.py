@@ -189,6 +189,18 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "share of all pairs that are contradicted",
         "zh": "全部样本对中矛盾者的比例",
     },
+    "diagnosis.signal.turned": {
+        "en": "share of the lost log-prob in pairs that others turn round",
+        "zh": "被他人反转的样本对中损失的对数概率的比例",
+    },
+    "diagnosis.signal.turned_pairs": {
+        "en": "share of all pairs that others turn round",
+        "zh": "全部样本对中被他人反转者的比例",
+    },
+    "diagnosis.signal.both_expected": {
+        "en": "change of both responses of all pairs over what the policy's movement explains, ratio",
+        "zh": "全部样本对两侧变化与策略移动所能解释之量的比值",
+    },
     "diagnosis.signal.longer": {
         "en": "share of the fallen pairs whose chosen response is longer",
         "zh": "下降样本对中被选回答较长的比例",

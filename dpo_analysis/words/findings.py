@@ -30,6 +30,14 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "{share} of the lost log-prob lies in pairs that another pair of the same prompt contradicts.",
         "zh": "损失的对数概率中有 {share} 出自被同一提示的另一样本对反驳的样本对。",
     },
+    "diagnosis.contradiction.turned": {
+        "en": "{turned} of the lost log-prob lies in pairs that others turn round: what these choose, others reject, and what these reject, others choose. They look like flipped labels.",
+        "zh": "损失的对数概率中有 {turned} 出自被他人反转的样本对：其所选为他人所拒，其所拒为他人所选。它们看起来像是标签翻转。",
+    },
+    "diagnosis.contradiction.counter.turned": {
+        "en": "{turned_pairs} of all pairs are turned round so, whether they fell or not.",
+        "zh": "全部样本对中有 {turned_pairs} 被这样反转，无论其是否下降。",
+    },
     "diagnosis.contradiction.unlikely": {
         "en": "No response of a fallen pair is judged the other way round in another pair of the same prompt.",
         "zh": "下降的样本对中，没有回答在同一提示的另一样本对里被反向评判。",
@@ -175,24 +183,24 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "通常检查两个回答是否都以结束符结尾，并平衡或归一化长度。",
     },
     "diagnosis.reference_effect.likely": {
-        "en": "The fall is the expected one: chosen responses fell by {chosen} and rejected ones by {rejected} times what answers of the reference lose on average when the policy moves so far (ratio).",
-        "zh": "这是预期之内的下降：策略移动这么远时，参考模型自己的回答平均会损失的量，被选回答为其 {chosen} 倍，被拒回答为其 {rejected} 倍（比值）。",
+        "en": "The fall is the expected one: over both responses of all pairs the change is {both} times what answers of the reference lose on average when the policy moves so far (ratio), and the responses look like its own (mean size of credit_z {z} standard deviations, {gap} nats per token between the sides).",
+        "zh": "这是预期之内的下降：全部样本对两侧的变化为策略移动这么远时参考模型自己的回答平均损失的 {both} 倍（比值），且这些回答像它自己的（credit_z 平均大小 {z} 个标准差，两侧相差每词元 {gap} nats）。",
     },
     "diagnosis.reference_effect.possible": {
-        "en": "The fall is about as large as the policy's movement explains (ratio: chosen {chosen}, rejected {rejected}), but something else is likely, too.",
-        "zh": "下降幅度与策略的移动所能解释的相当（比值：被选 {chosen}，被拒 {rejected}），但也有别的可能。",
+        "en": "The fall is about as large as the policy's movement explains (ratio {both}), but something else is likely, too.",
+        "zh": "下降幅度与策略的移动所能解释的相当（比值 {both}），但也有别的可能。",
     },
     "diagnosis.reference_effect.unlikely": {
-        "en": "The fall is not what the policy's movement alone explains (ratio: chosen {chosen}, rejected {rejected}; 1 would be).",
-        "zh": "下降并非仅由策略的移动所能解释（比值：被选 {chosen}，被拒 {rejected}；1 即为可解释）。",
+        "en": "The change of the pairs is not what the policy's movement alone explains (ratio {both}, where 1 is expected; mean size of credit_z {z} standard deviations).",
+        "zh": "样本对的变化并非仅由策略的移动所能解释（比值 {both}，预期为 1；credit_z 平均大小 {z} 个标准差）。",
     },
     "diagnosis.reference_effect.cannot_tell": {
         "en": "Whether the policy's movement alone explains the fall cannot be told: there is no evidence of KL in this run.",
         "zh": "无法判断仅凭策略的移动能否解释下降：此运行没有 KL 证据。",
     },
     "diagnosis.reference_effect.counter": {
-        "en": "Mean size of credit_z: {z} standard deviations; above 1 the responses are not the reference's own.",
-        "zh": "credit_z 的平均大小：{z} 个标准差；大于 1 表示这些回答不像参考模型自己的。",
+        "en": "Mean size of credit_z: {z} standard deviations; 1 and more are not the reference's own responses.",
+        "zh": "credit_z 的平均大小：{z} 个标准差；1 及以上不像参考模型自己的回答。",
     },
     "diagnosis.reference_effect.advice": {
         "en": "Nothing need be changed for its sake; an SFT term on the chosen responses keeps them up.",

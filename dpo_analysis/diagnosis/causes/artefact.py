@@ -1,22 +1,25 @@
 """The setup, not the training: other weights, template, ends of text or reference than the trainer's.
 
-Signature: a check of the setup failed, or most recomputed values lie off the trainer's own log.
+Signature: a check of the setup failed; much of the trainer's own log lies off the recomputed values; or most responses
+lack their end of text or have a mark twice.
 Counter-evidence: checks that passed. Certainty: identity (a check is arithmetic). Unit: none.
 """
 
 from dpo_analysis.diagnosis.case import Case
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.thresholds import MISENDED, OFF_LOG
 
 RANK = 0
-SETUP = ("weights", "step0", "beginning", "logged")
-MOST = 0.5
-"""Share of the compared points of the log from which on a disagreement is one of the setup."""
+MARKS = ("no_eos", "double_eos", "double_bos")
+"""Complaints about the marks at a text's ends: one pair is a slip, most of them are the setup."""
+SETUP = ("weights", "step0", "beginning", "same_reference", "logged", *MARKS)
 
 
 def find(case: Case) -> list[Finding]:
     """One finding: which checks failed, or that none did."""
+    n_pairs = max(len(case.path.rows), 1)
     asked = {check.name: check for check in case.checks if check.name in SETUP}
-    failed = [name for name, check in asked.items() if check.verdict == "fail" or _off(name, check.values)]
+    failed = [name for name, check in asked.items() if check.verdict == "fail" or _off(name, check.values, n_pairs)]
     unsure = [name for name, check in asked.items() if check.verdict == "warn" and name not in failed]
     verdict = LIKELY if failed else POSSIBLE if unsure or case.fall.kind == "offset" else UNLIKELY
     told = failed or unsure
@@ -33,5 +36,7 @@ def find(case: Case) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _off(name: str, values: dict) -> bool:
-    return name == "logged" and "far" in values and values["far"] >= MOST * values["n"]
+def _off(name: str, values: dict, n_pairs: int) -> bool:
+    if name == "logged":
+        return "far" in values and values["far"] >= OFF_LOG * values["n"]
+    return name in MARKS and int(values["n"]) >= MISENDED * n_pairs

@@ -1,14 +1,15 @@
-"""The same response is chosen in one pair and rejected in another pair of the same prompt.
+"""What is chosen in one pair is rejected in another: the same response to the same prompt, or labels that look flipped.
 
 Signature: a large share of the lost log-prob lies in pairs that another pair contradicts. That they do is a fact of the
 data (identity); that the fall goes with it is an association. Counter-evidence: as large a share of the pairs is
-contradicted anyway. Unit: share of the lost log-prob. Source: label noise in DPO, Chowdhury et al. 2024,
+contradicted anyway. Or: much of it lies in pairs that others turn round, and far more than their share of the pairs.
+Unit: share of the lost log-prob. Source: label noise in DPO, Chowdhury et al. 2024,
 arXiv:2403.00409.
 """
 
 from dpo_analysis.diagnosis.case import Case, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.thresholds import CONTRADICTED
+from dpo_analysis.diagnosis.thresholds import CONTRADICTED, TIMES, TURNED
 
 RANK = 1
 
@@ -18,11 +19,16 @@ def find(case: Case) -> list[Finding]:
     found = case.signals
     if found is None or found.contradicted != found.contradicted:
         return []
-    verdict = LIKELY if found.contradicted >= CONTRADICTED else POSSIBLE if found.contradicted > 0 else UNLIKELY
+    turned = found.turned >= TURNED and found.turned >= TIMES * found.turned_pairs
+    likely = found.contradicted >= CONTRADICTED or turned
+    verdict = LIKELY if likely else POSSIBLE if found.contradicted > 0 else UNLIKELY
     values = {"share": share(found.contradicted), "pairs": share(found.contradicted_pairs)}
-    counter = ("diagnosis.contradiction.counter",) if verdict != UNLIKELY else ()
-    advice = "diagnosis.contradiction.advice" if verdict != UNLIKELY else ""
+    values |= {"turned": share(found.turned), "turned_pairs": share(found.turned_pairs)}
+    key = "turned" if turned and found.contradicted < CONTRADICTED else verdict
+    told = verdict != UNLIKELY
+    counter = f"diagnosis.contradiction.counter{'.turned' if key == 'turned' else ''}"
     return [
-        Finding("contradiction", verdict, "association", share=found.contradicted, values=values, counter=counter,
-                key=f"diagnosis.contradiction.{verdict}", advice=advice, source="arXiv:2403.00409")
+        Finding("contradiction", verdict, "association", share=found.turned if key == "turned" else found.contradicted,
+                values=values, counter=(counter,) if told else (), key=f"diagnosis.contradiction.{key}",
+                advice="diagnosis.contradiction.advice" if told else "", source="arXiv:2403.00409")
     ]  # fmt: skip

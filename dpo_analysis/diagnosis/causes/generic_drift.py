@@ -9,7 +9,7 @@ from dpo_analysis.diagnosis.case import Case, nats, plain, share
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
 from dpo_analysis.diagnosis.thresholds import FAR, NEAR, NEVER_ROSE
 
-RANK = 7
+RANK = 8
 
 
 def find(case: Case) -> list[Finding]:
@@ -22,6 +22,8 @@ def find(case: Case) -> list[Finding]:
         verdict, key = (POSSIBLE, "possible") if from_the_start else (CANNOT_TELL, "cannot")
     elif case.data_driven or case.off_policy:
         verdict, key = (POSSIBLE, "possible") if from_the_start else (UNLIKELY, "unlikely")
+    elif case.like_reference:
+        verdict, key = POSSIBLE, "possible"
     elif from_the_start or found.edit >= FAR:
         verdict, key = LIKELY, "start" if from_the_start else "likely"
     else:

@@ -9,7 +9,7 @@ from dpo_analysis.diagnosis.case import Case, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
 from dpo_analysis.diagnosis.thresholds import AT_THE_END, DATA_DRIVEN
 
-RANK = 6
+RANK = 7
 
 
 def find(case: Case) -> list[Finding]:

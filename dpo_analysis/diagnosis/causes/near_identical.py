@@ -10,7 +10,7 @@ from dpo_analysis.diagnosis.case import Case, nats, plain, share
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
 from dpo_analysis.diagnosis.thresholds import NEAR, NEVER_ROSE
 
-RANK = 8
+RANK = 9
 
 
 def find(case: Case) -> list[Finding]:

@@ -1,15 +1,16 @@
 """The fall is what the policy's movement explains: the responses look like the reference's own, and it moved.
 
-Signature: on both sides the change is about -sum KL(pi_ref || pi), what answers of the reference lose on average, and
-credit_z is small. That the mean falls so is arithmetic (identity); that these responses are such answers is judged.
-Counter-evidence: a side that fell by more or less. Unit: ratio. Source: Rafailov et al. 2024, arXiv:2404.12358.
+Signature: over both responses of all pairs the change is about -sum KL(pi_ref || pi), what the reference's answers lose
+on average whichever is labelled chosen; credit_z is small, and the reference finds both sides as likely. That the mean
+falls so is arithmetic (identity); that these responses are such answers is judged. Counter-evidence: larger credits.
+Unit: ratio. Source: Rafailov et al. 2024, arXiv:2404.12358.
 """
 
 from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
 from dpo_analysis.diagnosis.thresholds import EXPECTED, KEPT_CREDIT
 
-RANK = 9
+RANK = 6
 
 
 def find(case: Case) -> list[Finding]:
@@ -18,13 +19,12 @@ def find(case: Case) -> list[Finding]:
     if found is None:
         return []
     low, high = EXPECTED
-    inside = [low <= one <= high for one in (found.expected, found.rejected_expected)]
-    if found.expected != found.expected:
+    if found.both_expected != found.both_expected:
         verdict = CANNOT_TELL
-    elif all(inside) and found.credit_size < KEPT_CREDIT and not case.data_driven and not case.off_policy:
+    elif case.like_reference:
         verdict = LIKELY
     else:
-        verdict = POSSIBLE if all(inside) else UNLIKELY
+        verdict = POSSIBLE if low <= found.both_expected <= high and found.credit_size < KEPT_CREDIT else UNLIKELY
     values = {
         "chosen": plain(found.expected),
         "rejected": plain(found.rejected_expected),
@@ -32,7 +32,7 @@ def find(case: Case) -> list[Finding]:
     }
     told = verdict in (LIKELY, POSSIBLE)
     return [
-        Finding("reference_effect", verdict, "identity", values=values, unit="ratio", share=found.expected,
+        Finding("reference_effect", verdict, "identity", values=values, unit="ratio", share=found.both_expected,
                 key=f"diagnosis.reference_effect.{verdict.replace(' ', '_')}",
                 counter=("diagnosis.reference_effect.counter",) if told else (),
                 advice="diagnosis.reference_effect.advice" if told else "", source="arXiv:2404.12358")
