@@ -17,7 +17,7 @@ import torch
 
 from tests.planted.plan import Entry, plan
 from tests.planted.runs import ablate
-from tests.planted.truth import FELL, SWITCHED_OFF, fall_of
+from tests.planted.truth import FELL, SWITCHED_OFF, fall_of, is_whole
 
 Records = list[dict[str, Any]]
 
@@ -28,7 +28,7 @@ def chosen_entries(name: str, folder: Path, done: Records, each: int) -> list[tu
     First runs come before second ones.
     """
     found: dict[tuple[str, str, str], list[tuple[Entry, float]]] = {}
-    seeds = {record["entry"]["seed"] for record in done}
+    seeds = {record["entry"]["seed"] for record in done if is_whole(record)}
     for entry in plan(name):
         path = folder / name / entry.name / "truth.json"
         if entry.kind == "plant" and path.exists():

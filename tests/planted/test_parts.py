@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from tests.planted.families import FAMILIES, FIT_FAMILIES, TEST_FAMILIES
 from tests.planted.pairs import CULPRIT, VICTIM
 from tests.planted.plan import GROUNDS, plan
 from tests.planted.plants import N_PAIRS, PLANTS
-from tests.planted.truth import CALM, expected, fall_of, status
+from tests.planted.truth import CALM, expected, fall_of, read_ablations, status
 from tests.planted.verdicts import CANNOT_TELL, NONE, Named, tally, wilson
 
 PARCELS = FAMILIES["parcels"]
@@ -110,16 +111,24 @@ def test_a_fall_elsewhere_does_not_make_a_plant_count():
     assert status(truth("collision", "core", fell_in_core), {}) == "counted"
 
 
-def test_a_reply_that_broke_elsewhere_does_not_make_a_plant_count():
-    broke = {"opening": -0.1, "core": -0.6, "closing": -8.0, "whole": -8.7}
-    assert status(truth("collision", "core", broke), {}).startswith("excluded")
-    assert status(truth("collision", "closing", broke), {}) == "counted"
-
-
 def test_a_plant_that_sign_ablation_acquits_is_excluded():
     fell = {"closing": -2.0, "whole": -2.0}
     assert status(truth("collision", "closing", fell), {"collision/closing/parcels": False}).startswith("excluded")
     assert status(truth("collision", "closing", fell), {"collision/closing/parcels": True}) == "counted"
+
+
+def test_only_an_ablation_of_all_that_is_planted_confirms_or_acquits(tmp_path):
+    entry = {"cause": "style_drift", "where": "opening", "family": "parcels"}
+    whole, one_sign = [[CULPRIT, "chosen"], [CULPRIT, "rejected"]], [[CULPRIT, "chosen"]]
+    records = [
+        {"entry": entry, "off": whole, "full_fall": 4.0, "changes": {VICTIM: {"opening": -1.0, "n": 3}}},
+        {"entry": entry, "off": one_sign, "full_fall": 4.0, "changes": {VICTIM: {"opening": -9.0, "n": 3}}},
+    ]
+    path = tmp_path / "ablations.json"
+    path.write_text(json.dumps(records))
+    assert read_ablations(path) == {"style_drift/opening/parcels": True}
+    path.write_text(json.dumps([records[0] | {"full_fall": 1.5}]))
+    assert read_ablations(path) == {"style_drift/opening/parcels": False}
 
 
 def test_a_reference_effect_needs_other_samples_to_fall_half_as_far():

@@ -15,8 +15,6 @@ from tests.planted.train import SIDES, Off
 
 FELL = 0.5
 """Nats that the planted segment of the victims must lose."""
-MAINLY = 0.5
-"""Share of the victims' whole fall that must lie in that segment: a reply that broke elsewhere has another cause."""
 CALM = 0.4
 """Nats that a clean run may lose per pair: mean of the losses, gains not counted."""
 KEPT = 0.5
@@ -30,28 +28,26 @@ PLACE = {
     "length_or_eos": None,
 }
 """Where the victims are looked at; None: at the entry's own segment; other causes: the whole reply."""
+_GROUP: Off = frozenset((CULPRIT, side) for side in SIDES)
+_PUSHES: Off = frozenset((group, "rejected") for group in (VICTIM, CULPRIT, BACKGROUND))
 SWITCHED_OFF: dict[str, Off] = {
     "collision": frozenset({(CULPRIT, "rejected")}),
-    "style_drift": frozenset({(CULPRIT, "chosen")}),
-    "competing_answer": frozenset({(CULPRIT, "chosen"), (CULPRIT, "rejected")}),
-    "length_or_eos": frozenset({(CULPRIT, "chosen"), (CULPRIT, "rejected")}),
-    "contradiction": frozenset({(CULPRIT, "chosen"), (CULPRIT, "rejected")}),
-    "near_identical": frozenset((group, "rejected") for group in (VICTIM, CULPRIT, BACKGROUND)),
+    "style_drift": _GROUP,
+    "competing_answer": _GROUP,
+    "length_or_eos": _GROUP,
+    "contradiction": _GROUP,
+    "near_identical": _PUSHES,
     "off_policy_rejected": frozenset({(VICTIM, "rejected")}),
-    "generic_drift": frozenset((group, "rejected") for group in (VICTIM, CULPRIT, BACKGROUND)),
-    "reference_effect": frozenset((group, side) for group in (VICTIM,) for side in SIDES if side == "rejected"),
+    "generic_drift": _PUSHES,
+    "reference_effect": frozenset({(VICTIM, "rejected")}),
 }
-"""The gradient without which the fall should be gone: the culprits' push for a collision, their pull for a drift, the
-whole group for a competing answer, a length and a contradiction (where the signs do not separate), and every push-down
-of the plant's own pairs for causes without culprits."""
+"""The gradient without which the fall should be gone: the culprits' push for a collision; both signs of the culprits
+for what pulls, since a push without its pull breaks replies by itself; every push-down of the planted pairs where none is a culprit."""
 
 
 def fall_of(entry: Mapping[str, Any], changes: Mapping[str, Mapping[str, float]]) -> float:
     """How far the planted segment of the victims fell, nats, positive."""
-    return _mean_fall(changes, PLACE.get(entry["cause"], "whole") or entry["where"])
-
-
-def _mean_fall(changes: Mapping[str, Mapping[str, float]], place: str) -> float:
+    place = PLACE.get(entry["cause"], "whole") or entry["where"]
     groups = [name for name in changes if name.split()[-1] == VICTIM]
     total = sum(changes[name]["n"] for name in groups)
     return -sum(changes[name][place] * changes[name]["n"] for name in groups) / total if total else 0.0
@@ -72,9 +68,6 @@ def status(truth: Mapping[str, Any], ablations: Mapping[str, bool]) -> str:
     fall = fall_of(entry, truth["changes"])
     if fall < FELL:
         return f"excluded: the planted segment fell {fall:.2f} nats"
-    whole = _mean_fall(truth["changes"], "whole")
-    if not entry["second"] and fall < MAINLY * whole:
-        return f"excluded: of {whole:.2f} nats that the victims lost {fall:.2f} lie in the planted segment"
     if entry["cause"] == "reference_effect" and truth["held_out_samples"] > KEPT * truth["whole"]:
         return f"excluded: other samples of the reference changed by {truth['held_out_samples']:.2f} nats"
     if not ablations.get(key(entry), True):
@@ -93,10 +86,16 @@ def key(entry: Mapping[str, Any]) -> str:
     return "/".join(str(entry[name]) for name in ("cause", "where", "family"))
 
 
+def is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether a stored ablation switched off what ``SWITCHED_OFF`` says, and not a single sign of it."""
+    return {tuple(one) for one in record["off"]} == SWITCHED_OFF[record["entry"]["cause"]]
+
+
 def read_ablations(path: Path) -> dict[str, bool]:
     """Plant -> whether the fall shrank to at most half, on average over the ablated runs of it."""
     found: dict[str, list[float]] = {}
     for record in json.loads(path.read_text()) if path.exists() else []:
-        left = fall_of(record["entry"], record["changes"]) / record["full_fall"]
-        found.setdefault(key(record["entry"]), []).append(left)
+        if is_whole(record):
+            left = fall_of(record["entry"], record["changes"]) / record["full_fall"]
+            found.setdefault(key(record["entry"]), []).append(left)
     return {plant: sum(left) / len(left) <= KEPT for plant, left in found.items()}
