@@ -64,8 +64,8 @@ FIRST = (
 )
 """What a rule is fitted on first."""
 LATER = (
-    Dose("contradiction", "flips", "contradiction", ((1e-4, 96), (1.2e-4, 84), (1.5e-4, 72), (2e-4, 48)), 4, 10),
-    Dose("contradiction", "copies", "contradiction", ((5e-4, 192), (6e-4, 192), (8e-4, 192), (1e-3, 144)), 4, 10),
+    Dose("contradiction", "flips", "contradiction", ((1e-4, 96), (1.2e-4, 84), (1.5e-4, 72), (2e-4, 48)), 4, 20),
+    Dose("contradiction", "copies", "contradiction", ((5e-4, 192), (6e-4, 192), (8e-4, 192), (1e-3, 144)), 4, 4),
     Dose("length_or_eos", "end", "length", ((1.1e-4, 144), (1.3e-4, 144), (1.6e-4, 96), (2e-4, 96)), 4, 10),
     Dose("length_or_eos", "closing", "length", ((9e-5, 96), (9e-5, 144), (1.1e-4, 96), (1.3e-4, 72)), 4, 10),
     Dose(

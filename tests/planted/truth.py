@@ -42,7 +42,8 @@ SWITCHED_OFF: dict[str, Off] = {
     "reference_effect": frozenset({(VICTIM, "rejected")}),
 }
 """The gradient without which the fall should be gone: the culprits' push for a collision; both signs of the culprits
-for what pulls, since a push without its pull breaks replies by itself; every push-down of the planted pairs where none is a culprit."""
+for what pulls, since a push without its pull breaks replies by itself; every push-down where no pair is a culprit.
+"""
 
 
 def fall_of(entry: Mapping[str, Any], changes: Mapping[str, Mapping[str, float]]) -> float:
