@@ -27,7 +27,10 @@ def choose(run: Run, pair_id: str, lang: str) -> Shown:
         over_run = _scale(lang) == SCALES[1]
         marks = _switch("marks", lang)
         most = _switch("most", lang)
-    _absent(run, pair_id, lang)
+    # One place with notes or without: Streamlit names the fragment behind it by its place, and drops what a click or
+    # key on the view asks of a name that is gone.
+    with st.container():
+        _absent(run, pair_id, lang)
     return Shown(pair_id, tuple(models), color, unit, marks, most, over_run)
 
 

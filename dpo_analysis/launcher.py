@@ -175,6 +175,9 @@ def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] 
         "client.disableDataExport": True,
         "theme.baseFontSize": 15,
     }
+    # Streamlit keeps large messages in the browser and may drop one that the server still counts on when keys come
+    # fast ("Cached ForwardMsg MISS"), which ends the connection: nothing is large enough to be kept.
+    config["global.minCachedMessageSize"] = 1e12
     config["theme.paddingTop"] = "1rem"
     config["theme.headingFontSizes"] = ["24px", "19px", "17px", "16px", "15px", "15px"]
     for name, palette in (("light", LIGHT), ("dark", DARK)):

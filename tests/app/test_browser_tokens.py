@@ -102,6 +102,24 @@ def test_the_keyboard_stays_in_the_view_from_pair_to_pair(tab):  # noqa: F811
     eventually(act, lambda: expect(page).to_have_url(re.compile(f"pair=(?!{PAIR}|{second})"), timeout=8000))
 
 
+def test_keys_that_come_faster_than_pages_end_at_the_pair_that_the_url_names(tab):  # noqa: F811
+    page = tab(PATH)
+    page.locator(".panel.chosen .c").first.focus()
+    for key in "jjkjjk":
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+    page.go_back()
+    page.keyboard.press("k")
+    shown = page.locator(".panel.chosen .text").first
+
+    def same():
+        settle(page, plots=1)
+        again = tab(page.url.split("/", 3)[3])
+        expect(shown).to_have_text(again.locator(".panel.chosen .text").first.text_content(), timeout=3000)
+
+    eventually(lambda: page.wait_for_timeout(1000), same)
+
+
 def test_the_switches_dim_the_rest_and_mark_what_differs(tab):  # noqa: F811
     page = tab(PATH)
     expect(page.locator(".panel .most")).to_have_count(0)
