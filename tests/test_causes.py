@@ -44,6 +44,8 @@ def case(*, checks=(), fall=FALL, **signals):
 
 def verdict(cause, given):
     (found,) = every_cause()[cause](given)
+    for lang in LANGUAGES:
+        assert "{" not in "".join([found.sentence(lang), *found.against(lang)])
     return found.verdict
 
 

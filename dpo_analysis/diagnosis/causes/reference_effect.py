@@ -25,11 +25,7 @@ def find(case: Case) -> list[Finding]:
         verdict = LIKELY
     else:
         verdict = POSSIBLE if low <= found.both_expected <= high and found.credit_size < KEPT_CREDIT else UNLIKELY
-    values = {
-        "chosen": plain(found.expected),
-        "rejected": plain(found.rejected_expected),
-        "z": plain(found.credit_size),
-    }
+    values = {"both": plain(found.both_expected), "z": plain(found.credit_size), "gap": plain(found.gap)}
     told = verdict in (LIKELY, POSSIBLE)
     return [
         Finding("reference_effect", verdict, "identity", values=values, unit="ratio", share=found.both_expected,
