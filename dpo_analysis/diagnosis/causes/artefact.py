@@ -39,4 +39,4 @@ def find(case: Case) -> list[Finding]:
 def _off(name: str, values: dict, n_pairs: int) -> bool:
     if name == "logged":
         return "far" in values and values["far"] >= OFF_LOG * values["n"]
-    return name in MARKS and int(values["n"]) >= MISENDED * n_pairs
+    return name in MARKS and int(values.get("n", 0)) >= MISENDED * n_pairs
