@@ -20,6 +20,8 @@ def page(run: Run) -> None:
     steps = state.steps(run)
     for series, _, verdict, evidence in figures.headline(steps, lang=lang):
         show.verdict(series, verdict, evidence)
+    if st.button(words.text("overview.why", lang), icon=":material/account_tree:", type="primary", width="content"):
+        state.go("causes")
     show.report_button(run, lang)
     _curves(run, steps, lang)
     _worst(run, lang)

@@ -3,6 +3,7 @@
 WORDS: dict[str, dict[str, str]] = {
     "overview.nav": {"en": "Overview", "zh": "概览"},
     "overview.title": {"en": "Did it learn, and at whose cost?", "zh": "学到了吗？代价由谁承担？"},
+    "overview.why": {"en": "Why, and how surely?", "zh": "为什么？有多确定？"},
     "overview.reward.title": {"en": "Implicit reward", "zh": "隐式奖励"},
     "overview.reward.caption": {
         "en": "Mean of β · log(π / π_ref) per response; 0 = as likely as under the reference. Bands: the middle 80 % of the pairs (not drawn where series share a panel). Margin = chosen minus rejected.",
