@@ -1,6 +1,5 @@
 """The diagnosis on the Causes page: the fall, the shares, the verdict, a card for each cause, and what stays open."""
 
-import choices
 import pandas as pd
 import show
 import state
@@ -18,10 +17,11 @@ from dpo_analysis.diagnosis.sentences import (
     fall_sentence,
     verdict_sentence,
 )
+from dpo_analysis.figures.labels import one_line
 from dpo_analysis.figures.theme import VERDICTS, signed
 from dpo_analysis.runs import Run
 
-SHOWN_PAIRS = 4
+SHOWN_PAIRS, LETTERS = 4, 36
 VERDICT = "font-size:20px;line-height:1.4;font-weight:600;overflow-wrap:anywhere"
 LINE = "line-height:1.5;overflow-wrap:anywhere"
 
@@ -84,7 +84,7 @@ def _pairs(run: Run, one: Finding, number: int, lang: str) -> None:
         first.setdefault(token.pair_id, f"{token.side}-{token.position}")
     with st.container(horizontal=True):
         for pair_id in one.pairs[:SHOWN_PAIRS]:
-            label = choices.label(asked[pair_id])[:32]
+            label = one_line(asked[pair_id], LETTERS)
             pressed = st.button(
                 label, key=f"finding_{number}_{pair_id}", icon=":material/text_fields:", width="content",
                 help=words.text("diagnosis.open_pair", lang),

@@ -13,10 +13,10 @@ LABEL_LETTERS = 90
 MARKUP = re.compile(r"<[|｜][^>]{0,60}[|｜]>")
 
 
-def one_line(question: str) -> str:
-    """A prompt on one line, without a chat template's marks."""
-    line = visible(" ".join(MARKUP.sub(" ", question).split())[: LABEL_LETTERS + 1])
-    return line if len(line) <= LABEL_LETTERS else f"{line[: LABEL_LETTERS - 1]}…"
+def one_line(question: str, letters: int = LABEL_LETTERS) -> str:
+    """A prompt on one line of so many letters at most, without a chat template's marks."""
+    line = visible(" ".join(MARKUP.sub(" ", question).split())[: letters + 1])
+    return line if len(line) <= letters else f"{line[: letters - 1]}…"
 
 
 def spread(wanted: list[float], span: tuple[float, float], least: float) -> list[float]:
