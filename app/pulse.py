@@ -1,21 +1,38 @@
 """A heartbeat in the browser: what a page follows a run with that is still being written.
 
 Streamlit's own ``run_every`` is told to the browser once, in one message; where a busy server drops that message for
-the next pass, the page never refreshes again. This timer lives in the page: what one beat misses the next brings.
+the next pass, the page never refreshes again. This timer lives in the page: what one beat misses the next brings, and
+where several in a row go unanswered while nothing is running, the page loads itself again.
 """
+
+import time
 
 import streamlit as st
 
 KEY = "pulse"
+UNANSWERED = 4
+"""Beats without an answer from an idle server after which the page loads itself again; its choices are in its link."""
 BEAT = """
-export default function({ data, setTriggerValue }) {
-  const timer = setInterval(() => setTriggerValue("beat", true), 1000 * data.seconds);
-  return () => clearInterval(timer);
+export default function({ data, parentElement, setTriggerValue }) {
+  let sent = 0;
+  clearInterval(parentElement.beating);
+  parentElement.beating = setInterval(() => {
+    const running = document.querySelector('[data-test-script-state="running"]');
+    if (sent >= data.unanswered && !running) location.reload();
+    sent += 1;
+    setTriggerValue("beat", true);
+  }, 1000 * data.seconds);
+  return () => clearInterval(parentElement.beating);
 }"""
+"""Called anew for each drawing, without the last one's cleanup: hence one timer for each parent, not for each call."""
 
 _pulse = st.components.v2.component("dpo_analysis.pulse", js=BEAT)
 
 
 def beat(seconds: int) -> None:
-    """Run the fragment in which this stands again every so many seconds, as long as it is drawn."""
-    _pulse(key=KEY, data={"seconds": seconds}, height=1, on_beat_change=lambda: None)
+    """Run the fragment in which this stands again every so many seconds, as long as it is drawn.
+
+    Each drawing carries its time: the page takes a new one as the answer to its last beat, and starts counting anew.
+    """
+    data = {"seconds": seconds, "unanswered": UNANSWERED, "drawn": time.time()}
+    _pulse(key=KEY, data=data, height=1, on_beat_change=lambda: None)
