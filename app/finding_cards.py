@@ -3,7 +3,6 @@
 import pandas as pd
 import show
 import state
-import stored
 import streamlit as st
 
 from dpo_analysis import figures, words
@@ -43,7 +42,7 @@ def draw(run: Run, found: Diagnosis, lang: str) -> None:
     told = [one for one in found.findings if one.verdict in (LIKELY, POSSIBLE)]
     for number, one in enumerate(told):
         _card(run, one, number, lang)
-    _patterns(run, found, lang)
+    _patterns(found, lang)
     _folded(found, lang)
     _open(found, lang)
 
@@ -93,11 +92,11 @@ def _pairs(run: Run, one: Finding, number: int, lang: str) -> None:
                 state.go("tokens", pair=pair_id, **({"token": first[pair_id]} if pair_id in first else {}))
 
 
-def _patterns(run: Run, found: Diagnosis, lang: str) -> None:
+def _patterns(found: Diagnosis, lang: str) -> None:
     """The word pairs that lost and gained most."""
-    table = stored.patterns(run, found)
-    if table.empty:
+    if not found.patterns:
         return
+    table = pd.DataFrame(found.patterns)
     show.section("diagnosis.patterns", lang)
     shown = table.assign(
         way=[words.text(f"diagnosis.patterns.{one}", lang) for one in table["way"]],

@@ -5,11 +5,9 @@ the next pass, the page never refreshes again. This timer lives in the page: wha
 where several in a row go unanswered while nothing is running, the page loads itself again.
 """
 
-import time
-
 import streamlit as st
 
-KEY = "pulse"
+KEY, DRAWN = "pulse", "pulses_drawn"
 UNANSWERED = 4
 """Beats without an answer from an idle server after which the page loads itself again; its choices are in its link."""
 BEAT = """
@@ -32,7 +30,8 @@ _pulse = st.components.v2.component("dpo_analysis.pulse", js=BEAT)
 def beat(seconds: int) -> None:
     """Run the fragment in which this stands again every so many seconds, as long as it is drawn.
 
-    Each drawing carries its time: the page takes a new one as the answer to its last beat, and starts counting anew.
+    Every drawing has its number: the page takes a new one as the answer to its last beat, and starts counting anew.
     """
-    data = {"seconds": seconds, "unanswered": UNANSWERED, "drawn": time.time()}
+    st.session_state[DRAWN] = st.session_state.get(DRAWN, 0) + 1
+    data = {"seconds": seconds, "unanswered": UNANSWERED, "drawn": st.session_state[DRAWN]}
     _pulse(key=KEY, data=data, height=1, on_beat_change=lambda: None)

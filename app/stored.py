@@ -7,7 +7,7 @@ import state
 
 from dpo_analysis import tables
 from dpo_analysis.conditions import found, with_flips
-from dpo_analysis.diagnosis import Check, Diagnosis, diagnose, patterns_at, run_checks
+from dpo_analysis.diagnosis import Check, Diagnosis, known_or_made, run_checks
 from dpo_analysis.movers import pair_movers, token_movers
 from dpo_analysis.paths import pair_paths
 from dpo_analysis.runs import Run
@@ -70,12 +70,7 @@ def splits(run: Run, key: str, before: str | None) -> pd.DataFrame:
 def diagnosis(run: Run, key: str) -> Diagnosis:
     """The diagnosis of a policy's series on the chosen split, at the chosen beta."""
     asked = {"series": key.partition("/")[0], "split": state.split(run), "beta": state.beta()}
-    return state.table(diagnose, run, **asked)
-
-
-def patterns(run: Run, found: Diagnosis) -> pd.DataFrame:
-    """The word pairs behind a diagnosis; empty where it has no ledger."""
-    return state.table(patterns_at, run, model=found.checkpoint_used, split=found.split)
+    return state.table(known_or_made, run, **asked)
 
 
 def _with_flips(run: Run, *, key: str, split: str, own_beta: float | None, beta: float) -> pd.DataFrame:

@@ -125,6 +125,7 @@ def score(
     share, rank = own_share(shard), own_rank()
     scoring = _needs_score("score", module="dpo_analysis.scoring.score")
     from dpo_analysis.console import Reporter, scored_lines
+    from dpo_analysis.diagnosis import keep
     from dpo_analysis.diagnosis.groups import ask
     from dpo_analysis.scoring.stopping import stop_signals
 
@@ -159,6 +160,7 @@ def score(
             confirm=ask if confirm else None,
             report=None if rank.index else Reporter(),
         )
+    keep(run)
     if rank.index == 0:
         state, *notes = scored_lines(run, beta, ranks=rank.count)
         look = f"look at it: dpo-analysis app {run.path}"
@@ -188,6 +190,7 @@ def import_sums(
 ) -> None:
     """Make a run folder, without tokens, from log-probs that were summed over responses elsewhere."""
     from dpo_analysis.console import imported_lines
+    from dpo_analysis.diagnosis import keep
     from dpo_analysis.imported import import_run
 
     run = import_run(
@@ -199,6 +202,7 @@ def import_sums(
         reference_checkpoint=reference_checkpoint,
         pairs=list(pairs or ()),
     )
+    keep(run)
     typer.echo("\n".join(imported_lines(run, beta)))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dpo_analysis import words
 from dpo_analysis.console import Reporter, console, findings, step_table
-from dpo_analysis.diagnosis import diagnose_all
+from dpo_analysis.diagnosis import keep, known_or_made, scored_series
 from dpo_analysis.diagnosis.sentences import verdict_sentence
 from dpo_analysis.errors import InputError
 from dpo_analysis.launcher import sample_run
@@ -29,6 +29,7 @@ def run_demo(out: Path) -> Path:
     missing = [name for name in ("torch", "transformers", "peft") if importlib.util.find_spec(name) is None]
     if folder is not None and not missing:
         run = _score(folder, out)
+        keep(run)
     else:
         run = _shipped(missing)
     _print(run)
@@ -69,7 +70,8 @@ def _shipped(missing: list[str]) -> Run:
 
 def verdicts(run: Run) -> list[str]:
     """What the diagnosis says of every series, one line each, and the command that tells all of it."""
-    found = diagnose_all(run)
+    found = [known_or_made(run, series=name) for name in scored_series(run)]
+    found = sorted(found, key=lambda one: one.at_end["chosen_drift"])
     lines = [f"{one.series}, {one.split}: {verdict_sentence(one)}" for one in found]
     return [*lines, words.text("console.diagnose", run=run.path)]
 

@@ -17,7 +17,7 @@ import pandas as pd
 import dpo_analysis
 from dpo_analysis import figures, overlay, words
 from dpo_analysis.cellsums import questions
-from dpo_analysis.diagnosis import VERDICTS, Check, diagnose, run_checks
+from dpo_analysis.diagnosis import VERDICTS, Check, known_or_made, run_checks
 from dpo_analysis.diagnosis.sentences import lines
 from dpo_analysis.errors import InputError
 from dpo_analysis.figures.cells import visible
@@ -153,7 +153,7 @@ def causes_section(run: Run, series: str, lang: str, *, split: str | None = None
     scored = [model for model in run.models if model.series == series and run.parts_done(model)]
     if not scored:
         return Raw("")
-    said = lines(diagnose(run, series=series, split=split, beta=beta), lang)[2:]
+    said = lines(known_or_made(run, series=series, split=split, beta=beta), lang)[2:]
     title = words.text("report.causes.title", lang, model=scored[-1].key)
     parts = [f"<h2>{html.escape(title)}</h2>"]
     parts += [f"<p class='{'caption' if line[0] == ' ' else 'said'}'>{html.escape(line)}</p>" for line in said if line]

@@ -12,7 +12,7 @@ from dpo_analysis.diagnosis.contexts import START, Contexts, previous
 from dpo_analysis.diagnosis.edits import edit_shares
 from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.ledger import GAINERS, SHARES, read_ledger
-from dpo_analysis.diagnosis.patterns import pattern_table
+from dpo_analysis.diagnosis.patterns import find_patterns
 from tests import moved
 from tests.collected import llama_run
 
@@ -87,8 +87,8 @@ def test_every_position_sums_to_zero_against_the_full_softmax(tmp_path):
 def test_the_patterns_name_what_lost_and_what_gained(tmp_path):
     texts = [(moved.text(n, *(HIT if n < 10 else ALT)), moved.text(n, 200 + n)) for n in range(20)]
     run = moved.make_run(tmp_path / "run", texts, {HIT: (0.01, ALT[1])})
-    table = pattern_table(run, ledger_of(run)[1])
-    lost, gained = (table[table["way"] == way].iloc[0] for way in ("lost", "gained"))
+    found = find_patterns(run, ledger_of(run)[1])
+    lost, gained = (next(one for one in found if one.way == way) for way in ("lost", "gained"))
     assert (lost.before, lost.token, lost.n_pairs, lost.rejects, lost.chooses) == (" w50", " w51", 10, 0, 9)
     assert (gained.before, gained.token, gained.chooses) == (" w50", " w52", 10)
     assert lost.nats == pytest.approx(-np.log(0.01), abs=1e-6)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpo_analysis.diagnosis import diagnose, patterns_at
+from dpo_analysis.diagnosis import diagnose
 from dpo_analysis.diagnosis.groups import ask
 from dpo_analysis.diagnosis.thresholds import DAMAGE
 from dpo_analysis.scoring import score
@@ -59,7 +59,7 @@ def test_strong_collides_with_the_rejected_closing(strong, split):
     assert found.fall.kind == "below_start"
     assert found.named[0].cause == "collision"
     assert {one.cause for one in found.named} == {"collision"}
-    lost = patterns_at(strong, model=found.checkpoint_used, split=split).query("way == 'lost'").iloc[0]
+    lost = next(one for one in found.patterns if one.way == "lost")
     assert lost.token.strip() == FAVOURITE
     assert lost.rejects > 3 * lost.chooses
 

@@ -5,6 +5,7 @@ neither. The pair that is asked about never counts.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -42,33 +43,53 @@ class Counts(NamedTuple):
     seen: NDArray[np.bool_]
 
 
+class _Tables(NamedTuple):
+    """Sorted numbers of word pairs.
+
+    Attributes:
+        base: what one number holds a token id in.
+        chosen, rejected: of what one response of a pair alone has, with the pair.
+        chooses, rejects: the same without the pair, and in how many.
+        seen: of what any text has.
+    """
+
+    base: int
+    chosen: Ints
+    rejected: Ints
+    chooses: tuple[Ints, Ints]
+    rejects: tuple[Ints, Ints]
+    seen: Ints
+
+
 class Contexts:
-    """The counts of one run over the pairs of one split.
+    """The counts of one run over the pairs of one split, made when they are first asked for.
 
     Attributes:
         split: whose pairs are counted.
-        n_pairs: pairs counted.
     """
 
     def __init__(self, run: Run, split: str) -> None:
-        """Count the pairs of ``split`` that are scored.
+        """Take what is counted: the pairs of ``split`` that are scored; reading them raises StorageError."""
+        self.split, self._run = split, run
 
-        Raises:
-            StorageError: a part is damaged.
-        """
-        self.split = split
-        rows = _counted_rows(run, split)
-        self.n_pairs = len(rows)
-        found = list(_responses(run, rows))
-        self._base = 2 + max((int(ids.max(initial=0)) for _, ids in _flat(found)), default=0)
-        keys = [[self._pair_keys(*one) for one in side] for side in zip(*found, strict=True)] or [[], []]
+    @cached_property
+    def n_pairs(self) -> int:
+        """Pairs counted."""
+        return len(self._rows)
+
+    @cached_property
+    def _rows(self) -> Ints:
+        return _counted_rows(self._run, self.split)
+
+    @cached_property
+    def _tables(self) -> _Tables:
+        found = list(_responses(self._run, self._rows))
+        base = 2 + max((int(ids.max(initial=0)) for _, ids in _flat(found)), default=0)
+        keys = [[_pair_keys(base, *one) for one in side] for side in zip(*found, strict=True)] or [[], []]
         chosen, rejected = (np.unique(np.concatenate([*side, np.zeros(0, np.int64)])) for side in keys)
-        self._chosen = np.setdiff1d(chosen, rejected, assume_unique=True)
-        self._rejected = np.setdiff1d(rejected, chosen, assume_unique=True)
-        self._chooses, self._rejects = (
-            np.unique(one % self._base**2, return_counts=True) for one in (self._chosen, self._rejected)
-        )
-        self._seen = np.unique(np.concatenate([chosen, rejected]) % self._base**2)
+        alone = np.setdiff1d(chosen, rejected, assume_unique=True), np.setdiff1d(rejected, chosen, assume_unique=True)
+        counts = [np.unique(one % base**2, return_counts=True) for one in alone]
+        return _Tables(base, *alone, *counts, np.unique(np.concatenate([chosen, rejected]) % base**2))
 
     def of(self, rows: Ints, before: Ints, token_ids: Ints) -> Counts:
         """The counts of tokens behind others, in these pairs.
@@ -78,22 +99,23 @@ class Contexts:
             before: the token in front of each; ``START`` for none.
             token_ids: the tokens.
         """
-        outside = (token_ids > self._base - 2) | (before > self._base - 2)
-        key = np.where(outside, 0, (before + 1) * self._base + token_ids)
-        own = rows * self._base**2 + key
-        rejects, chooses = _member(self._rejected, own), _member(self._chosen, own)
-        known = ~outside
+        known, base = self._tables, self._tables.base
+        outside = (token_ids > base - 2) | (before > base - 2)
+        key = np.where(outside, 0, (before + 1) * base + token_ids)
+        own = rows * base**2 + key
+        rejects, chooses = _member(known.rejected, own), _member(known.chosen, own)
         return Counts(
-            np.where(known, _looked_up(self._rejects, key) - rejects, 0),
-            np.where(known, _looked_up(self._chooses, key) - chooses, 0),
-            known & rejects,
-            known & _member(self._seen, key),
+            np.where(outside, 0, _looked_up(known.rejects, key) - rejects),
+            np.where(outside, 0, _looked_up(known.chooses, key) - chooses),
+            ~outside & rejects,
+            ~outside & _member(known.seen, key),
         )
 
-    def _pair_keys(self, rows: Ints, lengths: Ints, token_ids: Ints) -> Ints:
-        """One number for each (pair, previous token, token)."""
-        before = previous(lengths, token_ids)
-        return np.repeat(rows, lengths) * self._base**2 + (before + 1) * self._base + token_ids
+
+def _pair_keys(base: int, rows: Ints, lengths: Ints, token_ids: Ints) -> Ints:
+    """One number for each (pair, previous token, token)."""
+    before = previous(lengths, token_ids)
+    return np.repeat(rows, lengths) * base**2 + (before + 1) * base + token_ids
 
 
 def previous(lengths: Ints, token_ids: Ints) -> Ints:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.causes import every_cause
@@ -14,12 +13,12 @@ from dpo_analysis.diagnosis.contexts import TRAIN, Contexts
 from dpo_analysis.diagnosis.fall import Path, find_fall
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosis, Finding, Measured, Open
 from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
-from dpo_analysis.diagnosis.patterns import COLUMNS, pattern_table
+from dpo_analysis.diagnosis.patterns import find_patterns
 from dpo_analysis.diagnosis.signals import Signals, signals
 from dpo_analysis.diagnosis.spoken import probe_sentences
 from dpo_analysis.diagnosis.thresholds import ESTABLISHED, TOO_LATE
 from dpo_analysis.errors import InputError
-from dpo_analysis.runs import Run
+from dpo_analysis.runs import Model, Run
 from dpo_analysis.tables import step_table
 
 AT_END = ("chosen_drift", "chosen_reward", "rejected_reward", "margin", "accuracy", "ranking_accuracy", "loss")
@@ -49,15 +48,23 @@ def diagnose(
         InputError: no such series or split, or nothing is scored yet.
         StorageError: a part is damaged.
     """
-    where = split or ("eval" if "eval" in run.splits else run.splits[0])
+    where = split or default_split(run)
     paths = [Path(run, name, where) for name in ([series] if series else run.series)]
     paths = [path for path in paths if path.models]
     if not paths:
         raise InputError(f"nothing to diagnose in {run.path}: no checkpoint is scored yet; run the score command again")
     path = min(paths, key=lambda one: np.nan_to_num(one.means[-1], nan=np.inf))
-    last = step_table(run, beta=beta, loss_type=loss_type, series=path.models[-1].series, split=where).iloc[-1]
-    at_end = {name: float(last[name]) for name in AT_END}
+    at_end = numbers_at_end(run, path.models[-1], where, beta=beta, loss_type=loss_type)
     return _diagnosed(run, path, where, at_end, run_checks(run) if checks is None else checks)
+
+
+def numbers_at_end(
+    run: Run, model: Model, split: str, *, beta: float | None = None, loss_type: str | None = None
+) -> dict[str, float]:
+    """The metrics of ``AT_END`` under one policy on one split, by name."""
+    own = {"series": model.series, "model": model.name, "split": split}
+    last = step_table(run, beta=beta, loss_type=loss_type, **own).iloc[-1]
+    return {name: float(last[name]) for name in AT_END}
 
 
 def diagnose_all(
@@ -65,7 +72,7 @@ def diagnose_all(
 ) -> list[Diagnosis]:
     """A diagnosis for every series that has a scored checkpoint, the one that ends lowest first; as ``diagnose``."""
     checks = run_checks(run)
-    scored = [name for name in run.series if any(one.series == name and run.parts_done(one) for one in run.models)]
+    scored = scored_series(run)
     if not scored:
         raise InputError(f"nothing to diagnose in {run.path}: no checkpoint is scored yet; run the score command again")
     asked = {"split": split, "beta": beta, "loss_type": loss_type, "checks": checks}
@@ -73,15 +80,14 @@ def diagnose_all(
     return sorted(found, key=lambda one: np.nan_to_num(one.at_end["chosen_drift"], nan=np.inf))
 
 
-def patterns_at(run: Run, *, model: str, split: str) -> pd.DataFrame:
-    """The word pairs that lost and gained most under one policy (SERIES/NAME): see ``patterns.pattern_table``.
+def default_split(run: Run) -> str:
+    """The pairs that are looked at where nobody says which: ``eval`` where the run has it, else its first split."""
+    return "eval" if "eval" in run.splits else run.splits[0]
 
-    Empty where the policy has no evidence ``topk`` of a fallen pair; errors as ``diagnose``.
-    """
-    path = Path(run, model.partition("/")[0], split) if model else None
-    place = [one.key for one in path.models].index(model) if path else None
-    ledger = read_ledger(run, path, place, _contexts(run, split)) if path and place is not None else None
-    return pd.DataFrame(columns=COLUMNS) if ledger is None else pattern_table(run, ledger)
+
+def scored_series(run: Run) -> list[str]:
+    """The series that have a checkpoint of which something is scored."""
+    return [name for name in run.series if any(one.series == name and run.parts_done(one) for one in run.models)]
 
 
 def _contexts(run: Run, split: str) -> Contexts:
@@ -102,6 +108,7 @@ def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], check
     return Diagnosis(
         path.models[-1].series, split, fall, used, shares, findings, _open(run, case, split, unasked=unasked),
         found.to_json() if found else {}, at_end, probe_sentences(run, path.models[-1]),
+        find_patterns(run, ledger) if ledger else [],
     )  # fmt: skip
 
 

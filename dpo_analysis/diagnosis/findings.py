@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dpo_analysis import words
 
@@ -134,6 +134,31 @@ class Finding:
         return f"{self.verdict}: {self.sentence()}"
 
 
+class Pattern(NamedTuple):
+    """A token behind another at which the fallen chosen responses lost, or others gained.
+
+    Attributes:
+        way: ``lost`` or ``gained``.
+        place: in the response: opening, core, closing or end.
+        before: text of the token in front; empty at the start of a response.
+        token: text of the token.
+        n_pairs: fallen pairs in which it happened.
+        nats: log-prob lost there, nats per fallen pair; of a gainer the lost nats times its share of the gained
+            probability.
+        rejects: other pairs whose rejected response alone has it; the mean over the fallen pairs it happened in.
+        chooses: the same of chosen responses.
+    """
+
+    way: str
+    place: str
+    before: str
+    token: str
+    n_pairs: int
+    nats: float
+    rejects: float
+    chooses: float
+
+
 @dataclass(frozen=True, slots=True)
 class Open:
     """A question that this run cannot answer, and the command that would settle it; empty for none."""
@@ -162,6 +187,7 @@ class Diagnosis:
         numbers: the signals that the causes were judged by, by name; empty where no decline is established.
         at_end: metrics of the last checkpoint, by name.
         probes: what the probes of the last checkpoint say; empty where none were made.
+        patterns: the word pairs that lost most and those that gained most; empty without a ledger.
     """
 
     series: str
@@ -174,6 +200,7 @@ class Diagnosis:
     numbers: dict[str, float]
     at_end: dict[str, float]
     probes: list[Measured] = field(default_factory=list)
+    patterns: list[Pattern] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Finding]:
         """The findings."""
@@ -197,6 +224,7 @@ class Diagnosis:
             "numbers": _plain(self.numbers),
             "at_end": _plain(self.at_end),
             "probes": [one.sentence(lang) for one in self.probes],
+            "patterns": [_plain(one._asdict()) for one in self.patterns],
         }
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dpo_analysis.diagnosis.contexts import START
+from dpo_analysis.diagnosis.findings import Pattern
 from dpo_analysis.diagnosis.ledger import GAINERS, Ledger
 from dpo_analysis.runs import Run
 from dpo_analysis.token_places import PLACES
 from dpo_analysis.token_tables import texts_of
 
-COLUMNS = ["way", "place", "before", "token", "n_pairs", "nats", "rejects", "chooses"]
 LOST, GAINED = "lost", "gained"
 Ints = NDArray[np.int64]
 
@@ -27,15 +27,8 @@ class _Many(NamedTuple):
     amount: NDArray[np.float64]
 
 
-def pattern_table(run: Run, ledger: Ledger, count: int = 12) -> pd.DataFrame:
-    """The word pairs that lost most and those that gained most at the fallen tokens, ``count`` of each.
-
-    Returns:
-        Columns: way (lost or gained); place in the response; before and token (text; before is empty at the start);
-        n_pairs (fallen pairs in which it happened); nats (of log-prob lost there per fallen pair; for a gainer the
-        lost nats times its share of the gained probability); rejects and chooses (other pairs whose rejected, or
-        chosen, response alone has this word pair; the mean over the fallen pairs it happened in).
-    """
+def find_patterns(run: Run, ledger: Ledger, count: int = 12) -> list[Pattern]:
+    """The word pairs that lost most, then those that gained most at the fallen tokens, ``count`` of each."""
     tokens, kept = ledger.tokens, ledger.kept
     lost = np.maximum(-tokens.change, 0)
     losers = _Many(tokens.before, tokens.token_ids, tokens.place, tokens.pair, lost)
@@ -47,7 +40,8 @@ def pattern_table(run: Run, ledger: Ledger, count: int = 12) -> pd.DataFrame:
     table = pd.concat(frames, ignore_index=True)
     before, token = texts_of(run, table["before"].to_numpy()), texts_of(run, table["token"].to_numpy())
     start = table["before"].to_numpy() == START
-    return table.assign(before=np.where(start, "", before), token=token)[COLUMNS]
+    table = table.assign(before=np.where(start, "", before), token=token)[list(Pattern._fields)]
+    return [Pattern(*row) for row in zip(*(table[name].tolist() for name in table), strict=True)]
 
 
 def main_gainer(values: dict[str, float]) -> str:

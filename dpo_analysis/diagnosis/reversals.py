@@ -4,8 +4,7 @@ It is told by word pairs that one response alone has. A flipped label looks so f
 order, and so does every pair of a preference that the data holds both ways.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,36 +29,39 @@ def turned(texts: tuple[Sequence[Ints], Sequence[Ints]], asked: Sequence[int]) -
         texts: token ids of the chosen and of the rejected responses.
         asked: the pairs.
     """
-    own = [_alone(chosen, rejected) for chosen, rejected in zip(*texts, strict=True)]
-    holders = tuple(_holders([one[side] for one in own]) for side in (0, 1))
+    own = list(_alone(texts))
+    chosen, rejected = (_Holders([one[side] for one in own]) for side in (0, 1))
     counts = []
     for place in asked:
-        chosen, rejected = own[place]
-        found = [_pairs(holders[0], chosen), _pairs(holders[1], rejected), _pairs(holders[1], chosen)]
-        other = _pairs(holders[0], rejected)
-        counts.append((len((found[2] & other) - {place}), len((found[0] & found[1]) - {place})))
+        mine, other = own[place]
+        around = rejected.of(mine) & chosen.of(other)
+        alike = chosen.of(mine) & rejected.of(other)
+        counts.append([int(found.sum() - found[place]) for found in (around, alike)])
     both = np.array(counts, dtype=np.int64).reshape(-1, 2)
     return Turned(both[:, 0], both[:, 1])
 
 
-def _alone(chosen: Ints, rejected: Ints) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
-    """The word pairs that one response alone has."""
-    first, second = _words(chosen), _words(rejected)
-    return first - second, second - first
+def _alone(texts: tuple[Sequence[Ints], Sequence[Ints]]) -> Iterator[tuple[Ints, Ints]]:
+    """Of every pair the word pairs that one response alone has, each as one number."""
+    base = 2 + max((int(ids.max(initial=0)) for side in texts for ids in side), default=0)
+    for sides in zip(*texts, strict=True):
+        first, second = (np.unique((previous(np.array([len(ids)]), ids) + 1) * base + ids) for ids in sides)
+        yield np.setdiff1d(first, second, assume_unique=True), np.setdiff1d(second, first, assume_unique=True)
 
 
-def _words(ids: Ints) -> set[tuple[int, int]]:
-    before = previous(np.array([len(ids)]), ids)
-    return set(zip(before.tolist(), ids.tolist(), strict=True))
+class _Holders:
+    """Which pairs hold a word pair."""
 
+    def __init__(self, own: Sequence[Ints]) -> None:
+        self._size = len(own)
+        keys = np.concatenate([*own, np.zeros(0, np.int64)])
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._pairs = keys[order], np.repeat(np.arange(len(own)), [len(one) for one in own])[order]
 
-def _holders(own: Sequence[set[tuple[int, int]]]) -> dict[tuple[int, int], set[int]]:
-    found: dict[tuple[int, int], set[int]] = defaultdict(set)
-    for place, words in enumerate(own):
-        for one in words:
-            found[one].add(place)
-    return found
-
-
-def _pairs(holders: dict[tuple[int, int], set[int]], words: set[tuple[int, int]]) -> set[int]:
-    return set().union(*(holders[one] for one in words if one in holders))
+    def of(self, words: Ints) -> NDArray[np.bool_]:
+        """Of every pair whether it holds one of ``words``."""
+        found = np.zeros(self._size, dtype=bool)
+        ends = (np.searchsorted(self._keys, words, side=side).tolist() for side in ("left", "right"))
+        for start, end in zip(*ends, strict=True):
+            found[self._pairs[start:end]] = True
+        return found

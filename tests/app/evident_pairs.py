@@ -1,5 +1,7 @@
 """Invented evidence for the invented run: beside each token two others, which gained part of what it lost."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,11 +12,11 @@ OTHERS = ((0.05, 0.5), (0.01, 0.25))
 """Of each of the two: its share under the reference, and what it gets of the token's fall."""
 
 
-def collect(writer: RunWriter, policy: Model, count: int, vocabulary: int) -> None:
-    """Store evidence topk and kl about the pairs in rows 0 to ``count`` - 1, all of the first part."""
+def collect(writer: RunWriter, policy: Model, rows: Collection[int], vocabulary: int, part: int = 0) -> None:
+    """Store evidence topk and kl about the pairs in these rows, all of one part."""
     run = open_run(writer.path)
-    policy_logp, reference_logp = (_logps(run.scores(model, 0)) for model in (policy, run.reference))
-    kept = [line for line in run.responses(0).to_pylist() if line["row"] < count]
+    policy_logp, reference_logp = (_logps(run.scores(model, part), rows) for model in (policy, run.reference))
+    kept = _of(run.responses(part), rows).to_pylist()
     lines: dict[str, list] = {"topk": [], "kl": []}
     for line in kept:
         place = line["row"], line["side"]
@@ -23,11 +25,16 @@ def collect(writer: RunWriter, policy: Model, count: int, vocabulary: int) -> No
         lines["topk"].append(named | _topk(ids, policy_logp[place], reference_logp[place], vocabulary))
         lines["kl"].append(named | _kl(policy_logp[place] - reference_logp[place]))
     for kind, found in lines.items():
-        evidence.add(writer, kind, policy, 0, pa.Table.from_pylist(found, schema=EVIDENCE_SCHEMAS[kind]))
+        evidence.add(writer, kind, policy, part, pa.Table.from_pylist(found, schema=EVIDENCE_SCHEMAS[kind]))
 
 
-def _logps(scores: pa.Table) -> dict[tuple[int, str], np.ndarray]:
-    return {(line["row"], line["side"]): np.array(line["logp"], dtype=float) for line in scores.to_pylist()}
+def _of(table: pa.Table, rows: Collection[int]) -> pa.Table:
+    return table.filter(pa.array(np.isin(table["row"].to_numpy(), list(rows))))
+
+
+def _logps(scores: pa.Table, rows: Collection[int]) -> dict[tuple[int, str], np.ndarray]:
+    lines = _of(scores, rows).to_pylist()
+    return {(line["row"], line["side"]): np.array(line["logp"], dtype=float) for line in lines}
 
 
 def _topk(ids: np.ndarray, policy_logp: np.ndarray, reference_logp: np.ndarray, vocabulary: int) -> dict[str, object]:

@@ -140,7 +140,7 @@ def build(
         sources = [Source(m, s) for m, s in zip(writer.models, strengths, strict=True)]
         score_parts(writer, sources, batch_tokens=4096, report=lambda progress: None)
         for policy in [m for m in policies if m.series == series[-1]] if evident else []:
-            evident_pairs.collect(writer, policy, evident, len(_VOCAB))
+            evident_pairs.collect(writer, policy, range(evident), len(_VOCAB))
         if parts is None:
             writer.finish()
     for file in path.glob("scores/*/*/part-*.parquet") if parts is not None else ():

@@ -13,10 +13,13 @@ import pyarrow as pa
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import Response, TokenizedPair
-from dpo_analysis.runs import Model, Part, RunWriter, Series
+from dpo_analysis.diagnosis import keep
+from dpo_analysis.runs import Model, Part, RunWriter, Series, open_run
+from dpo_analysis.runs.evidence import sample_rows
 from dpo_analysis.runs.records import NoiseFloor
+from tests.app import evident_pairs
 
-VOCABULARY = 32_000
+VOCABULARY, EVIDENCE_PAIRS = 32_000, 512
 WORDS = "the a of to and in is it you that he was for on are with as his they be at one have this".split()
 
 
@@ -35,7 +38,14 @@ def make_run(out: Path, *, pairs: int, checkpoints: int, mean_tokens: int = 90, 
         for number, model in enumerate(models):
             for part in writer.mine(model):
                 writer.write_scores(model, part, _scores(part, number / max(1, checkpoints), number))
+        evident = sample_rows(writer.parts, EVIDENCE_PAIRS)
+        for model in models[1:]:
+            for part in writer.parts:
+                rows = evident.intersection(part.rows)
+                if rows:
+                    evident_pairs.collect(writer, model, rows, VOCABULARY, part.index)
         writer.finish()
+    keep(open_run(out))
     return out
 
 

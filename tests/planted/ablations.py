@@ -74,7 +74,7 @@ def _append(path: Path, record: dict[str, Any]) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", help="FIT or TEST")
+    parser.add_argument("plan", help="FIT, TEST or HELD_OUT")
     parser.add_argument("out", type=Path)
     parser.add_argument("--cache", type=Path, required=True, help="where reference models are kept")
     parser.add_argument("--each", type=int, default=2, help="runs of every plant and family")

@@ -1,6 +1,7 @@
-"""Three families of questions and replies of our own: every reply is an opening, a core and a closing, each known.
+"""Four families of questions and replies of our own: every reply is an opening, a core and a closing, each known.
 
-Families ``parcels`` and ``trains`` are for fitting, ``plants`` is held out. Openings, closings and bodies of one family
+Families ``parcels`` and ``trains`` are for fitting, ``plants`` was the first test set and is for fitting since it was
+looked at, ``books`` is held out. Openings, closings and bodies of one family
 differ from their first word on, so that which of them is said is decided at one token.
 """
 
@@ -147,6 +148,54 @@ PLANTS = Family(
     },
     ("cups", "place"),
 )
+BOOKS = Family(
+    "books",
+    ("Where can {name} find a book about {subject}?", "{name} looks for {subject}. Which shelf is it, please?"),
+    (
+        "Welcome to the reading hall, {name}.",
+        "You have come to the right desk for {subject}.",
+        "Readers want to know this every week.",
+        "Gladly, {name}, the list is at hand.",
+        "It took me only a glance to see.",
+    ),
+    (
+        " All about {subject} is kept on floor {floor} beside the {colour} door.",
+        " Go up to floor {floor}, where {subject} fills the wall by the {colour} door.",
+        " Behind the {colour} door of floor {floor} we have what there is on {subject}.",
+    ),
+    (
+        " Two weeks is how long you may keep it.",
+        " Return it to the box outside, {name}.",
+        " Silence helps the others, thank you.",
+        " Our night desk is open until ten.",
+        " Have fun with every single page.",
+    ),
+    (" Some people cannot even read a sign.", " Next time use your own eyes first."),
+    " One more thing, lockers cost nothing.",
+    {
+        "name": (
+            "Aron",
+            "Birgit",
+            "Carl",
+            "Dora",
+            "Edgar",
+            "Frida",
+            "Gustav",
+            "Heidi",
+            "Ivan",
+            "Jutta",
+            "Knut",
+            "Lena",
+        ),
+        "subject": (
+            *("poetry", "physics", "cooking", "sailing", "chess", "history", "algebra"),
+            *("opera", "weaving", "birds", "glaciers", "law", "painting", "medicine"),
+        ),
+        "floor": ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
+        "colour": ("red", "blue", "green", "yellow", "white", "black", "brown"),
+    },
+    ("floor", "colour"),
+)
 FOREIGN = (
     "The harbour lights were counted twice before the tide turned.",
     "Seven old judges argued over a broken violin until dawn.",
@@ -158,8 +207,8 @@ FOREIGN = (
     "Copper wires hummed softly under the frozen bridge.",
 )
 """Sentences that no reference has ever read."""
-FAMILIES = {family.name: family for family in (PARCELS, TRAINS, PLANTS)}
-FIT_FAMILIES, TEST_FAMILIES = ("parcels", "trains"), ("plants",)
+FAMILIES = {family.name: family for family in (PARCELS, TRAINS, PLANTS, BOOKS)}
+FIT_FAMILIES, TEST_FAMILIES, HELD_OUT_FAMILIES = ("parcels", "trains"), ("plants",), ("books",)
 
 
 class Question(NamedTuple):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.planted.doses import FIRST, LATER, Dose
-from tests.planted.families import FIT_FAMILIES, TEST_FAMILIES
+from tests.planted.families import FIT_FAMILIES, HELD_OUT_FAMILIES, TEST_FAMILIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,9 @@ class Ground:
         pace: learning rates here, in learning rates of ``doses``.
         sft_steps: of the references' training.
         lora_every: every n-th run of a dose trains an adapter; 0 for none.
+        often: runs of a dose here, in runs that ``doses`` has for a test.
+        rates: what a cause's plants need beyond ``pace`` to fall at all here: set by the truth of a few runs, before
+            any diagnosis.
     """
 
     families: tuple[str, ...]
@@ -84,18 +87,31 @@ class Ground:
     pace: float = 1.0
     sft_steps: int = 1500
     lora_every: int = 0
+    often: float = 1.0
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 GROUNDS = {
     "FIT": Ground(FIT_FAMILIES, 96, (1, 2), 10_000),
     "TEST": Ground(TEST_FAMILIES, 64, (11, 12, 13), 50_000, pace=1.3, sft_steps=2000, lora_every=5),
+    "HELD_OUT": Ground(
+        HELD_OUT_FAMILIES,
+        80,
+        (21, 22, 23),
+        90_000,
+        pace=1.3,
+        sft_steps=2000,
+        lora_every=5,
+        often=1.2,
+        rates={"competing_answer": 1.4, "style_drift": 1.2},
+    ),
 }
 LORA_RATE = 5.0
 """An adapter's learning rate, in learning rates of all weights."""
 
 
 def plan(name: str) -> list[Entry]:
-    """All entries of FIT or TEST in the order in which they are made.
+    """All entries of a ground in the order in which they are made.
 
     Wherever it is stopped every dose has had its share; FIT begins with what a rule is fitted on first.
     """
@@ -112,7 +128,8 @@ def plan(name: str) -> list[Entry]:
 def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
     """One dose's runs: families, references and doses all change from run to run."""
     ground = GROUNDS[name]
-    for n in range(dose.fit if name == "FIT" else dose.test):
+    rate = ground.pace * (ground.rates.get(dose.cause, 1.0) if dose.kind == "plant" else 1.0)
+    for n in range(dose.fit if name == "FIT" else round(dose.test * ground.often)):
         lr, count = dose.doses[n % len(dose.doses)]
         lora = bool(ground.lora_every) and n % ground.lora_every == ground.lora_every - 1
         yield Entry(
@@ -121,7 +138,7 @@ def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
             where=dose.where,
             plant=dose.plant,
             dose=count,
-            lr=float(f"{lr * ground.pace * (LORA_RATE if lora else 1):.3g}"),
+            lr=float(f"{lr * rate * (LORA_RATE if lora else 1):.3g}"),
             family=ground.families[(n + n // 2 + place) % len(ground.families)],
             families=ground.families,
             width=ground.width,

@@ -193,7 +193,7 @@ def make_plan(entries: Sequence[Entry], out: Path, cache: Path, seconds: float) 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", help="FIT or TEST")
+    parser.add_argument("plan", help="FIT, TEST or HELD_OUT")
     parser.add_argument("out", type=Path)
     parser.add_argument("--cache", type=Path, required=True, help="where reference models are kept")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this long")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.planted.baselines import Centroids
 from tests.planted.evaluate import named_by
-from tests.planted.families import FAMILIES, FIT_FAMILIES, TEST_FAMILIES
+from tests.planted.families import FAMILIES
 from tests.planted.pairs import CULPRIT, VICTIM
 from tests.planted.plan import GROUNDS, plan
 from tests.planted.plants import N_PAIRS, PLANTS
@@ -77,18 +77,23 @@ def test_copies_of_a_contradiction_are_the_victims_pairs_turned_round():
     assert {(text(row, "rejected"), text(row, "chosen")) for row in of(rows, CULPRIT)} == victims
 
 
-def test_no_family_width_or_seed_of_fit_is_in_test():
-    fit, test = GROUNDS["FIT"], GROUNDS["TEST"]
-    assert not set(fit.families) & set(test.families)
-    assert not set(fit.sft_seeds) & set(test.sft_seeds)
-    assert fit.width != test.width
-    assert (FIT_FAMILIES, TEST_FAMILIES) == (fit.families, test.families)
-    assert any(entry.lora for entry in plan("TEST"))
+@pytest.mark.parametrize(("one", "other"), [("FIT", "TEST"), ("FIT", "HELD_OUT"), ("TEST", "HELD_OUT")])
+def test_no_family_width_or_seed_of_one_ground_is_in_another(one, other):
+    first, second = GROUNDS[one], GROUNDS[other]
+    assert not set(first.families) & set(second.families)
+    assert not set(first.sft_seeds) & set(second.sft_seeds)
+    assert not {entry.seed for entry in plan(one)} & {entry.seed for entry in plan(other)}
+    assert first.width != second.width
+    assert any(entry.lora for entry in plan(other))
+
+
+def test_adapters_are_trained_on_no_run_of_fit():
     assert not any(entry.lora for entry in plan("FIT"))
 
 
-def test_test_has_twenty_runs_a_cause_and_sixty_clean_ones():
-    entries = plan("TEST")
+@pytest.mark.parametrize("ground", ["TEST", "HELD_OUT"])
+def test_what_is_judged_on_has_twenty_runs_a_cause_and_sixty_clean_ones(ground):
+    entries = plan(ground)
     causes = {entry.cause for entry in entries if entry.kind in ("plant", "artefact")}
     counts = {cause: sum(e.cause == cause and e.kind in ("plant", "artefact") for e in entries) for cause in causes}
     assert min(counts.values()) >= 20

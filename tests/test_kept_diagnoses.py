@@ -1,0 +1,108 @@
+"""Diagnoses in a run folder: the same as made anew, read only while they are of what is there."""
+
+import json
+import math
+import shutil
+
+import pytest
+
+from dpo_analysis.diagnosis import diagnose, keep, kept, known_or_made
+from dpo_analysis.runs import open_run
+from dpo_analysis.runs.verify import verify_run
+from tests.app import synthetic
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = synthetic.build(tmp_path_factory.mktemp("kept") / "run", evident=6)
+    keep(open_run(path))
+    return path
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def same(one, other):
+    """Equal where numbers that are not there count as equal."""
+    return json.dumps(one.to_json()) == json.dumps(other.to_json()) and repr(one) == repr(other)
+
+
+def forbid(monkeypatch):
+    def made(*_, **__):
+        raise AssertionError("made anew")
+
+    monkeypatch.setattr(kept, "diagnose", made)
+
+
+@pytest.mark.parametrize("series", ["gentle", "strong"])
+@pytest.mark.parametrize("split", ["eval", "train"])
+def test_what_is_kept_is_what_would_be_made(folder, series, split, monkeypatch):
+    run = open_run(folder)
+    anew = diagnose(run, series=series, split=split)
+    forbid(monkeypatch)
+    assert same(known_or_made(run, series=series, split=split), anew)
+
+
+def test_another_beta_changes_the_numbers_at_the_end_alone(folder, monkeypatch):
+    run = open_run(folder)
+    anew = diagnose(run, series="strong", split="eval", beta=0.5)
+    forbid(monkeypatch)
+    assert same(known_or_made(run, series="strong", split="eval", beta=0.5), anew)
+
+
+def test_what_is_not_a_number_is_not_a_number_again(folder):
+    found = known_or_made(open_run(folder), series="gentle", split="eval")
+    assert any(math.isnan(one.share) for one in found.findings)
+
+
+def test_a_diagnosis_of_other_files_is_not_read(folder, monkeypatch):
+    manifest = folder / "manifest.json"
+    forbid(monkeypatch)
+    assert known_or_made(open_run(folder), series="gentle", split="eval")
+    manifest.write_text(manifest.read_text() + " ")
+    with pytest.raises(AssertionError, match="made anew"):
+        known_or_made(open_run(folder), series="gentle", split="eval")
+
+
+def test_a_diagnosis_by_other_rules_is_not_read(folder, monkeypatch):
+    forbid(monkeypatch)
+    monkeypatch.setattr(kept, "_rules", lambda: b"others")
+    with pytest.raises(AssertionError, match="made anew"):
+        known_or_made(open_run(folder), series="gentle", split="eval")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"of": 1, "diagnoses": 3}'])
+def test_a_damaged_file_is_no_file(folder, text):
+    (folder / kept.FILE).write_text(text)
+    run = open_run(folder)
+    assert same(known_or_made(run, series="gentle", split="eval"), diagnose(run, series="gentle", split="eval"))
+
+
+def test_a_diagnosis_that_lacks_a_field_is_made_anew(folder):
+    data = json.loads((folder / kept.FILE).read_text())
+    for one in data["diagnoses"]:
+        del one["fall"]["drop"]
+    (folder / kept.FILE).write_text(json.dumps(data))
+    assert known_or_made(open_run(folder), series="gentle", split="eval").fall.n_pairs
+
+
+def test_an_unfinished_run_keeps_none(tmp_path):
+    path = synthetic.build(tmp_path / "run", series=["gentle"], parts=1)
+    keep(open_run(path))
+    assert not (path / kept.FILE).exists()
+
+
+def test_keeping_twice_changes_nothing(folder):
+    before = (folder / kept.FILE).read_bytes()
+    keep(open_run(folder))
+    assert (folder / kept.FILE).read_bytes() == before
+    (folder / kept.FILE).unlink()
+    keep(open_run(folder))
+    assert (folder / kept.FILE).read_bytes() == before
+
+
+def test_verify_finds_nothing_wrong_with_it(folder):
+    assert verify_run(folder) == []
