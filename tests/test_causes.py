@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,8 +38,11 @@ def case(*, checks=(), fall=FALL, **signals):
         rows=np.arange(2), change=np.zeros((1, 2)), pair_ids=np.array(["a", "b"]), groups=np.arange(2)
     )
     tokens = SimpleNamespace(change=np.zeros(0), weight=np.zeros(0), place=np.zeros(0), x=np.zeros(0), pair=np.zeros(0))
-    ledger = SimpleNamespace(tokens=tokens, place=np.arange(2), unexplained=np.zeros(0))
     shares = {name: Share(0.25, 0.2, 0.3) for name in ("pushed", "pulled", "no_data", "unexplained")}
+    ledger = SimpleNamespace(
+        tokens=tokens, place=np.arange(2), unexplained=np.zeros(0), shares=lambda groups, place: shares,
+        contexts=SimpleNamespace(n_pairs=30),
+    )  # fmt: skip
     return Case(fall, True, path, 0, list(checks), found, ledger, shares)
 
 
@@ -62,6 +66,8 @@ def verdict(cause, given):
         ("generic_drift", {"edit": 0.6}, {"edit": 0.6, "pushed": 0.5}),
         ("near_identical", {"edit": 0.05}, {"edit": 0.5, "rise": 0.5}),
         ("contradiction", {"turned": 0.4, "turned_pairs": 0.1}, {"turned": 0.4, "turned_pairs": 0.4}),
+        ("contradiction", {"turned": 0.25, "turned_pairs": 0.1, "edit": 0.1}, {"turned": 0.25, "turned_pairs": 0.1}),
+        ("generic_drift", {"edit": 0.6, "pushed": 0.0, "pulled": 0.16}, {"edit": 0.6, "pushed": 0.0, "pulled": 0.18}),
         ("reference_effect", {"both_expected": 1.0, "credit_size": 0.8, "gap": 0.0, "edit": 0.6},
          {"both_expected": 1.0, "credit_size": 1.1, "gap": 0.0, "edit": 0.6}),
         ("artefact", {"checks": [Check("no_eos", "warn", {"n": 2, "share": "100%"})]},
@@ -82,6 +88,22 @@ def test_between_near_and_far_without_a_pattern_nothing_is_named():
     given = case(edit=0.25)
     assert verdict("near_identical", given) == "unlikely"
     assert verdict("generic_drift", given) == "cannot tell"
+
+
+@pytest.mark.parametrize(("cause", "edit"), [("near_identical", 0.05), ("generic_drift", 0.6)])
+def test_where_all_went_to_what_no_text_has_nothing_is_named(cause, edit):
+    assert verdict(cause, case(edit=edit, no_data=0.7)) == "likely"
+    assert verdict(cause, case(edit=edit, no_data=0.8)) == "cannot tell"
+
+
+def test_a_closing_that_is_rejected_where_ending_before_it_is_chosen_is_possible_only():
+    driven = {"pushed": 0.5, "x": 0.6}
+    found = [replace(case(**driven, ended=ended).signals, by_place={"closing": {"weight": 1.0, "pulled": 0} | driven})
+             for ended in (0.1, 0.5)]  # fmt: skip
+    given = [replace(case(**driven), signals=one) for one in found]
+    assert [verdict("collision", one) for one in given] == ["likely", "possible"]
+    assert [verdict("length_or_eos", one) for one in given] == ["unlikely", "likely"]
+    assert verdict("length_or_eos", case(ended=0.9)) == "unlikely"
 
 
 def named(run, **asked):

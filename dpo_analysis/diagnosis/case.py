@@ -19,9 +19,12 @@ from dpo_analysis.diagnosis.thresholds import (
     KEPT_CREDIT,
     KEPT_GAP,
     MOSTLY,
+    NOWHERE,
     OFF_POLICY,
     PULL,
+    PULL_DRIVEN,
     PUSH,
+    SOONER,
 )
 from dpo_analysis.schema import CHOSEN
 from dpo_analysis.token_places import PLACES
@@ -59,8 +62,8 @@ class Case:
     def directions(self) -> dict[str, str]:
         """Places where other pairs' texts account for the loss, the main one first: a push, a pull, or undecided.
 
-        Empty where they account for less than ``DATA_DRIVEN`` in all; a further place has as much by itself. The main
-        place is judged by X of the whole, any other by its own.
+        Empty where they account for too little at every place. The main place is judged by X of the whole, any other
+        by its own.
         """
         found = self.signals
         if found is None or found.by_place is None or not self.data_driven:
@@ -70,7 +73,7 @@ class Case:
         by = {PUSHED: "pushed", PULLED: "pulled"}.get(total)
         main = max(found.by_place, key=lambda name: found.by_place[name][by] if by else mass[name])  # type: ignore[index]
         others = sorted(
-            (name for name in mass if name != main and mass[name] >= DATA_DRIVEN), key=lambda one: -mass[one]
+            (name for name, own in found.by_place.items() if name != main and _drives(own)), key=lambda one: -mass[one]
         )
         return {main: total} | {name: _direction_of(found.by_place[name]) for name in others}
 
@@ -83,12 +86,25 @@ class Case:
         found = self.signals
         if found is None or found.by_place is None or self.off_policy:
             return False
-        return any(own["pushed"] + own["pulled"] >= DATA_DRIVEN for own in found.by_place.values())
+        return any(_drives(own) for own in found.by_place.values())
 
     @property
     def off_policy(self) -> bool:
         """Whether the rejected responses are far less likely under the reference than the chosen ones."""
         return self.signals is not None and self.signals.gap > OFF_POLICY
+
+    @property
+    def sooner(self) -> bool:
+        """Whether the loss went to ends of text in front of closings that other pairs reject: responses end earlier."""
+        found = self.signals
+        if found is None or found.by_place is None or "closing" not in found.by_place:
+            return False
+        return found.ended >= SOONER and found.by_place["closing"]["pushed"] >= DATA_DRIVEN
+
+    @property
+    def nowhere(self) -> bool:
+        """Whether nearly all went to what no text has, so that the loss no longer tells what drove it."""
+        return self.signals is not None and self.signals.no_data > NOWHERE
 
     @property
     def like_reference(self) -> bool:
@@ -123,6 +139,11 @@ class Case:
             return ()
         change = np.nan_to_num(self.path.change[self.place])
         return tuple(str(one) for one in self.path.pair_ids[np.argsort(change, kind="stable")[:EXAMPLES]])
+
+
+def _drives(own: Mapping[str, float]) -> bool:
+    """Whether other pairs' texts account for what is lost at a place."""
+    return own["pushed"] >= DATA_DRIVEN or own["pushed"] + own["pulled"] >= PULL_DRIVEN
 
 
 def _direction(x: float, pushed: float, pulled: float) -> str:

@@ -74,12 +74,16 @@ class Kept(NamedTuple):
         ids: token ids; the label is among them.
         change: pi - pi_ref.
         gainer: the place in ``GAINERS``; -1 for the label and for what lost.
+        surely: how surely other pairs choose it here, from 0 to 1; 0 for the label and for what lost.
+        special: whether it is a special token, which is an end of text.
     """
 
     token: Ints
     ids: Ints
     change: Array
     gainer: Ints
+    surely: Array
+    special: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,12 @@ class Ledger:
         return {
             name: float(value) / total if total else float("nan") for name, value in zip(GAINERS, sums, strict=True)
         }
+
+    def ended(self) -> float:
+        """Share of the lost log-prob that went to an end of text."""
+        gain = np.maximum(self.kept.change, 0) / np.maximum(self.tokens.gained[self.kept.token], 1e-12)
+        own = gain * self.tokens.weight[self.kept.token]
+        return float(own[self.kept.special].sum() / max(self.tokens.weight.sum(), 1e-12))
 
     def residual(self) -> Array:
         """Of every token: label + other kept ids + tail, which must be 0; the tail is what gained and lost unnamed."""
@@ -245,10 +255,10 @@ def _filled(found: list[_Part], contexts: Contexts, vocab: pa.Table | None) -> t
     counts = contexts.of(rows[pair], before, ids)
     slack = PSEUDO * contexts.n_pairs
     x = (counts.rejects - counts.chooses) / np.maximum(counts.rejects + counts.chooses + slack, 1e-12)
-    kept, chosen_by_others = _kept(joined, rows[pair], before, contexts, slack)
+    kept = _kept(joined, rows[pair], before, contexts, slack)._replace(special=specials(vocab, joined.ids))
     rise = np.maximum(kept.change, 0) / np.maximum(joined.gained[kept.token], 1e-12)
     size = len(ids)
-    pulled = np.bincount(kept.token, rise * chosen_by_others, size)
+    pulled = np.bincount(kept.token, rise * kept.surely, size)
     no_data = np.bincount(kept.token, rise * (kept.gainer == GAINERS.index("no_data")), size)
     label = np.bincount(kept.token, np.where(kept.ids == ids[kept.token], kept.change, 0.0), size)
     position = np.arange(size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -262,8 +272,8 @@ def _filled(found: list[_Part], contexts: Contexts, vocab: pa.Table | None) -> t
     )  # fmt: skip
 
 
-def _kept(joined: _Part, rows: Ints, before: Ints, contexts: Contexts, slack: float) -> tuple[Kept, Array]:
-    """The named ids, and how surely other pairs choose each of them here, from 0 to 1."""
+def _kept(joined: _Part, rows: Ints, before: Ints, contexts: Contexts, slack: float) -> Kept:
+    """The named ids; which of them are special is not known here."""
     token = np.repeat(np.arange(len(joined.token_ids)), joined.n_top)
     reference = np.exp(joined.reference_logp)
     change = np.exp(joined.logp) - reference
@@ -278,7 +288,7 @@ def _kept(joined: _Part, rows: Ints, before: Ints, contexts: Contexts, slack: fl
     gainer = np.select(conditions, range(len(conditions)), GAINERS.index("other"))
     gainer = np.where((change <= 0) | (joined.ids == joined.token_ids[token]), -1, gainer)
     surely = np.where(gainer >= 0, np.maximum(gap, 0) / np.maximum(total + slack, 1e-12), 0.0)
-    return Kept(token, joined.ids, change, gainer.astype(np.int64)), surely
+    return Kept(token, joined.ids, change, gainer.astype(np.int64), surely, np.zeros(len(token), dtype=bool))
 
 
 def _shares(pair: Ints, parts: dict[str, Array], n_pairs: int, groups: Ints) -> dict[str, Share]:

@@ -47,6 +47,7 @@ class Signals:
         rejected_expected: the same of the rejected responses of the same pairs.
         credit_size: mean |credit_z| over both responses of the pairs, standard deviations.
         end: share of the lost log-prob on end-of-text tokens.
+        ended: share of it that went to an end of text: responses end earlier.
         contradicted: share of the fallen pairs' loss in pairs whose chosen response another pair rejects, or whose
             rejected response another one chooses, for the same prompt.
         contradicted_pairs: share of all pairs that are so.
@@ -75,6 +76,7 @@ class Signals:
     rejected_expected: float = NAN
     credit_size: float = NAN
     end: float = NAN
+    ended: float = NAN
     contradicted: float = NAN
     contradicted_pairs: float = NAN
     turned: float = NAN
@@ -116,6 +118,7 @@ def signals(run: Run, path: Path, place: int, ledger: Ledger | None, last: Ledge
         "x": float((weight * ledger.tokens.x).sum() / weight.sum()),
         "by_place": by_place,
         "end": by_place["end"]["weight"],
+        "ended": ledger.ended(),
         "concentration": _concentration(ledger),
         "argmax_gain": ledger.gainers()["likeliest"],
     }

@@ -14,8 +14,9 @@ PUSHED = 0.5
 """x of a lost token, from -1 to 1: above, other pairs reject it in this context far more than choose it."""
 PSEUDO = 0.05
 """Share of the pairs added to the counts below a fraction, so that a handful of pairs proves nothing."""
-DATA_DRIVEN = 0.12
-"""Share C + P of the lost log-prob at one place: from here on other pairs' texts account for what is lost there."""
+DATA_DRIVEN, PULL_DRIVEN = 0.12, 0.17
+"""Share C + P of the lost log-prob at one place: from here on other pairs' texts account for what is lost there. A
+pull alone needs more: what falls for any reason goes, in part, to what other pairs happen to choose."""
 PUSH = 0.3
 """X, the mean of x over the lost log-prob: above, the loss is a push; between ``PULL`` and this it is undecided."""
 PULL = 0.05
@@ -30,18 +31,25 @@ EARLY = 0.25
 """Share of the training by which a first value must have been seen for ``NEVER_ROSE`` to mean anything."""
 NEAR = 0.22
 """Edit distance between the two responses, share of the longer one: below, rejecteds are near copies."""
-FAR = 0.3
+FAR = 0.34
 """Edit distance from which on a fall without a pattern in the data is called generic."""
 UNLIKELY = 0.005
 """Probability under the reference up to which a gaining token counts as one that nothing explains."""
 AT_THE_END = 0.5
 """Share of the lost log-prob on end-of-text tokens from which on the fall is one of length or ending."""
+SOONER = 0.3
+"""Share of the lost log-prob that went to an end of text: from here on, where other pairs reject the closing, responses
+end earlier, and that others reject what stood behind is the same thing seen from its other side."""
 DAMAGE = 0.2
 """Share of the lost log-prob at the last checkpoint that went to what no text has: from here on it is damage."""
+NOWHERE = 0.75
+"""Share of the lost log-prob that went to what no text has: above, the loss no longer tells what drove it."""
 CONTRADICTED = 0.3
 """Share of the lost log-prob in pairs whose chosen response another pair of the same prompt rejects."""
 TURNED, TIMES = 0.28, 2.0
 """Share of the lost log-prob in pairs that others turn round, and how many times such pairs' share of all pairs."""
+TURNED_NEAR, TIMES_NEAR = 0.2, 1.5
+"""The same where the two responses are near copies (``NEAR``): by chance fewer of these are turned round."""
 EXPECTED = (0.7, 1.3)
 """Change of both sides over what the policy's movement explains, sum KL(pi_ref || pi): between these, as expected."""
 KEPT_CREDIT, KEPT_GAP = 0.95, 0.05

@@ -181,6 +181,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "share of the lost log-prob on the end of text",
         "zh": "结束符上损失的对数概率的比例",
     },
+    "diagnosis.signal.ended": {
+        "en": "share of the lost log-prob that went to the end of text",
+        "zh": "损失的对数概率中去了结束符的比例",
+    },
     "diagnosis.signal.contradicted": {
         "en": "share of the lost log-prob in contradicted pairs",
         "zh": "矛盾样本对中损失的对数概率的比例",

@@ -86,6 +86,14 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "People drop or reword the rejected responses that share these words, merge such pairs, or add an SFT term on the chosen responses.",
         "zh": "通常删除或改写含有这些词语的被拒回答、合并这类样本对，或在被选回答上加 SFT 项。",
     },
+    "diagnosis.collision.counter.sooner": {
+        "en": "What it lost went to the end of text in front of it: that other pairs reject it may be the same thing, responses that end earlier, seen from its other side.",
+        "zh": "它失去的概率去了其前的结束符：其他样本对拒绝它，可能只是“回答更早结束”这件事的另一面。",
+    },
+    "diagnosis.nowhere": {
+        "en": "{no_data} of the lost log-prob went to what no text of the run has there: at this checkpoint it can no longer be read what drove the fall. An earlier checkpoint may tell.",
+        "zh": "损失的对数概率中有 {no_data} 去了本次运行的任何文本在该处都没有的内容：在这个检查点上已无法看出下降的原因。更早的检查点也许可以。",
+    },
     "diagnosis.undecided": {
         "en": "At the {place} this wording is pushed and pulled, and the direction is undecided (X = {x}, from −1 to 1): {pushed} of the lost log-prob lies on tokens that others reject, {pulled} of it went to tokens that others choose.",
         "zh": "在{place}，这种表述既被推走也被拉走，方向未定（X = {x}，范围 −1 到 1）：损失的对数概率中有 {pushed} 在他人拒绝的词元上，有 {pulled} 流向他人选择的词元。",
@@ -165,6 +173,10 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.length_or_eos.likely": {
         "en": "{share} of the lost log-prob lies on the end of text itself: the responses end differently now, not their content.",
         "zh": "损失的对数概率中有 {share} 就在结束符上：变化的是回答的结束方式，而非内容。",
+    },
+    "diagnosis.length_or_eos.sooner": {
+        "en": "{share} of the lost log-prob went to the end of text, in front of closings that other pairs reject: the responses end earlier now.",
+        "zh": "损失的对数概率中有 {share} 去了结束符，位于其他样本对所拒绝的结尾之前：回答现在更早结束。",
     },
     "diagnosis.length_or_eos.possible": {
         "en": "{share} of the lost log-prob lies on the end of text itself.",

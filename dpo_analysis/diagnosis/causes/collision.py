@@ -2,7 +2,8 @@
 
 Signature: C, the share of the lost log-prob on tokens that other pairs reject here more than they choose, and X, the
 mean of (r - c) / (r + c + K), say push. Counter-evidence: what went to tokens that others choose (P), and what neither
-explains. Certainty: association; only ``score --confirm`` makes it an intervention. Unit: share of the lost log-prob.
+explains; a closing that is rejected where ending before it is chosen is one of ``length_or_eos``. Certainty:
+association; only ``score --confirm`` makes it an intervention. Unit: share of the lost log-prob.
 Source: likelihood displacement by similar preferences, Razin et al. 2024, arXiv:2410.08847.
 """
 
@@ -31,9 +32,11 @@ def _at(case: Case, place: str, way: str) -> Finding:
     values = _values(case) | {"share": share(own.share), "place": f"causes.place.{place}"}
     values |= {"low": share(whole.low), "high": share(whole.high), "n": str(case.ledger.contexts.n_pairs)}  # type: ignore[union-attr]
     key = "diagnosis.undecided" if way == UNDECIDED else "diagnosis.collision.likely"
+    ends = place == "closing" and case.sooner
+    counter = ("diagnosis.data_driven.counter", *(["diagnosis.collision.counter.sooner"] if ends else []))
     return Finding(
-        "collision", POSSIBLE if way == UNDECIDED else LIKELY, "association", place, own.share, own.low, own.high,
-        key=key, values=values, pairs=pairs, tokens=shown, counter=("diagnosis.data_driven.counter",),
+        "collision", POSSIBLE if way == UNDECIDED or ends else LIKELY, "association", place,
+        own.share, own.low, own.high, key=key, values=values, pairs=pairs, tokens=shown, counter=counter,
         advice="diagnosis.collision.advice", source="arXiv:2410.08847",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ arXiv:2403.00409.
 
 from dpo_analysis.diagnosis.case import Case, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.thresholds import CONTRADICTED, TIMES, TURNED
+from dpo_analysis.diagnosis.thresholds import CONTRADICTED, NEAR, TIMES, TIMES_NEAR, TURNED, TURNED_NEAR
 
 RANK = 1
 
@@ -19,7 +19,8 @@ def find(case: Case) -> list[Finding]:
     found = case.signals
     if found is None or found.contradicted != found.contradicted:
         return []
-    turned = found.turned >= TURNED and found.turned >= TIMES * found.turned_pairs
+    least, times = (TURNED_NEAR, TIMES_NEAR) if found.edit < NEAR else (TURNED, TIMES)
+    turned = found.turned >= least and found.turned >= times * found.turned_pairs
     likely = found.contradicted >= CONTRADICTED or turned
     verdict = LIKELY if likely else POSSIBLE if found.contradicted > 0 else UNLIKELY
     values = {"share": share(found.contradicted), "pairs": share(found.contradicted_pairs)}

@@ -24,15 +24,18 @@ def find(case: Case) -> list[Finding]:
         verdict, key = (POSSIBLE, "possible") if from_the_start else (UNLIKELY, "unlikely")
     elif case.like_reference:
         verdict, key = POSSIBLE, "possible"
+    elif case.nowhere and not from_the_start:
+        verdict, key = CANNOT_TELL, "nowhere"
     elif from_the_start or found.edit >= FAR:
         verdict, key = LIKELY, "start" if from_the_start else "likely"
     else:
         verdict, key = (UNLIKELY, "near") if found.edit < NEAR else (CANNOT_TELL, "cannot")
     values = {"rise": nats(found.rise), "edit": plain(found.edit), "data": share(found.data_driven),
-              "lost": plain(found.lost)}  # fmt: skip
+              "lost": plain(found.lost), "no_data": share(found.no_data)}  # fmt: skip
+    key = "diagnosis.nowhere" if key == "nowhere" else f"diagnosis.generic_drift.{key}"
     told = verdict in (LIKELY, POSSIBLE)
     return [
-        Finding("generic_drift", verdict, "association", values=values, key=f"diagnosis.generic_drift.{key}",
+        Finding("generic_drift", verdict, "association", values=values, key=key,
                 pairs=case.fallen_first() if told else (), counter=("diagnosis.generic_drift.counter",) if told else (),
                 advice="diagnosis.generic_drift.advice" if told else "", source="arXiv:2407.10490")
     ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 Signature: a small edit distance between the two responses of fallen pairs, nothing in other pairs' texts that accounts
 for the loss, and a curve that did rise at first. It is not each pair hurting itself: planted runs fall as much in pairs
-that were not trained on. Counter-evidence: a fall from the very beginning. Certainty: association. Unit: none (share of
+that were not trained on. Counter-evidence: a fall from the very beginning;
+where nearly all went to what no text has, it cannot be told. Certainty: association. Unit: none (share of
 the longer response). Source: Pal et al. 2024 (Smaug), arXiv:2402.13228; Yuan et al. 2024, arXiv:2410.13828.
 """
 
@@ -18,17 +19,21 @@ def find(case: Case) -> list[Finding]:
     found = case.signals
     if found is None or found.edit != found.edit:
         return []
+    key = ""
     if found.edit >= NEAR:
         verdict = UNLIKELY
     elif case.ledger is None:
         verdict = CANNOT_TELL
+    elif case.nowhere:
+        verdict, key = CANNOT_TELL, "diagnosis.nowhere"
     else:
         verdict = POSSIBLE if case.data_driven or case.off_policy or found.rise <= NEVER_ROSE else LIKELY
     values = {"edit": plain(found.edit), "rise": nats(found.rise), "data": share(found.data_driven)}
+    values["no_data"] = share(found.no_data)
     told = verdict in (LIKELY, POSSIBLE)
     return [
         Finding("near_identical", verdict, "association", values=values, pairs=case.fallen_first() if told else (),
-                key=f"diagnosis.near_identical.{verdict.replace(' ', '_')}",
+                key=key or f"diagnosis.near_identical.{verdict.replace(' ', '_')}",
                 counter=("diagnosis.near_identical.counter",) if told else (),
                 advice="diagnosis.near_identical.advice" if told else "", source="arXiv:2402.13228, arXiv:2410.13828")
     ]  # fmt: skip
