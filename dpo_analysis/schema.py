@@ -188,11 +188,13 @@ FACTS_SCHEMA = pa.schema(
             for side in SIDES
             for name in ("ends_with_eos", "double_eos", "truncated")
         ),
+        *(pa.field(f"{side}_key", pa.int64()) for side in SIDES),
         *(pa.field(name, pa.int32()) for name in CELLS),
     ]
 )
 """Summary of pairs and responses, whatever the model: what was asked, in short, what the ends of the responses look
-like, and the number of tokens by cell; null where a pair is not scored, or where no vocabulary says what an end is."""
+like, a number for each text (``likeness``), and the number of tokens by cell; null where a pair is not scored, or where
+no vocabulary says what an end is."""
 CURVES_SCHEMA = pa.schema(
     [
         pa.field("series", pa.string(), nullable=False),

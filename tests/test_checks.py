@@ -24,9 +24,12 @@ def verdicts(run):
     return {check.name: check for check in run_checks(run)}
 
 
-def test_the_sample_run_is_sound_and_nothing_but_step_0_is_unknown():
+def test_the_sample_run_is_sound_step_0_is_unknown_and_one_text_is_judged_both_ways():
     found = run_checks(dpo.open_run(sample_run()))
-    assert {check.name for check in found if check.verdict != "pass"} == {"step0"}
+    assert {check.name: check.verdict for check in found if check.verdict != "pass"} == {
+        "step0": "unknown",
+        "both_ways": "note",
+    }
     assert [VERDICTS.index(check.verdict) for check in found] == sorted(VERDICTS.index(c.verdict) for c in found)
 
 
@@ -39,6 +42,9 @@ def test_the_sample_run_is_sound_and_nothing_but_step_0_is_unknown():
         ("step0", "pass", {"reference": GOOD["reference"], "s/m-0": GOOD["reference"]}, {}),
         ("beginning", "fail", {"reference": GOOD["reference"], "s/m-1": [([-2.0, -1.0], [-1.0, -1.0, -2.0])]}, {}),
         ("labels", "warn", {"reference": [([-90.0], [-1.0])], "s/m-1": [([-90.0], [-1.0])]}, {}),
+        ("lengths", "warn", GOOD, {}),
+        ("lengths", "pass", {"reference": [*GOOD["reference"], ([-1.0] * 3, [-1.0])],
+                             "s/m-1": [*GOOD["s/m-1"], ([-1.0] * 3, [-1.0])]}, {}),
         ("noise", "unknown", GOOD, {}),
         ("noise", "pass", GOOD, {"noise": 0.01}),
         ("noise", "warn", GOOD, {"noise": 99.0}),

@@ -57,6 +57,11 @@ ENDING = CHATML.replace("<|im_end|>\n", "</s>\n")
 SOUND = build_tokenizer(template=ENDING)
 TWICE_BOS = build_tokenizer(bos=True, template="{{ bos_token }}" + ENDING)
 TWICE_EOS = build_tokenizer(template=ENDING.replace("</s>\n", "</s>\n</s>"))
+BOILERPLATE = " I am sorry, but I cannot help you with that kind of question today."
+LONG = [
+    {"prompt": "Why?", "chosen": BOILERPLATE, "rejected": " Because of the air, and of the light that it scatters."},
+    {"prompt": "How?", "chosen": " By turning the key twice to the left, then pull.", "rejected": BOILERPLATE},
+]
 GUILTY = {
     "bad_text": tokenized(TEXT | {"chosen": "\ud800"}),
     "template_error": tokenized(CHAT, tokenizer=build_tokenizer(template="{{ raise_exception('no') }}")),
@@ -69,6 +74,9 @@ GUILTY = {
     "border_shift": tokenized({"prompt": "Hel", "chosen": "lo", "rejected": "p"}),
     "identical": tokenized(TEXT | {"rejected": TEXT["chosen"]}),
     "duplicate": tokenized(TEXT, TEXT),
+    "near_duplicate": tokenized(TEXT, TEXT | {"chosen": f" {TEXT['chosen'].strip().upper()}"}),
+    "contradicted": tokenized(TEXT, TEXT | {"chosen": TEXT["rejected"], "rejected": TEXT["chosen"]}),
+    "both_ways": tokenized(*LONG),
     "prompt_in_splits": tokenize_pairs(load_pairs({"a": [TEXT], "b": [TEXT | {"chosen": "x"}]}), TOKENIZER),
 }
 """Rows with exactly one reason to complain."""

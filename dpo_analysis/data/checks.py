@@ -54,6 +54,7 @@ def render_check(
     """What ``check`` prints: counts per split and status, complaints, then the tokens of the first scored pairs."""
     frames = check_frames(tokenized)
     yield _status_table(frames["status"], frames["rows"], lang)
+    yield _longer(frames["rows"], lang)
     yield _complaints(frames["complaints"], lang)
     shown = [pair for pair in tokenized if pair.responses][:rows]
     if shown:
@@ -96,6 +97,15 @@ def _status_table(status: pd.DataFrame, rows: pd.DataFrame, lang: str) -> Table:
 def _lengths(counts: Iterable[Any]) -> str:
     known = [count for count in counts if not pd.isna(count)]
     return f"{statistics.median(known):.0f} / {max(known)}" if known else "-"
+
+
+def _longer(rows: pd.DataFrame, lang: str) -> Text:
+    """In how many pairs which side is the longer one."""
+    chosen, rejected = (rows[f"{side}_n_tokens"] for side in SIDES)
+    n = int((chosen.notna() & rejected.notna()).sum())
+    more = {"longer": chosen > rejected, "shorter": chosen < rejected}
+    shares = {name: f"{one.fillna(False).sum() / max(n, 1):.0%}" for name, one in more.items()}
+    return Text(words.text("check.lengths", lang, n=n, **shares))
 
 
 def _complaints(found: pd.DataFrame, lang: str) -> RenderableType:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dpo_analysis.data.tokens import TokenizedPair
+from dpo_analysis.likeness import both_ways, contradicted, near_duplicate, text_keys
 from dpo_analysis.schema import NOT_SCORED, SCORED, SIDES
 
 Condition = Callable[[pd.DataFrame], Any]
@@ -22,11 +23,13 @@ def check_frames(tokenized: Sequence[TokenizedPair]) -> dict[str, pd.DataFrame]:
         ``status``: a row a split: split, n_pairs, then the number of pairs of each status.
         ``rows``: a row a pair: pair_id, group_id, split, where, status, reason, prompt_n_tokens, border_shift,
         double_bos, duplicate, splits_of_prompt, and for each side n_tokens, ends_with_eos, double_eos, truncated (null
-        where the pair is not scored).
+        where the pair is not scored) and key (``likeness``).
         ``complaints``: complaint (a key of ``COMPLAINTS``), n_pairs, first (where it is met first), reason.
     """
     rows = pd.DataFrame([_row(pair) for pair in tokenized], columns=_columns())
     rows["splits_of_prompt"] = rows.groupby("group_id")["split"].transform("nunique")
+    for side in SIDES:
+        rows[f"{side}_key"] = text_keys(getattr(pair, side) for pair in tokenized)
     counted = {name: rows[name].astype("Int64") for name in rows.columns if name.endswith("n_tokens")}
     rows = rows.assign(**counted)
     return {"status": status_counts(rows), "rows": rows, "complaints": complaints(rows)}
@@ -44,11 +47,16 @@ def complaints(rows: pd.DataFrame) -> pd.DataFrame:
     """Every complaint that some pair gives cause for, worst first: how many pairs, and the first of them."""
     found = []
     for complaint, holds in COMPLAINTS.items():
-        met = rows[holds(rows).fillna(False).astype(bool)]
+        met = rows[met_by(rows, holds)]
         if len(met):
             first = met.iloc[0]
             found.append((complaint, len(met), first["where"], first["reason"]))
     return pd.DataFrame(found, columns=["complaint", "n_pairs", "first", "reason"])
+
+
+def met_by(rows: pd.DataFrame, holds: Condition) -> np.ndarray:
+    """Which rows give cause for a complaint, shape (pairs,); what is not known gives none."""
+    return pd.Series(holds(rows), index=rows.index).fillna(False).to_numpy(dtype=bool)
 
 
 def _columns() -> list[str]:
@@ -116,5 +124,8 @@ COMPLAINTS: dict[str, Condition] = {
     "border_shift": lambda rows: rows["border_shift"] > 0,
     "identical": _status("identical"),
     "duplicate": lambda rows: rows["duplicate"],
+    "near_duplicate": near_duplicate,
+    "contradicted": contradicted,
+    "both_ways": both_ways,
     "prompt_in_splits": lambda rows: rows["splits_of_prompt"] > 1,
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dpo_analysis.conditions import FLIP_MARGIN, with_flips
-from dpo_analysis.data.complaints import COMPLAINTS
+from dpo_analysis.data.complaints import COMPLAINTS, met_by
 from dpo_analysis.diagnosis.rows import rows_of_run
 from dpo_analysis.overlay import overlay_table
 from dpo_analysis.runs import Model, Run
@@ -28,8 +28,12 @@ ALIKE = 1e-3
 SAME_LOGPS = 0.01
 """Nats by which a mean logged log-prob may differ from the recomputed one to count as that of the same pairs."""
 EXAMPLES = 20
+ONE_SIDED = 0.75
+"""Share of the pairs in which the same side is the longer one, from which on length alone tells most labels."""
 BY_TOKEN = ("double_bos", "double_eos", "no_eos", "truncated")
 """Complaints that only token ids can give cause for."""
+MAY_BE_RIGHT = ("both_ways",)
+"""Complaints about what may well be meant."""
 FROM_RUN = [name for name in COMPLAINTS if name != "border_shift"]
 
 
@@ -182,6 +186,19 @@ def _labels(run: Run) -> Check:
     return Check("labels", "warn" if len(hard) > 0.05 * len(rows) else "pass", values, tuple(hard)[:EXAMPLES])
 
 
+def _lengths(run: Run) -> Check:
+    """Whether length alone tells the two responses apart: a policy may learn it instead of what is meant."""
+    if not run.has_tokens:
+        return Check("lengths", "unknown")
+    lengths = inputs(run).n_tokens
+    lengths = lengths[np.isfinite(lengths).all(axis=1)]
+    longer, shorter = (float((lengths[:, one] > lengths[:, 1 - one]).mean()) if len(lengths) else 0.0 for one in (0, 1))
+    chosen, rejected = lengths.mean(axis=0) if len(lengths) else (0.0, 0.0)
+    values = {"longer": f"{longer:.0%}", "shorter": f"{shorter:.0%}", "n": len(lengths)}
+    values |= {"chosen": f"{chosen:.1f}", "rejected": f"{rejected:.1f}"}
+    return Check("lengths", "warn" if max(longer, shorter) >= ONE_SIDED else "pass", values)
+
+
 def _data(run: Run) -> Iterator[Check]:
     """The complaints that ``check`` makes about rows, as far as a run folder tells."""
     rows = rows_of_run(run)
@@ -189,9 +206,9 @@ def _data(run: Run) -> Iterator[Check]:
         if name in BY_TOKEN and not run.has_tokens:
             yield Check(name, "unknown")
             continue
-        met = rows.loc[COMPLAINTS[name](rows).fillna(False).astype(bool), "pair_id"]
+        met = rows.loc[met_by(rows, COMPLAINTS[name]), "pair_id"]
         share = f"{len(met) / max(len(rows), 1):.1%}"
-        verdict = "warn" if len(met) else "pass"
+        verdict = ("note" if name in MAY_BE_RIGHT else "warn") if len(met) else "pass"
         yield Check(name, verdict, {"n": len(met), "share": share}, tuple(met)[:EXAMPLES])
 
 
@@ -217,4 +234,5 @@ CHECKS: dict[str, Callable[[Run], Check]] = {
     "noise": _noise_floor,
     "beginning": _shared_beginning,
     "labels": _labels,
+    "lengths": _lengths,
 }

@@ -26,11 +26,13 @@ def rows_of_run(run: Run) -> pd.DataFrame:
     rows["where"], rows["reason"], rows["border_shift"] = rows["pair_id"], "", 0
     rows["duplicate"] = rows["pair_id"].str.fullmatch(REPEATED)
     rows["splits_of_prompt"] = _splits_of_prompt(rows) if len(run.splits) > 1 else 1
-    facts = read_facts(run, ["row", "double_bos", *(f"{side}_{name}" for side in SIDES for name in FLAGS)]).to_pandas()
+    asked = [f"{side}_{name}" for side in SIDES for name in (*FLAGS, "key")]
+    facts = read_facts(run, ["row", "double_bos", *asked]).to_pandas()
     facts = facts.set_index("row").reindex(pairs["row"]).set_index(rows.index)
     rows["double_bos"] = facts["double_bos"].eq(True)
     for place, side in enumerate(SIDES):
         rows[f"{side}_n_tokens"] = n_tokens[:, place]
+        rows[f"{side}_key"] = facts[f"{side}_key"].astype("Int64")
         for name in FLAGS:
             rows[f"{side}_{name}"] = facts[f"{side}_{name}"]
     return rows

@@ -18,7 +18,7 @@ from dpo_analysis.token_places import places, spans
 
 Ints = NDArray[np.int64]
 RESPONSE_COLUMNS = ("row", "side", "token_ids")
-RULES = {"cells": "1"}
+RULES = {"cells": "2"}
 """Stands in the label of what is summed by cell: raise it when a rule of places, kinds or spans changes."""
 WIDTH = sum(map(len, PARTS.values()))
 """Cells of one side."""

@@ -6,13 +6,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dpo_analysis.likeness import text_keys
 from dpo_analysis.runs.cells import counts_of, tokens_of
 from dpo_analysis.schema import FACTS_SCHEMA, SIDES
 from dpo_analysis.segments import lists, side_places
 from dpo_analysis.token_kinds import Entries
 
 PAIR_COLUMNS, RESPONSE_COLUMNS = (
-    ("row", "prompt", "source"),
+    ("row", "prompt", "chosen", "rejected", "source"),
     ("row", "side", "prompt_token_ids", "token_ids", "truncated"),
 )
 QUESTION_LETTERS = 200
@@ -33,11 +34,13 @@ def facts_of(pairs: pa.Table, responses: pa.Table, entries: Entries) -> pa.Table
     asked = zip(pairs["source"].to_pylist(), pairs["prompt"].to_pylist(), strict=True)
     columns: dict[str, pa.Array] = {"row": pa.array(rows)}
     columns["question"] = pa.array([(question(source) or prompt or "")[:QUESTION_LETTERS] for source, prompt in asked])
+    for side in SIDES:
+        columns[f"{side}_key"] = pa.array(text_keys(pairs[side].to_pylist()), pa.int64())
     ends = _ends_of(responses, entries)
-    place, side = np.searchsorted(rows, responses["row"].to_numpy()), side_places(responses)
+    place, side_of = np.searchsorted(rows, responses["row"].to_numpy()), side_places(responses)
     for name in ("ends_with_eos", "double_eos", "truncated"):
         for index, of in enumerate(SIDES):
-            columns[f"{of}_{name}"] = _flags(ends[name], place[side == index], side == index, len(rows))
+            columns[f"{of}_{name}"] = _flags(ends[name], place[side_of == index], side_of == index, len(rows))
     twice = np.zeros(len(rows), dtype=bool)
     np.logical_or.at(twice, place, ends["double_bos"])
     columns["double_bos"] = pa.array(twice, mask=~np.isin(np.arange(len(rows)), place))

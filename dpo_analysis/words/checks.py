@@ -126,6 +126,16 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "under {model} they differ by {apart} nats per token (allowed: {allowed}): prompts or borders of the two sides are not the same",
         "zh": "在 {model} 下每词元相差 {apart} nats（允许 {allowed}）：两边的提示或边界不一致",
     },
+    "checks.lengths": {"en": "Does length alone tell the sides apart?", "zh": "仅凭长度就能分辨两个回答吗？"},
+    "checks.lengths.unknown": {"en": "an imported run has no lengths", "zh": "导入的运行没有长度"},
+    "checks.lengths.pass": {
+        "en": "chosen is the longer one in {longer} of {n} pairs, rejected in {shorter}; on average {chosen} and {rejected} tokens",
+        "zh": "{n} 对中被选较长的占 {longer}，被拒较长的占 {shorter}；平均 {chosen} 与 {rejected} 个词元",
+    },
+    "checks.lengths.warn": {
+        "en": "chosen is the longer one in {longer} of {n} pairs, rejected in {shorter}; on average {chosen} and {rejected} tokens: a policy can learn the length instead of what is meant",
+        "zh": "{n} 对中被选较长的占 {longer}，被拒较长的占 {shorter}；平均 {chosen} 与 {rejected} 个词元：策略可能学到的是长度，而非本意",
+    },
     "checks.labels": {"en": "Does the reference contradict the labels?", "zh": "参考模型与标注相反吗？"},
     "checks.labels.unknown": {"en": "nothing is scored yet", "zh": "尚未打分"},
     "checks.labels.pass": {

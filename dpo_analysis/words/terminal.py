@@ -36,6 +36,22 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "被选与被拒回答计入打分的词元相同（文本相同，或在出现差异之前已被截断）：恒为平局",
     },
     "check.complaint.duplicate": {"en": "repeats an earlier row", "zh": "与之前的行重复"},
+    "check.complaint.near_duplicate": {
+        "en": "says the same as an earlier row on both sides, but for case and spaces",
+        "zh": "除大小写与空白外，两个回答都与之前的行相同",
+    },
+    "check.complaint.contradicted": {
+        "en": "a response is chosen here and rejected by another pair of the same prompt, or the reverse",
+        "zh": "同一提示的另一对把这里被选的回答判为被拒，或反之",
+    },
+    "check.complaint.both_ways": {
+        "en": "the same text is chosen under one prompt and rejected under another",
+        "zh": "同一文本在一个提示下被选，在另一个提示下被拒",
+    },
+    "check.lengths": {
+        "en": "The chosen response is the longer one in {longer} of {n} pairs, the rejected one in {shorter}.",
+        "zh": "{n} 对中，被选回答较长的占 {longer}，被拒回答较长的占 {shorter}。",
+    },
     "check.complaint.prompt_in_splits": {"en": "another split has the same prompt", "zh": "另一数据划分中有相同的提示"},
     "check.split": {"en": "split", "zh": "数据划分"},
     "check.n_pairs": {"en": "pairs", "zh": "对数"},
