@@ -25,7 +25,7 @@ from dpo_analysis.texts import pair_texts
 
 SAMPLE = "sample"
 THEME, WORST, TOKENS, PAIRS, SCATTER = "theme", "worst", "tokens_view", "pairs_table", "pairs_scatter"
-MOVERS, CHANGES, STEPS = "movers_table", "changes_scatter", "steps_table"
+MOVERS, CHANGES, STEPS, STEP_TOKENS = "movers_table", "changes_scatter", "steps_table", "step_tokens"
 EXAMPLES = "examples_table"
 RUN, PAGES, UNKNOWN, SEEN = "_run", "_pages", "_unknown", "_seen"
 KEPT = 48

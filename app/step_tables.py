@@ -17,9 +17,12 @@ TOKEN_COLUMNS = ["between", "mean_change", "text", "n", "change", "share"]
 
 
 def draw(end: comparing.End, lang: str) -> None:
-    """Both tables of the series of ``end``; a row of the first opens its pair under both checkpoints."""
+    """Both tables of the series of ``end``; a row of the first opens its pair under both checkpoints.
+
+    What the second says is added up when it is opened.
+    """
     show.section("compare.steps", lang)
-    pairs, tokens = stored.steps_of(end.run, end.key)
+    pairs = stored.steps_of(end.run, end.key)
     if pairs.empty:
         st.info(words.text("compare.steps.one", lang))
         return
@@ -30,10 +33,17 @@ def draw(end: comparing.End, lang: str) -> None:
         row = pairs.iloc[picked]
         names = [name for name in (row["before"], row["model"]) if f"{row['series']}/{name}" in _keys(end.run)]
         state.go("tokens", pair=row["pair_id"], at=[f"{row['series']}/{name}" for name in names])
-    if show.has_tokens(end.run, lang) and len(tokens):
-        st.caption(words.text("compare.steps.tokens", lang))
-        shown = _shown(end.run, tokens.assign(text=[choices.label(one) for one in tokens["text"]]), TOKEN_COLUMNS, lang)
-        st.dataframe(shown, hide_index=True, column_config=show.decimals(shown))
+    if show.has_tokens(end.run, lang):
+        box = st.expander(words.text("compare.steps.tokens", lang), key=state.STEP_TOKENS, on_change="rerun")
+        if box.open:
+            with box:
+                _tokens(end, lang)
+
+
+def _tokens(end: comparing.End, lang: str) -> None:
+    tokens = stored.steps_of(end.run, end.key, tokens=True)
+    shown = _shown(end.run, tokens.assign(text=[choices.label(one) for one in tokens["text"]]), TOKEN_COLUMNS, lang)
+    st.dataframe(shown, hide_index=True, column_config=show.decimals(shown))
 
 
 def _keys(run: Run) -> set[str]:

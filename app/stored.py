@@ -35,10 +35,10 @@ def positions_of(run: Run, key: str, split: str) -> pd.DataFrame:
     return frame[frame["split"] == split] if split in run.splits else frame
 
 
-def steps_of(run: Run, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The pairs and the vocabulary entries that moved the mean most in each step of a policy's series."""
+def steps_of(run: Run, key: str, *, tokens: bool = False) -> pd.DataFrame:
+    """The pairs, or the vocabulary entries, that moved the mean most in each step of a policy's series."""
     asked = {"series": key.partition("/")[0], "split": state.split(run)}
-    return state.table(pair_movers, run, **asked), state.table(token_movers, run, **asked)
+    return state.table(token_movers if tokens else pair_movers, run, **asked)
 
 
 def checks(run: Run) -> list[Check]:

@@ -72,8 +72,10 @@ def token_table(
         InputError: nothing in the run is called so.
         StorageError: a part is damaged.
     """
-    frames = list(token_parts(run, pair_id=pair_id, series=series, model=model, beta=beta))
-    return pd.concat(frames, ignore_index=True) if frames else _tokens_of_nothing()
+    found = list(_columns(run, pair_id, series, model, beta))
+    if not found:
+        return _tokens_of_nothing()
+    return _frame({name: np.concatenate([one[name] for one in found]) for name in found[0]})
 
 
 def token_parts(
@@ -85,6 +87,12 @@ def token_parts(
     beta: float | None = None,
 ) -> Iterator[pd.DataFrame]:
     """The token table in pieces, one per part and policy, so that it need not fit into memory."""
+    for columns in _columns(run, pair_id, series, model, beta):
+        yield _frame(columns)
+
+
+def _columns(run: Run, pair_id: Names, series: Names, model: Names, beta: float | None) -> Iterator["Flat"]:
+    """The columns of the token table, of one part and policy after the other."""
     setting = Setting(beta)
     setting.check(run)
     chosen = choose_models(run, series, model)
@@ -173,7 +181,7 @@ def _beside(tokens: Flat, others: Flat, columns: list[str]) -> Flat:
     return {name: joined[name].to_numpy() for name in columns}
 
 
-def _finished(own: Flat, known: _Known, policy: Model, beta: float) -> pd.DataFrame:
+def _finished(own: Flat, known: _Known, policy: Model, beta: float) -> Flat:
     shared = _beside(own, known.tokens, ["pair_id", "token_id", "token_bytes", "text", "reference_logp"])
     logp, reference_logp = own["logp"].astype(np.float64), shared["reference_logp"].astype(np.float64)
     advantage = rewards.advantage(logp, reference_logp, beta)
@@ -187,14 +195,18 @@ def _finished(own: Flat, known: _Known, policy: Model, beta: float) -> pd.DataFr
         "credit_z": rewards.credit_z(credit, variance),
         "series": np.full(n_tokens, policy.series, dtype=object),
         "model": np.full(n_tokens, policy.name, dtype=object),
-        "step": pd.array([policy.step] * n_tokens, dtype="Int64"),
+        "step": np.full(n_tokens, np.nan if policy.step is None else policy.step),
         "logp": logp,
         "reference_logp": reference_logp,
         "log_ratio": rewards.log_ratio(logp, reference_logp),
         "advantage": advantage,
         "value": np.concatenate([rewards.value_trace(one) for one in _responses(advantage, own["position"])]),
     }
-    return pd.DataFrame({name: columns[name] for name in TOKEN_COLUMNS})
+    return {name: columns[name] for name in TOKEN_COLUMNS}
+
+
+def _frame(columns: Flat) -> pd.DataFrame:
+    return pd.DataFrame(columns | {"step": pd.array(columns["step"], dtype="Int64")})
 
 
 def _responses(values: NDArray, position: NDArray) -> list[NDArray]:

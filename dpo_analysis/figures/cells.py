@@ -95,6 +95,8 @@ def shown(cell: Cell) -> str:
 
 def visible(text: str) -> str:
     r"""A text that hides nothing: control, bidirectional and zero-width characters as ``\u202E``; line breaks stay."""
+    if text.isascii() and text.isprintable():
+        return text
     chars = list(_characters(text.encode("utf-8", errors="replace")))
     return "".join(
         char.text if char.text in ("\n", "\t", " ") else shape

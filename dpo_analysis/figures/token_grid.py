@@ -63,9 +63,10 @@ def grid_of(rows: pd.DataFrame, models: Sequence[Key], color: str, unit: str, no
     count, token = len(first), unit == UNITS[0]
     starts = np.arange(count) if token else np.array([cell.first for cell in cells])
     column, known = "credit" if color == "credit_z" else color, BY_NAME[color]
-    parts = _matrix(rows, models, column, count)
-    variance = _matrix(rows, models, "credit_variance", count) if color == "credit_z" else None
-    ratio = _matrix(rows, models, "log_ratio", count)
+    order = _order(rows, models)
+    parts = _matrix(rows, order, column, len(models), count)
+    variance = _matrix(rows, order, "credit_variance", len(models), count) if color == "credit_z" else None
+    ratio = _matrix(rows, order, "log_ratio", len(models), count)
     if color == "change":
         ratio = ratio - ratio[:1]
     falls = np.add.reduceat(ratio, starts, axis=1)
@@ -122,10 +123,20 @@ def _pieces(first: pd.DataFrame) -> list[bytes]:
     return [text.encode() for text in first["text"]]
 
 
-def _matrix(rows: pd.DataFrame, models: Sequence[Key], column: str, count: int) -> NDArray[np.float64]:
-    """One column as (models, tokens); NaN where a model has no value."""
-    matrix = np.full((len(models), count), np.nan)
+def _order(rows: pd.DataFrame, models: Sequence[Key]) -> NDArray[np.int64]:
+    """The place of each row's model in ``models``, shape (rows,); -1 for another one."""
+    codes, names = zip(*(pd.factorize(rows[name]) for name in ("series", "model")), strict=True)
+    places = np.full([len(one) + 1 for one in names], -1)
     for index, (series, model) in enumerate(models):
-        mine = rows[(rows["series"] == series) & (rows["model"] == model)]
-        matrix[index, mine["position"].to_numpy(dtype=int)] = mine[column].to_numpy(dtype=float)
+        if series in names[0] and model in names[1]:
+            places[names[0].get_loc(series), names[1].get_loc(model)] = index
+    return places[codes[0], codes[1]]
+
+
+def _matrix(
+    rows: pd.DataFrame, order: NDArray[np.int64], column: str, n_models: int, count: int
+) -> NDArray[np.float64]:
+    """One column as (models, tokens); NaN where a model has no value."""
+    matrix, known = np.full((n_models, count), np.nan), order >= 0
+    matrix[order[known], rows["position"].to_numpy(dtype=int)[known]] = rows[column].to_numpy(dtype=float)[known]
     return matrix

@@ -107,7 +107,8 @@ def payload(
     shown = {side: grid for side, grid in grids.items() if grid is not None}
     limit = scale or scale_of(np.concatenate([grid.values.ravel() for grid in shown.values()]))
     marks = _marks(shown) if chosen.marks else {}
-    labels = [_label(tokens, key, chosen.lang) for key in keys]
+    known = tokens.drop_duplicates(["series", "model"]).set_index(["series", "model"])["step"]
+    labels = [_label(known, key, chosen.lang) for key in keys]
     data = {
         "color": chosen.color,
         "scale": limit,
@@ -162,12 +163,12 @@ def _models(tokens: pd.DataFrame) -> list[tuple[str, str]]:
     return keys if len(keys) <= PANELS else [keys[0], keys[len(keys) // 2], keys[-1]]
 
 
-def _label(tokens: pd.DataFrame, key: tuple[str, str], lang: str) -> str:
+def _label(steps: pd.Series, key: tuple[str, str], lang: str) -> str:
     """A checkpoint as a panel names it: its step, else its name; behind its series where there are several."""
     series, model = key
-    step = tokens.loc[(tokens["series"] == series) & (tokens["model"] == model), "step"].iloc[0]
+    step = steps[key]
     name = model if pd.isna(step) else words.text("figure.step", lang, step=int(step))
-    return name if tokens["series"].nunique() == 1 else f"{series} · {name}"
+    return name if steps.index.get_level_values("series").nunique() == 1 else f"{series} · {name}"
 
 
 def _marks(shown: dict[str, Grid]) -> dict[str, str]:

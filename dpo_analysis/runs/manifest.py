@@ -44,8 +44,13 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
 
 def seal(manifest: Mapping[str, Any]) -> bytes:
     """The bytes of manifest.json: ``manifest`` with the checksum of all the rest."""
+    return canonical({**manifest, "checksum": _checksum(manifest)})
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    """The sha256 of all but the checksum itself, as 64 hex digits."""
     body = {key: value for key, value in manifest.items() if key != "checksum"}
-    return canonical(body | {"checksum": hashlib.sha256(canonical(body)).hexdigest()})
+    return hashlib.sha256(canonical(body)).hexdigest()
 
 
 def read_json(root: Path, relative: str) -> Any:
@@ -104,7 +109,7 @@ def _problem(manifest: Any) -> str:
         return "a series or model that is no object"
     if not all(_is_part(record) for record in manifest["parts"]):
         return "an entry of 'parts' without path and sha256"
-    if manifest.get("checksum") != json.loads(seal(manifest))["checksum"]:
+    if manifest.get("checksum") != _checksum(manifest):
         return "it does not match its own checksum"
     return ""
 

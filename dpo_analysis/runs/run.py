@@ -320,7 +320,9 @@ class _Pairs:
 @lru_cache(maxsize=4)
 def _rows(pairs: _Pairs) -> dict[str, int]:
     """The row of every pair; kept from one opening of a run to the next."""
-    table = pairs.run.pairs(columns=["pair_id", "row"])
+    from dpo_analysis.runs.summary import read_rows
+
+    table = read_rows(pairs.run)
     return dict(zip(table["pair_id"].to_pylist(), table["row"].to_pylist(), strict=True))
 
 

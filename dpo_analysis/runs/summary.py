@@ -63,6 +63,13 @@ def read_inputs(run: Run) -> pa.Table:
     return _read_pairs(run, INPUTS, None)
 
 
+def read_rows(run: Run) -> pa.Table:
+    """pair_id and row of every pair; errors as ``read_inputs``."""
+    names, expected = ["pair_id", "row"], inputs_label(run)
+    table = None if expected is None else _read(run, INPUTS, PAIRS[INPUTS], expected | rules_of(INPUTS), names)
+    return run.pairs(columns=names) if table is None else table
+
+
 def read_facts(run: Run, columns: Sequence[str] | None = None) -> pa.Table:
     """What is known of every pair before any model has seen it, in ``FACTS_SCHEMA``; errors as ``read_inputs``."""
     return _read_pairs(run, FACTS, columns)

@@ -147,6 +147,16 @@ def test_two_checkpoints_are_compared(show, runs):
         assert text(f"compare.{name}.title") in headers(app)
 
 
+def test_the_entries_of_each_step_are_added_up_when_they_are_opened(show, runs):
+    app = show(runs / "whole", "compare", a="gentle/checkpoint-60", b=KEY)
+    entries = text("compare.steps.column.n")
+    assert not any(entries in table.value for table in app.dataframe)
+    app.session_state["step_tokens"] = True
+    app.run()
+    assert not app.exception
+    assert any(entries in table.value for table in app.dataframe)
+
+
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_an_outcome_keeps_its_pairs_or_says_that_there_is_none(show, runs, outcome):
     app = show(runs / "whole", "compare", a="gentle/checkpoint-60", b=KEY, outcome=outcome, judge="chosen")
