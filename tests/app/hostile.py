@@ -1,6 +1,7 @@
 """Text that wants out: every string that a run can hold, in every place where a run holds one."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,15 +34,20 @@ TAG = "</style><script>document.title='owned'</script> ![x](http://example.inval
 SERIES = ["<img src=x onerror=alert(1)>", "![b](data:x) **s** $x^2$ <style>*{display:none}"]
 
 
+MODELS = {60: "<b onclick=alert(1)>60</b> ${1} $x^2$", 120: "![i](http://example.invalid/n) </script><script>120"}
+"""Names of the checkpoints, by step."""
+
+
 def build(root: Path) -> Path:
-    """A run whose folder, series, log, prompts, responses and tokens are hostile; every one of ``STRINGS`` is in it."""
-    known, log = list(synthetic.HOSTILE), synthetic._log
+    """A run whose folder, series, models, log, prompts, responses and tokens are hostile, with all ``STRINGS``."""
+    known, log, model = list(synthetic.HOSTILE), synthetic._log, synthetic.model
     synthetic.HOSTILE[:] = STRINGS
     synthetic._log = lambda series, steps: pa.concat_tables([log(series, steps), _tagged(series)])
+    synthetic.model = lambda name, step: replace(model(name, step), name=MODELS[step])
     try:
         path = synthetic.build(root / "made", series=SERIES, steps=[60, 120], count=len(STRINGS))
     finally:
-        synthetic.HOSTILE[:], synthetic._log = known, log
+        synthetic.HOSTILE[:], synthetic._log, synthetic.model = known, log, model
     return Path(shutil.move(path, root / NAME))
 
 

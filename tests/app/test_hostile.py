@@ -46,7 +46,8 @@ def test_the_report_of_hostile_text_is_text(runs, chromium, tmp_path, scheme):  
     assert page.locator("style").count() == 1
     assert page.evaluate("getComputedStyle(document.body).display") == "block"
     shown = plain(page.evaluate("document.body.textContent"))
-    assert [one for one in hostile.STRINGS if plain(one)[:10] not in shown] == []
+    names = [*hostile.STRINGS, *hostile.SERIES, *hostile.MODELS.values()]
+    assert [one for one in names if plain(one)[:10] not in shown] == []
     page.close()
 
 
