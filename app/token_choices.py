@@ -17,7 +17,7 @@ SCALES = ("pair", "run")
 
 def choose(run: Run, pair_id: str, lang: str) -> Shown:
     """Draw the widgets, and say what is chosen."""
-    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    left, right = st.columns([5, 2], vertical_alignment="bottom")
     with left:
         models = choices.choose_models(run, pair_id, lang)
     with right:

@@ -58,6 +58,16 @@ def test_what_is_not_a_number_is_not_a_number_again(folder):
     assert any(math.isnan(one.share) for one in found.findings)
 
 
+def test_commands_name_the_folder_where_it_lies_now(folder, monkeypatch):
+    (folder / kept.FILE).unlink()
+    monkeypatch.chdir(folder)
+    keep(open_run("."))
+    forbid(monkeypatch)
+    here, there = (known_or_made(open_run(path), series="gentle", split="eval").open for path in (".", folder))
+    assert [one.command.replace(str(folder), ".") for one in there] == [one.command for one in here]
+    assert all("..." in one.command for one in here if one.command)
+
+
 def test_a_diagnosis_of_other_files_is_not_read(folder, monkeypatch):
     manifest = folder / "manifest.json"
     forbid(monkeypatch)

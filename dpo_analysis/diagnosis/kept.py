@@ -105,7 +105,8 @@ def _rules() -> bytes:
 
 def _moved(found: Diagnosis, old: str, new: str) -> Diagnosis:
     """The diagnosis with the run folder's path in its commands replaced: a folder may be copied to anywhere."""
-    return replace(found, open=[replace(one, command=one.command.replace(old, new)) for one in found.open])
+    where = f"--out {old}", f"--out {new}"
+    return replace(found, open=[replace(one, command=one.command.replace(*where)) for one in found.open])
 
 
 def _plain(found: Diagnosis) -> dict[str, Any]:
