@@ -101,7 +101,7 @@ def _patterns(found: Diagnosis, lang: str) -> None:
     shown = table.assign(
         way=[words.text(f"diagnosis.patterns.{one}", lang) for one in table["way"]],
         place=[words.text(f"causes.place.{one}", lang) for one in table["place"]],
-        nats=[signed(value) for value in table["nats"]],
+        nats=[signed(value) for value in table["nats"].where(table["way"] != "lost", -table["nats"])],
     )
     shown["words"] = [
         f"{before}⟶{token}" for before, token in zip(shown.pop("before"), shown.pop("token"), strict=True)

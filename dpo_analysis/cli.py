@@ -217,6 +217,7 @@ def diagnose(
     lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
 ) -> None:
     """Why did the chosen reward fall? What goes with it, what speaks against it, and what stays open."""
+    from dpo_analysis.console import missing_lines
     from dpo_analysis.diagnosis import diagnose, diagnose_all
     from dpo_analysis.diagnosis.sentences import as_object, lines
     from dpo_analysis.runs import open_run
@@ -226,6 +227,8 @@ def diagnose(
         raise InputError(f"no language {lang!r} in this tool: it speaks {', '.join(LANGUAGES)}; give one of these")
     opened, asked = open_run(run), {"split": split, "beta": beta, "loss_type": loss_type}
     found = [diagnose(opened, series=series, **asked)] if series else diagnose_all(opened, **asked)
+    for line in missing_lines(opened, series=series):
+        typer.echo(line, err=True)
     if as_json:
         typer.echo(json.dumps(as_object(found, lang), ensure_ascii=False, allow_nan=False, indent=1))
     else:
@@ -292,8 +295,11 @@ def verify(
     for problem in problems:
         typer.echo(problem)
     if problems:
-        lost = any(problem.startswith(("damaged", "missing", "unfinished")) for problem in problems)
-        advice = "delete what is damaged, then the same score command makes it again" if lost else "mend what it names"
+        advice = "mend what it names"
+        if any(problem.startswith(("missing", "unfinished")) for problem in problems):
+            advice = "run the same score command again"
+        if any(problem.startswith("damaged") for problem in problems):
+            advice = "delete what is damaged, then the same score command makes it again"
         raise StorageError(f"{counted(len(problems), 'problem')} in {run}: see above; {advice}")
     opened = open_run(run)
     policies = counted(len(opened.models), "policy")

@@ -159,8 +159,20 @@ def imported_lines(run: "Run", beta: float | None) -> list[str]:
     unused = next((event["unused"] for event in reversed(run.log()) if event.get("unused")), [])
     if unused:
         lines.append(f"note: not read: {', '.join(map(str, unused))}")
+    lines += _lost_lines(run)
     lines.append("note: sums have no tokens: what is made of tokens is not there, and each page says so")
     return [*lines, f"look at it: dpo-analysis app {run.path}"]
+
+
+def _lost_lines(run: "Run") -> list[str]:
+    """How many pairs have a sum that is no number, by model; none where all have one."""
+    from dpo_analysis.schema import FLAGGED
+    from dpo_analysis.sums import statuses
+
+    models = [run.reference, *run.models]
+    lost = {model.key: sum(status in FLAGGED for status in statuses(run, model)) for model in models}
+    told = [f"{key} ({counted(count, 'pair')})" for key, count in lost.items() if count]
+    return [f"note: a sum is missing or no number: {', '.join(told)}; these pairs are not counted"] if told else []
 
 
 def precision_lines(run: "Run") -> list[str]:

@@ -342,6 +342,13 @@ def test_a_table_of_an_unfinished_run_is_written_and_what_is_missing_told(tmp_pa
     assert "not scored yet" in capsys.readouterr().err
 
 
+def test_a_diagnosis_of_an_unfinished_run_tells_what_is_missing(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["diagnose", str(missing_part(tmp_path))])
+    assert stopped.value.code == 0
+    assert "not scored yet" in capsys.readouterr().err
+
+
 def test_the_version_is_told(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])

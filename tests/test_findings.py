@@ -24,7 +24,7 @@ TERMS = {
 PROBES = ("diagnosis.probe.", "diagnosis.signal.")
 SAID = sorted(key for key in WORDS if key.startswith("diagnosis.") and not key.startswith(PROBES))
 NATS = {"drop", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin", "edit", "x", "z",
-        "both"}  # fmt: skip
+        "both", "limit"}  # fmt: skip
 
 
 def behind(sentence):
@@ -39,7 +39,7 @@ def behind(sentence):
 def test_every_number_in_a_sentence_is_followed_by_its_unit(key):
     for field, following in behind(WORDS[key]["en"]):
         assert field in SHARES | TEXT | NATS, f"{field} has no unit known to this test"
-        if field in NATS - {"chosen_reward", "rejected_reward", "edit", "x", "z", "both"}:
+        if field in NATS - {"chosen_reward", "rejected_reward", "edit", "x", "z", "both", "limit"}:
             assert re.match(r" (nats|β × nats)", following), (field, following)
         if field == "edit":
             assert "of the longer one's tokens, share" in following
@@ -47,7 +47,7 @@ def test_every_number_in_a_sentence_is_followed_by_its_unit(key):
             assert "β × nats" in WORDS[key]["en"]
         if field == "x":
             assert following.startswith(", from −1 to 1")
-        if field == "z":
+        if field in ("z", "limit"):
             assert following.startswith(" standard deviations")
         if field == "both":
             assert "ratio" in WORDS[key]["en"]

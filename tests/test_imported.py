@@ -10,6 +10,7 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis.cli import main
+from dpo_analysis.console import imported_lines
 from dpo_analysis.diagnosis import run_checks
 from dpo_analysis.errors import InputError
 from dpo_analysis.export import export_run
@@ -117,6 +118,7 @@ def test_a_sum_that_is_unknown_is_flagged_and_not_counted(tmp_path):
     assert list(steps["n_used"]) == [2, 1]
     assert verify_run(run.path) == []
     assert list(dpo.pair_table(run, model="8")["status"]) == ["ok", "nonfinite"]
+    assert any("no number: policy/8 (1 pair)" in line for line in imported_lines(run, 0.1))
 
 
 def test_more_checkpoints_join_and_the_same_ones_change_nothing(tmp_path):

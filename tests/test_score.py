@@ -148,6 +148,19 @@ def test_an_adapter_says_its_reference_itself(place):
     assert run.scores("reference").equals(given.scores("reference"))
 
 
+def test_an_adapter_measured_against_another_model_than_its_base_is_told(place):
+    for name, reference, told in (("base", "sft", 0), ("other", "strong/checkpoint-10", 1)):
+        run = score("pairs.jsonl", reference=reference, policies=["lora/checkpoint-5"], out=name)
+        notes = [record["text"] for record in run.log() if record["event"] == "note"]
+        assert sum("stands on" in note for note in notes) == told
+
+
+def test_confirming_without_training_pairs_is_refused_before_anything_is_scored(place):
+    with pytest.raises(InputError, match="give train=PAIRS"):
+        score("pairs.jsonl", reference="sft", policies=["strong"], out="run", confirm=lambda run: None)
+    assert nothing_written(place)
+
+
 def test_a_saved_ref_adapter_is_the_reference_and_not_the_base(place):
     shutil.copytree(place / "lora/checkpoint-5", place / "lora/checkpoint-5/ref")
     run = score("pairs.jsonl", policies=["lora/checkpoint-5"], out="run")

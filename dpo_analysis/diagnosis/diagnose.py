@@ -152,7 +152,7 @@ def _open(run: Run, case: Case, split: str, *, unasked: bool) -> list[Open]:
     if case.signals is not None and case.ledger is None:
         found.append(Open("diagnosis.open.evidence", {}, f"{score} --evidence fallen"))
     if unasked and TRAIN in run.splits:
-        found.append(Open("diagnosis.open.confirm", {}, f"{score} --confirm"))
+        found.append(Open("diagnosis.open.confirm", {}, f"{score.replace('...', f'{TRAIN}=PAIRS ...')} --confirm"))
     if case.signals is not None and case.signals.rise != case.signals.rise:
         found.append(Open("diagnosis.open.beginning"))
     if case.place == 0 and case.signals is not None and case.signals.lost > TOO_LATE:

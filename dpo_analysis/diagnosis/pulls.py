@@ -18,6 +18,7 @@ def _at(case: Case, cause: str, source: str, place: str, way: str) -> Finding:
     pairs, shown = case.examples(case.ledger.tokens.pulled, place)  # type: ignore[union-attr]
     own = case.share_at("pulled", place)
     values = _values(case, own.share) | {"place": f"causes.place.{place}"}
+    values |= {"low": share(own.low), "high": share(own.high)}
     key = "diagnosis.undecided" if way == UNDECIDED else f"diagnosis.{cause}.likely"
     return Finding(
         cause, POSSIBLE if way == UNDECIDED else LIKELY, "association", place, own.share, own.low, own.high,
@@ -35,6 +36,5 @@ def _none(case: Case, cause: str, where: Collection[str], source: str) -> Findin
 def _values(case: Case, own: float) -> dict[str, str]:
     pushed, pulled, left = (case.shares[name].share for name in ("pushed", "pulled", "unexplained"))
     found = {"share": share(own), "pushed": share(pushed), "pulled": share(pulled), "unexplained": share(left)}
-    whole = case.shares["pulled"]
-    found |= {"low": share(whole.low), "high": share(whole.high), "n": str(case.ledger.contexts.n_pairs)}  # type: ignore[union-attr]
+    found["n"] = str(case.ledger.contexts.n_pairs)  # type: ignore[union-attr]
     return found | {"x": plain(case.signals.x if case.signals else float("nan"))}

@@ -45,8 +45,14 @@ def verdict_sentence(found: Diagnosis, lang: str = "en") -> str:
         for one in found.named:
             by_cause.setdefault(one.cause, []).append(one)
         causes = "; ".join(_with_shares(some, lang) for some in by_cause.values())
-        return words.text("diagnosis.named", lang, causes=causes)
+        named = words.text("diagnosis.named", lang, causes=causes)
+        return f"{named} {_of_what(found, lang)}" if found.shares else named
     return words.text("diagnosis.named.none" if found.numbers else "diagnosis.named.no_fall", lang)
+
+
+def _of_what(found: Diagnosis, lang: str) -> str:
+    """What the shares are shares of: not of the whole fall, but of what was lost at the checkpoint that was read."""
+    return words.text("diagnosis.named.at", lang, lost=plain(found.numbers["lost"]), model=found.checkpoint_used)
 
 
 def damage_sentence(found: Diagnosis, lang: str = "en") -> list[str]:

@@ -125,14 +125,25 @@ function listen(view) {
   box.addEventListener("focusout", () => show(view, null));
   box.addEventListener("focusin", (event) => { const span = cell(event); if (span) show(view, span.place, span); });
   box.addEventListener("click", (event) => { const span = cell(event); if (span) choose(view, span.place); });
-  box.addEventListener("keydown", (event) => {
+  const press = (event, span) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target === view.find) return;
-    const span = cell(event), action = (span && onToken(view, span.place)[event.key]) || anywhere(view)[event.key];
+    const action = (span && onToken(view, span.place)[event.key]) || anywhere(view)[event.key];
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
     action();
-  });
+  };
+  box.addEventListener("keydown", (event) => press(event, cell(event)));
+  if (view.acts.pair) listenOnPage(view, press);
+}
+
+/* Where nothing on the page has the focus, its keys are those of the one view that can turn pages. */
+function listenOnPage(view, press) {
+  const onPage = (event) => {
+    if (!view.root.isConnected) document.removeEventListener("keydown", onPage);
+    else if (event.target === document.body && !event.defaultPrevented) press(event, null);
+  };
+  document.addEventListener("keydown", onPage);
 }
 
 function onToken(view, { one, index }) {
@@ -149,6 +160,7 @@ function onToken(view, { one, index }) {
 function anywhere(view) {
   return {
     ...(view.acts.pair && { j: () => turn(view, 1), k: () => turn(view, -1) }),
+    n: () => strongest(view, view.panels[0], 1), p: () => strongest(view, view.panels[0], -1),
     "/": () => view.find.focus(),
     "?": () => { view.help.open = !view.help.open; },
   };

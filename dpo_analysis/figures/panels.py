@@ -20,7 +20,7 @@ TOP, BOTTOM, BETWEEN, RIGHT = 56, 44, 100, 44
 the last panel may take at the right where the page is narrow."""
 RINGS = 12
 """Up to so many logged values are rings wide enough to be seen around the recomputed marks where both agree."""
-PAGE_WIDTH = 1000
+PAGE_WIDTH = 860
 """Pixels a figure is likely to have; only used to leave room for the labels."""
 
 

@@ -81,6 +81,19 @@ class Lineup:
         module = self.reference.module
         return None if module is None else str(next(module.parameters()).dtype).removeprefix("torch.")
 
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of it: adapters whose base is not the reference they are measured against."""
+        folder = None if self.reference.files is None else self.reference.files.folder.resolve()
+        apart = [
+            f"adapter {entry.model.key} stands on {entry.files.base.folder}, and its reference here is "
+            f"{self.reference.model.source}: unless these are one model, its rewards hold what lies between them, too"
+            for entry in self.policies
+            if entry.files is not None and entry.files.base is not None and saved_reference(entry.files) is None
+            and folder not in (None, entry.files.base.folder.resolve())
+        ]  # fmt: skip
+        return apart[:1]
+
     def n_parameters(self) -> int:
         """Parameters of the largest model; damaged ones are passed over, unless no policy is whole.
 

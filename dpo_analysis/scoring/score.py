@@ -140,6 +140,8 @@ def score(
     encoder = pick_tokenizer(tokenizer, lineup, chat_template)
     recipe = _recipe(tokenization, max_length, truncation, trainings)
     tokenized = limit_groups(tokenize_pairs(_loaded(pairs), encoder, **recipe), limit)
+    if confirm is not None and "train" not in {pair.pair.split for pair in tokenized}:
+        raise InputError("--confirm without training pairs: it follows their gradients; give train=PAIRS as well")
     needs = needs_of(tokenized)
     for entry in lineup.entries:
         needs.check(entry.config, entry.model.source)
@@ -163,7 +165,7 @@ def score(
         )
         with opened as writer, few_threads(n_parameters, place):
             _log_start(writer, lineup, place, budget)
-            for line in (*writer.corrected, *_training_notes(trainings, reference)):
+            for line in (*writer.corrected, *lineup.notes, *_training_notes(trainings, reference)):
                 writer.log("note", text=line)
             _write_curves(writer, trainings)
             tell = report or (lambda progress: None)

@@ -54,6 +54,10 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "diagnosis.share.unexplained": {"en": "unexplained", "zh": "未解释"},
     "diagnosis.named": {"en": "Likely: {causes}.", "zh": "很可能：{causes}。"},
+    "diagnosis.named.at": {
+        "en": "Shares are of the {lost} nats per pair that were lost by {model}.",
+        "zh": "比例是指到 {model} 为止每对损失的 {lost} nats。",
+    },
     "diagnosis.damage": {
         "en": "Damage: by the last checkpoint {end} of the lost log-prob went to improbable tokens that no text of the run has there ({first} at the checkpoint read); look at what the model says.",
         "zh": "损坏：到最后一个检查点，损失的对数概率中有 {end} 流向任何文本在该处都没有的低概率词元（所读检查点处为 {first}）；请查看模型的输出。",

@@ -75,8 +75,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "通常在被选回答上加 SFT 项或 DPOP 惩罚，或选用差异更大的被拒回答。",
     },
     "diagnosis.collision.likely": {
-        "en": "{share} of the lost log-prob lies at the {place}, on tokens that other pairs reject there more than they choose ({n} pairs counted; over the whole response {pushed}, {low} to {high} of the lost log-prob).",
-        "zh": "损失的对数概率中有 {share} 位于{place}，在其他样本对于该处更多地拒绝的词元上（统计了 {n} 对；整个回答为损失的对数概率的 {pushed}，{low} 至 {high}）。",
+        "en": "{share} of the lost log-prob ({low} to {high}) lies at the {place}, on tokens that other pairs reject there more than they choose ({n} pairs counted); over the whole response {pushed}.",
+        "zh": "损失的对数概率中有 {share}（{low} 至 {high}）位于{place}，在其他样本对于该处更多地拒绝的词元上（统计了 {n} 对）；整个回答为 {pushed}。",
     },
     "diagnosis.collision.unlikely": {
         "en": "{share} of the lost log-prob lies on tokens that other pairs reject in the same context more than they choose.",
@@ -99,12 +99,12 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "在{place}，这种表述既被推走也被拉走，方向未定（X = {x}，范围 −1 到 1）：损失的对数概率中有 {pushed} 在他人拒绝的词元上，有 {pulled} 流向他人选择的词元。",
     },
     "diagnosis.data_driven.counter": {
-        "en": "{unexplained} of the lost log-prob is explained by neither; pushed {pushed}, pulled {pulled} of it.",
-        "zh": "损失的对数概率中有 {unexplained} 两者都不能解释；其中被推走 {pushed}、被拉走 {pulled}。",
+        "en": "{unexplained} of the lost log-prob is explained neither by what other pairs reject (pushed: {pushed}) nor by what they choose (pulled: {pulled}).",
+        "zh": "损失的对数概率中有 {unexplained} 既不能由其他样本对所拒绝的（被推走：{pushed}）、也不能由其所选择的（被拉走：{pulled}）解释。",
     },
     "diagnosis.competing_answer.likely": {
-        "en": "Another answer rises in the core: {share} of the lost log-prob went there to tokens that other pairs choose in the same context ({n} pairs counted).",
-        "zh": "主体中另一个答案在上升：损失的对数概率中有 {share} 在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
+        "en": "Another answer rises in the core: {share} of the lost log-prob ({low} to {high}) went there to tokens that other pairs choose in the same context ({n} pairs counted).",
+        "zh": "主体中另一个答案在上升：损失的对数概率中有 {share}（{low} 至 {high}）在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
     },
     "diagnosis.competing_answer.unlikely": {
         "en": "{share} of the lost log-prob went, in the core, to tokens that other pairs choose in the same context.",
@@ -115,8 +115,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "若另一个答案同样好，则无需改动；否则通常删除或合并选择它的样本对。",
     },
     "diagnosis.style_drift.likely": {
-        "en": "The wording of the {place} changes: {share} of the lost log-prob went there to tokens that other pairs choose in the same context ({n} pairs counted).",
-        "zh": "{place}的措辞在变化：损失的对数概率中有 {share} 在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
+        "en": "The wording of the {place} changes: {share} of the lost log-prob ({low} to {high}) went there to tokens that other pairs choose in the same context ({n} pairs counted).",
+        "zh": "{place}的措辞在变化：损失的对数概率中有 {share}（{low} 至 {high}）在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
     },
     "diagnosis.style_drift.unlikely": {
         "en": "{share} of the lost log-prob went, at opening and closing, to tokens that other pairs choose in the same context.",
@@ -199,20 +199,20 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "这是预期之内的下降：全部样本对两侧的变化为策略移动这么远时参考模型自己的回答平均损失的 {both} 倍（比值），且这些回答像它自己的（credit_z 平均大小 {z} 个标准差，两侧相差每词元 {gap} nats）。",
     },
     "diagnosis.reference_effect.possible": {
-        "en": "The fall is about as large as the policy's movement explains (ratio {both}), but something else is likely, too.",
-        "zh": "下降幅度与策略的移动所能解释的相当（比值 {both}），但也有别的可能。",
+        "en": "Over both responses of all pairs the change is {both} times what answers of the reference lose on average when the policy moves so far (ratio; 1 is expected of them): about as large, but something else is likely, too.",
+        "zh": "全部样本对两侧的变化为策略移动这么远时参考模型自己的回答平均损失的 {both} 倍（比值，预期为 1）：幅度相当，但也有别的可能。",
     },
     "diagnosis.reference_effect.unlikely": {
-        "en": "The change of the pairs is not what the policy's movement alone explains (ratio {both}, where 1 is expected; mean size of credit_z {z} standard deviations).",
-        "zh": "样本对的变化并非仅由策略的移动所能解释（比值 {both}，预期为 1；credit_z 平均大小 {z} 个标准差）。",
+        "en": "The responses are not moved as the reference's own answers are: over both responses of all pairs the change is {both} times what those lose on average when the policy moves so far (ratio; 1 is expected of them), and the mean size of credit_z is {z} standard deviations, where theirs stays below {limit} standard deviations.",
+        "zh": "这些回答的变化不像参考模型自己的回答：全部样本对两侧的变化为策略移动这么远时后者平均损失的 {both} 倍（比值，预期为 1），credit_z 平均大小为 {z} 个标准差，而后者低于 {limit} 个标准差。",
     },
     "diagnosis.reference_effect.cannot_tell": {
         "en": "Whether the policy's movement alone explains the fall cannot be told: there is no evidence of KL in this run.",
         "zh": "无法判断仅凭策略的移动能否解释下降：此运行没有 KL 证据。",
     },
     "diagnosis.reference_effect.counter": {
-        "en": "Mean size of credit_z: {z} standard deviations; 1 and more are not the reference's own responses.",
-        "zh": "credit_z 的平均大小：{z} 个标准差；1 及以上不像参考模型自己的回答。",
+        "en": "Mean size of credit_z: {z} standard deviations; the reference's own responses stay below {limit} standard deviations.",
+        "zh": "credit_z 的平均大小：{z} 个标准差；参考模型自己的回答低于 {limit} 个标准差。",
     },
     "diagnosis.reference_effect.advice": {
         "en": "Nothing need be changed for its sake; an SFT term on the chosen responses keeps them up.",

@@ -129,8 +129,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "此处共有 {moved} 的概率从一些词元移到了另一些。",
     },
     "tokens.gain.none": {
-        "en": "What gained here was not collected of this pair. The same score command with --evidence-pairs all adds it.",
-        "zh": "此样本对没有收集此处的增加情况。用同一 score 命令加 --evidence-pairs all 可补充。",
+        "en": "What gained here was not collected of this pair under this checkpoint. The same score command with --evidence topk --evidence-pairs all adds it.",
+        "zh": "没有收集此样本对在此检查点下的增加情况。用同一 score 命令加 --evidence topk --evidence-pairs all 可补充。",
     },
     "tokens.gain.column.kind": {"en": "which", "zh": "哪个"},
     "tokens.gain.column.text": {"en": "token", "zh": "词元"},

@@ -90,6 +90,19 @@ def test_j_and_k_turn_to_the_next_pair_and_back_and_the_browsers_back_returns(ta
     expect(chosen).to_have_text(before)
 
 
+def test_keys_work_where_nothing_has_the_focus(tab):  # noqa: F811
+    page = tab(PATH)
+    page.wait_for_function("document.activeElement === document.body")
+
+    def act():
+        page.keyboard.press("n")
+
+    eventually(act, lambda: expect(page.locator(".panel.chosen .c:focus").first).to_be_visible(timeout=8000))
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("j")
+    expect(page).to_have_url(re.compile(f"pair=(?!{PAIR})"))
+
+
 def test_the_keyboard_stays_in_the_view_from_pair_to_pair(tab):  # noqa: F811
     page = tab(PATH)
     press(page, "j", f"pair=(?!{PAIR})")

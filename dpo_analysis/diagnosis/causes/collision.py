@@ -28,9 +28,9 @@ def find(case: Case) -> list[Finding]:
 def _at(case: Case, place: str, way: str) -> Finding:
     tokens = case.ledger.tokens  # type: ignore[union-attr]
     pairs, shown = case.examples((tokens.x > FROM).astype(float), place)
-    own, whole = case.share_at("pushed", place), case.shares["pushed"]
+    own = case.share_at("pushed", place)
     values = _values(case) | {"share": share(own.share), "place": f"causes.place.{place}"}
-    values |= {"low": share(whole.low), "high": share(whole.high), "n": str(case.ledger.contexts.n_pairs)}  # type: ignore[union-attr]
+    values |= {"low": share(own.low), "high": share(own.high), "n": str(case.ledger.contexts.n_pairs)}  # type: ignore[union-attr]
     key = "diagnosis.undecided" if way == UNDECIDED else "diagnosis.collision.likely"
     ends = place == "closing" and case.sooner
     counter = ("diagnosis.data_driven.counter", *(["diagnosis.collision.counter.sooner"] if ends else []))

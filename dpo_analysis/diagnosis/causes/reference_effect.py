@@ -26,6 +26,7 @@ def find(case: Case) -> list[Finding]:
     else:
         verdict = POSSIBLE if low <= found.both_expected <= high and found.credit_size < KEPT_CREDIT else UNLIKELY
     values = {"both": plain(found.both_expected), "z": plain(found.credit_size), "gap": plain(found.gap)}
+    values["limit"] = plain(KEPT_CREDIT)
     told = verdict in (LIKELY, POSSIBLE)
     return [
         Finding("reference_effect", verdict, "identity", values=values, unit="ratio", share=found.both_expected,
