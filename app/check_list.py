@@ -26,7 +26,7 @@ def draw(found: list[Check], lang: str) -> None:
 
 def _box(check: Check, lang: str) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        head = f"{mark(check, lang)}  {question(check, lang)}"
+        head = f"{mark(check, lang)}: {question(check, lang)}"
         with st.container():
             show.safe_html((f"{ROW};font-weight:600", head), (ROW, answer(check, lang)))
         if check.pair_ids:

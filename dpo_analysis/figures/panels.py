@@ -20,8 +20,10 @@ TOP, BOTTOM, BETWEEN, RIGHT = 56, 44, 100, 44
 the last panel may take at the right where the page is narrow."""
 RINGS = 12
 """Up to so many logged values are rings wide enough to be seen around the recomputed marks where both agree."""
-PAGE_WIDTH = 860
+PAGE_WIDTH = 800
 """Pixels a figure is likely to have; only used to leave room for the labels."""
+NEAR_END = 0.2
+"""Share of a panel's steps: labels of lines that end so near the last point are kept apart from each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +169,12 @@ def _end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float], plac
     ]  # fmt: skip
     last = max((end[0] for end in ends), default=0.0)
     ends += [(last, level, _level_label(name, level), role) for name, role, level in panel.levels if name]
-    for x in dict.fromkeys(end[0] for end in ends):
-        here = [end for end in ends if end[0] == x]
+    first = min((float(points["x"].iloc[0]) for _, points in known if len(points)), default=0.0)
+    near = last - NEAR_END * (last - first)
+    for group in dict.fromkeys(min(end[0], near) for end in ends):
+        here = [end for end in ends if min(end[0], near) == group]
         heights = spread([end[1] for end in here], span, GAP / PANEL_HEIGHT)
-        for (_, _, text, role), y in zip(here, heights, strict=True):
+        for (x, _, text, role), y in zip(here, heights, strict=True):
             figure.add_annotation(
                 x=x, y=y, text=text, showarrow=False, xanchor="left", xshift=9, borderpad=0,
                 font={"color": colour(role, theme), "size": LABEL}, bgcolor=PALETTES[theme].background, **place,
@@ -230,7 +234,7 @@ def _x_axis(figure: go.Figure, panel: Panel, axes: Axes, place: dict[str, int]) 
     steps = sorted({x for line in panel.lines for x in line.points["x"]})
     ticks = panel.ticks or {x: f"{x:.10g}" for x in few(steps, (stop - low) * TICK_WIDTH / pixels)}
     figure.update_xaxes(
-        range=[low - 0.02 * long, stop], tickvals=list(ticks), ticktext=list(ticks.values()), showgrid=False,
+        range=[low - 0.05 * long, stop], tickvals=list(ticks), ticktext=list(ticks.values()), showgrid=False,
         zeroline=False, tickangle=0 if not panel.ticks else None,
         title={"text": axes.x, "standoff": 4, "font": {"size": LABEL}}, **place,
     )  # fmt: skip
