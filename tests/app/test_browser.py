@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.launcher import RUN_VARIABLE, free_port
-from dpo_analysis.runs import open_run
 from dpo_analysis.words import text
 from tests.app import synthetic
 
@@ -270,43 +269,3 @@ def test_a_link_to_what_is_not_there_says_so(tab):
     page = tab("tokens?run=whole&pair=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
     page.get_by_text("<img src=x onerror=alert(1)>").wait_for()
     expect(page.locator("img[src=x]")).to_have_count(0)
-
-
-def test_a_run_that_grows_refreshes_by_itself(tab, runs, tmp_path):
-    page, told = tab("?run=partial"), lambda: open_run(runs / "partial").progress().values()
-    notice = page.get_by_test_id("stAlert").first
-    expect(notice).to_contain_text(text_of_progress(told()))
-    whole = synthetic.build(tmp_path / "whole", series=["gentle"])
-    for part in whole.glob("scores/*/*/part-00001.parquet"):
-        shutil.copy(part, runs / "partial" / part.relative_to(whole))
-    expect(notice).to_contain_text(text_of_progress(told()))
-
-
-def test_a_page_whose_beats_are_lost_loads_itself_again(chromium, address):
-    loads, lost, sockets = [], [], []
-
-    def wire(socket):
-        server = socket.connect_to_server()
-        sockets.append(socket)
-        first = len(sockets) == 1
-        socket.on_message(lambda message: lost.append(message) if first and lost else server.send(message))
-
-    page = chromium.new_page()
-    page.route_web_socket(re.compile("_stcore/stream"), wire)
-    page.on("load", lambda: loads.append(page.url))
-    page.goto(f"{address}/?run=partial")
-    settle(page, plots=PLOTS[""])
-    page.wait_for_timeout(28_000)
-    assert len(loads) == 1, "five beats were answered: nothing to load again for"
-    lost.append("everything from here on")
-    with page.expect_event("load", timeout=PATIENCE):
-        pass
-    settle(page, plots=PLOTS[""])
-    assert len(lost) > 4
-    assert len(loads) == 2
-    page.close()
-
-
-def text_of_progress(progress):
-    done, whole = (sum(parts) for parts in zip(*progress, strict=True))
-    return f"{done} of {whole} parts are there"
