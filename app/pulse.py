@@ -14,15 +14,18 @@ BEAT = """
 export default function({ data, parentElement, setTriggerValue }) {
   let sent = 0;
   clearInterval(parentElement.beating);
-  parentElement.beating = setInterval(() => {
+  const timer = setInterval(() => {
+    if (!parentElement.isConnected) { clearInterval(timer); return; }
     const running = document.querySelector('[data-test-script-state="running"]');
     if (sent >= data.unanswered && !running) location.reload();
     sent += 1;
     setTriggerValue("beat", true);
   }, 1000 * data.seconds);
-  return () => clearInterval(parentElement.beating);
+  parentElement.beating = timer;
 }"""
-"""Called anew for each drawing, without the last one's cleanup: hence one timer for each parent, not for each call."""
+"""Called anew for each drawing, so one timer for each parent; it ends when its parent leaves the page and not by a
+cleanup, which Streamlit may do late, or without calling again.
+"""
 
 _pulse = st.components.v2.component("dpo_analysis.pulse", js=BEAT)
 
