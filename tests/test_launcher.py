@@ -14,6 +14,7 @@ import pytest
 
 from dpo_analysis import launcher
 from dpo_analysis.errors import InputError
+from tests.servers import own_port
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "schema-1"
@@ -120,7 +121,7 @@ def test_a_missing_folder_is_one_line_and_exit_2(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads the kernel's own list of listening sockets")
 def test_it_serves_only_this_machine_and_ctrl_c_ends_it_cleanly():
-    port = launcher.free_port()
+    port = own_port()
     app = command(GOLDEN, "--no-browser", "--port", str(port))
     try:
         assert healthy(port)

@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from dpo_analysis.launcher import RUN_VARIABLE, free_port
+from dpo_analysis.launcher import RUN_VARIABLE
+from dpo_analysis.runs import open_run
 from dpo_analysis.words import text
 from tests.app import synthetic
+from tests.servers import own_port, wait_for
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -30,13 +31,13 @@ PLOTS = {"": 4, "overview": 4, "tokens": 1, "causes": 4, "pairs": 1, "compare": 
 
 @pytest.fixture(scope="module")
 def address(runs, tmp_path_factory):
-    port = free_port()
+    port = own_port()
     line = [sys.executable, "-m", "dpo_analysis", "app", str(runs), "--no-browser", "--port", str(port)]
     environment = {key: value for key, value in os.environ.items() if key != RUN_VARIABLE}
     told = tmp_path_factory.mktemp("server") / "told.txt"
     with told.open("wb") as output:
         server = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, told)
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, told, PATIENCE / 500)
         yield f"http://127.0.0.1:{port}"
         server.terminate()
         server.wait(timeout=PATIENCE / 1000)
@@ -76,17 +77,6 @@ def tab(chromium, address):
 
 def foreign(url, address):
     return not url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
-
-
-def wait_for(url, server, told):
-    deadline = time.monotonic() + 2 * PATIENCE / 1000
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.25)
-    raise AssertionError(f"{url} does not answer; the server said: {told.read_text()}")
 
 
 SETTLED = """least => {
@@ -269,3 +259,18 @@ def test_a_link_to_what_is_not_there_says_so(tab):
     page = tab("tokens?run=whole&pair=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
     page.get_by_text("<img src=x onerror=alert(1)>").wait_for()
     expect(page.locator("img[src=x]")).to_have_count(0)
+
+
+def test_a_run_that_grows_refreshes_by_itself(tab, runs, tmp_path):
+    page, told = tab("?run=partial"), lambda: open_run(runs / "partial").progress().values()
+    notice = page.get_by_test_id("stAlert").first
+    expect(notice).to_contain_text(text_of_progress(told()))
+    whole = synthetic.build(tmp_path / "whole", series=["gentle"])
+    for part in whole.glob("scores/*/*/part-00001.parquet"):
+        shutil.copy(part, runs / "partial" / part.relative_to(whole))
+    expect(notice).to_contain_text(text_of_progress(told()))
+
+
+def text_of_progress(progress):
+    done, whole = (sum(parts) for parts in zip(*progress, strict=True))
+    return f"{done} of {whole} parts are there"
