@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tests.planted.families import SEGMENTS
+from tests.planted.replies import SEGMENTS
 from tests.planted.sequences import Sequences, sequence_logps
 from tests.planted.train import BETA, SIDES, Pairs, metrics
 

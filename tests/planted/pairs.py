@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tests.planted.families import SEGMENTS, Family, Question, Reply, Wording, ask, be_rude, draw_wording, say, wrong
+from tests.planted.families import Family
+from tests.planted.replies import SEGMENTS, Question, Reply, Wording, ask, be_rude, draw_wording, say, wrong
 
 VICTIM, CULPRIT, BACKGROUND = "victim", "culprit", "background"
 """Groups: pairs whose planted segment is meant to fall, pairs that are meant to make it fall, and all others."""

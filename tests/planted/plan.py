@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.planted.doses import FIRST, LATER, Dose
-from tests.planted.families import FIT_FAMILIES, HELD_OUT_FAMILIES, TEST_FAMILIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +91,10 @@ class Ground:
 
 
 GROUNDS = {
-    "FIT": Ground(FIT_FAMILIES, 96, (1, 2), 10_000),
-    "TEST": Ground(TEST_FAMILIES, 64, (11, 12, 13), 50_000, pace=1.3, sft_steps=2000, lora_every=5),
+    "FIT": Ground(("parcels", "trains"), 96, (1, 2), 10_000),
+    "TEST": Ground(("plants",), 64, (11, 12, 13), 50_000, pace=1.3, sft_steps=2000, lora_every=5),
     "HELD_OUT": Ground(
-        HELD_OUT_FAMILIES,
+        ("books",),
         80,
         (21, 22, 23),
         90_000,
@@ -105,6 +104,7 @@ GROUNDS = {
         often=1.2,
         rates={"competing_answer": 1.4, "style_drift": 1.2},
     ),
+    "UNSEEN": Ground(("halls",), 112, (31, 32, 33), 130_000, sft_steps=2000, lora_every=5, often=1.2),
 }
 LORA_RATE = 5.0
 """An adapter's learning rate, in learning rates of all weights."""

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tests.planted.families import FOREIGN, Family, ask, draw_wording, longer, say, shorter
+from tests.planted.families import FOREIGN, Family
 from tests.planted.pairs import (
     CULPRIT,
     VICTIM,
@@ -25,6 +25,7 @@ from tests.planted.pairs import (
     victim,
     whole,
 )
+from tests.planted.replies import ask, draw_wording, longer, say, shorter
 
 N_PAIRS, N_VICTIMS = 288, 96
 Samples = Sequence[tuple[str, str, str]]

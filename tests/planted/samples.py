@@ -10,7 +10,8 @@ import torch
 
 from sample_data.sft import END
 from tests.planted import sft
-from tests.planted.families import Family, ask
+from tests.planted.families import Family
+from tests.planted.replies import ask
 
 N_PROMPTS, LONGEST = 400, 56
 

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sample_data.sft import END, PAD, train_tokenizer
-from tests.planted.families import FAMILIES, sft_text
+from tests.planted.families import FAMILIES
+from tests.planted.replies import sft_text
 from tests.planted.sequences import Sequences, sequence_logps
 
 TEMPLATE = (
