@@ -82,34 +82,35 @@ def choose_pair(run: Run, lang: str) -> str | None:
     select.selectbox(
         words.text("tokens.pair", lang), list(labels), format_func=labels.__getitem__, **state.bound("pair", value)
     )
-    _step(before, ":material/chevron_left:", words.text("tokens.previous", lang), ids[max(place - 1, 0)], place == 0)
-    _step(
-        behind,
-        ":material/chevron_right:",
-        words.text("tokens.next", lang),
-        ids[min(place + 1, len(ids) - 1)],
-        place + 1 == len(ids),
-    )
+    _step(run, before, ("chevron_left", "tokens.previous", -1), value, disabled=place == 0)
+    _step(run, behind, ("chevron_right", "tokens.next", 1), value, disabled=place + 1 == len(ids))
     return value
 
 
-def _step(column, icon: str, name: str, pair_id: str, disabled: bool) -> None:
+def _step(run: Run, column, way: tuple[str, str, int], pair_id: str, *, disabled: bool) -> None:
+    icon, name, step = way
     column.button(
-        " ",
-        icon=icon,
-        help=name,
-        key=f"go_{icon}",
-        on_click=state.put,
-        args=("pair", pair_id),
-        disabled=disabled,
-        width="stretch",
-    )
+        " ", icon=f":material/{icon}:", help=words.text(name, state.language()), key=f"go_{icon}", on_click=step_pair,
+        args=(run, pair_id, step), disabled=disabled, width="stretch",
+    )  # fmt: skip
+
+
+def step_pair(run: Run, pair_id: str, step: int) -> None:
+    """Put the pair that stands ``step`` behind the URL's, else behind this one, into the URL (in callbacks).
+
+    The URL's comes first: a key may be pressed again before the pair that it named is drawn.
+    """
+    ids = list(state.fallen(run)["pair_id"].drop_duplicates())
+    asked = st.query_params.get("pair", pair_id)
+    place = ids.index(asked if asked in ids else pair_id) + step
+    if 0 <= place < len(ids):
+        state.put("pair", ids[place])
 
 
 def choose_models(run: Run, pair_id: str, lang: str) -> list[str]:
     """Up to four checkpoints as SERIES/NAME; at first the first, a middle and the last one where the pair fell most."""
     scored = scored_models(run)
-    asked = [key for key in st.query_params.get_all("at") if key in scored][:SIDE_BY_SIDE]
+    asked = state.several("at", list(scored))[:SIDE_BY_SIDE]
     rows = state.fallen(run)
     series = rows.loc[rows["pair_id"] == pair_id, "series"].iloc[0]
     own = [key for key, model in scored.items() if model.series == series]
@@ -181,6 +182,13 @@ def selected_token(tokens: pd.DataFrame) -> dict[str, object] | None:
     side, _, number = st.query_params.get("token", "").rpartition("-")
     has = tokens["side"].eq(side) & tokens["position"].astype(str).eq(number)
     return {"side": side, "position": int(number)} if has.any() else None
+
+
+def check_token(tokens: pd.DataFrame) -> None:
+    """Keep for ``state.unknown`` that the URL names a token which this pair does not have."""
+    asked = st.query_params.get("token")
+    if asked and selected_token(tokens) is None:
+        state.in_vain("token", asked)
 
 
 def write_token(view: str) -> None:

@@ -1,6 +1,7 @@
 """What a run folder says about itself, as tables of text: inputs, series, models, log, columns."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -60,12 +61,21 @@ def log(run: Run, lang: str) -> pd.DataFrame:
 
 
 def columns(lang: str) -> pd.DataFrame:
-    """Every column and metric: name, unit, meaning."""
-    rows = [(name, one.unit, _meaning(f"meaning.{name}", one.meaning, lang)) for name, one in schema.COLUMNS.items()]
-    rows += [
-        (name, one.unit, _meaning(f"meaning.metric.{name}", one.meaning, lang)) for name, one in metrics.METRICS.items()
+    """Every column and metric: name, what it is of, unit, meaning."""
+    rows = _described("column", "meaning", schema.COLUMNS, lang)
+    rows += _described("metric", "meaning.metric", metrics.METRICS, lang)
+    return _headed(pd.DataFrame(rows, columns=["name", "of", "unit", "meaning"]), lang)
+
+
+def _described(kind: str, key: str, known: Mapping[str, Any], lang: str) -> list[tuple[str, str, str, str]]:
+    of = words.text(f"details.of.{kind}", lang)
+    return [
+        (name, of, _unit(one.unit, lang), _meaning(f"{key}.{name}", one.meaning, lang)) for name, one in known.items()
     ]
-    return _headed(pd.DataFrame(rows, columns=["name", "unit", "meaning"]), lang)
+
+
+def _unit(plain: str, lang: str) -> str:
+    return words.text(f"unit.{plain.replace(' ', '_')}", lang)
 
 
 def _meaning(key: str, plain: str, lang: str) -> str:

@@ -26,6 +26,8 @@ from dpo_analysis.tables import status_table
 REFRESH_SECONDS = 5
 OF_RUN = ("pair", "split", "at", "model", "group", "status", "a", "b", "since")
 """URL parameters whose values a run or a split has; the others are options of the page."""
+ALONE = ("run", "token")
+"""URL parameters of which a sentence of their own says that they name nothing."""
 DRAWN = ("chosen_reward", "rejected_reward", "margin")
 """Metrics of the trainer's log that stand behind the reward curves."""
 FACTS = "color:var(--st-text-color);opacity:.75;font-size:14px;overflow-wrap:anywhere"
@@ -58,7 +60,7 @@ def facts(run: Run, lang: str) -> None:
     }  # fmt: skip
     safe_html((FACTS, words.text("app.facts", lang, **values) + _precision(run, lang)))
     for name, value in state.unknown().items():
-        key = "app.unknown.run" if name == "run" else "app.unknown" if name in OF_RUN else "app.unknown.option"
+        key = f"app.unknown.{name}" if name in ALONE else "app.unknown" if name in OF_RUN else "app.unknown.option"
         safe_html((WARNING, words.text(key, lang, name=words.text(f"app.name.{name}", lang), value=value)))
 
 

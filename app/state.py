@@ -88,7 +88,7 @@ def wanted(name: str, options: Sequence[str], default: str) -> str:
     value = st.query_params.get(name, default)
     if value in options:
         return value
-    st.session_state.setdefault(UNKNOWN, {})[name] = value
+    in_vain(name, value)
     return default
 
 
@@ -97,7 +97,7 @@ def several(name: str, options: Sequence[str], default: Sequence[str] = ()) -> l
     asked = st.query_params.get_all(name)
     for value in asked:
         if value not in options:
-            st.session_state.setdefault(UNKNOWN, {})[name] = value
+            in_vain(name, value)
     return [value for value in asked if value in options] or list(default)
 
 
@@ -118,6 +118,11 @@ def box(name: str = "box") -> Box | None:
     except ValueError:
         return None
     return Box(left, right, bottom, top) if left <= right and bottom <= top else None
+
+
+def in_vain(name: str, value: str) -> None:
+    """Keep for ``unknown`` that the URL asks for something that is not there."""
+    st.session_state.setdefault(UNKNOWN, {})[name] = value
 
 
 def unknown() -> dict[str, str]:

@@ -34,18 +34,6 @@ def choose(run: Run, pair_id: str, lang: str) -> Shown:
     return Shown(pair_id, tuple(models), color, unit, marks, most, over_run)
 
 
-def step_pair(run: Run, pair_id: str, step: int) -> None:
-    """Put the pair that stands ``step`` behind the URL's, else behind this one, into the URL (in callbacks).
-
-    The URL's comes first: a key may be pressed again before the pair that it named is drawn.
-    """
-    ids = list(state.fallen(run)["pair_id"].drop_duplicates())
-    asked = st.query_params.get("pair", pair_id)
-    place = ids.index(asked if asked in ids else pair_id) + step
-    if 0 <= place < len(ids):
-        state.put("pair", ids[place])
-
-
 def has_moved(run: Run, pair_id: str) -> bool:
     """Whether the URL names another pair of the selector than this one, since j or k was pressed."""
     asked = st.query_params.get("pair", pair_id)

@@ -31,6 +31,7 @@ def page(run: Run) -> None:
         answer_cards.of_pair(run, pair_id, lang)
         return
     shown = token_choices.choose(run, pair_id, lang)
+    choices.check_token(state.tokens(run, pair_id))
     with facts.container():
         show.facts(run, lang)
     with st.expander(words.text("tokens.prompt", lang)):
@@ -46,7 +47,7 @@ def _panels(run: Run, shown: token_panels.Shown, lang: str) -> None:
     """The token view and what is known of the chosen token; a click reruns only this, another pair the page."""
     tokens = state.tokens(run, shown.pair_id)
     selected = choices.selected_token(tokens)
-    step = partial(token_choices.step_pair, run, shown.pair_id)
+    step = partial(choices.step_pair, run, shown.pair_id)
     show_tokens(token_panels.panels(run, shown), selected, on_pair=step)
     if selected is not None:
         show.section("tokens.path", lang)

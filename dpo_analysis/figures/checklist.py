@@ -6,8 +6,7 @@ from dpo_analysis.diagnosis import Check
 
 def question(check: Check, lang: str = "en") -> str:
     """What the check asks."""
-    own = f"checks.{check.name}"
-    return words.text(own if own in words.WORDS else f"check.complaint.{check.name}", lang)
+    return words.text(f"checks.{check.name}", lang)
 
 
 def mark(check: Check, lang: str = "en") -> str:
@@ -23,4 +22,6 @@ def answer(check: Check, lang: str = "en") -> str:
         return words.text(own, lang, **check.values | metric)
     if check.verdict == "unknown":
         return words.text("checks.data.unknown", lang)
-    return words.text("checks.data" if check.values["n"] else "checks.data.none", lang, **check.values)
+    if not check.values["n"]:
+        return words.text("checks.data.none", lang)
+    return words.text("checks.data", lang, complaint=words.text(f"check.complaint.{check.name}", lang), **check.values)

@@ -29,6 +29,7 @@ function describe(view, { one, index }) {
   const { words, models } = view.data, { side } = one, cell = side.cells[index], first = side.firsts[index];
   const text = textOf(cell), bytes = typeof cell !== "string" && cell[2];
   const lines = [make("div", "what", `“${text.length > 80 ? text.slice(0, 80) + "…" : text}”`)];
+  if (view.data.unit) lines[0].append(make("span", "unit", view.data.unit));
   for (let entry = first; entry < first + entries(cell); entry += 1) {
     const place = position(side, entry, words);
     lines.push(make("div", "quiet", bytes ? `${place} · ${words.bytes} ${bytes[entry - first]}` : place));

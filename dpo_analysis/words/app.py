@@ -27,6 +27,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "The link asks for the {name} “{value}”: there is no such folder here, or it has no manifest.json. Another is shown instead; choose one in the sidebar.",
         "zh": "链接中的{name}“{value}”在此处没有对应的文件夹，或其中没有 manifest.json。现显示另一个；可在侧栏选择。",
     },
+    "app.unknown.token": {
+        "en": "The link asks for the {name} “{value}”, which this pair does not have. No token is selected.",
+        "zh": "链接中的{name}“{value}”不在此样本对中，未选中任何词元。",
+    },
     "app.unknown.option": {
         "en": "The link asks for the {name} “{value}”, which is not on offer. The default is shown instead.",
         "zh": "链接中的{name}“{value}”不是可选项，现显示默认项。",
@@ -38,6 +42,7 @@ WORDS: dict[str, dict[str, str]] = {
     "app.name.color": {"en": "colour", "zh": "着色方式"},
     "app.name.unit": {"en": "unit of colouring", "zh": "着色单位"},
     "app.name.scale": {"en": "scale", "zh": "色标范围"},
+    "app.name.token": {"en": "token", "zh": "词元"},
     "app.name.at": {"en": "checkpoint", "zh": "检查点"},
     "app.error.input": {"en": "This cannot be shown:", "zh": "无法显示："},
     "app.error.storage": {"en": "The run folder cannot be read whole:", "zh": "运行文件夹无法完整读取："},

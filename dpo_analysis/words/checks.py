@@ -28,12 +28,45 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "This pair is not scored, so it has no tokens to show: {status}.",
         "zh": "此样本对未打分，没有词元可显示：{status}。",
     },
-    "checks.data": {"en": "{n} pairs ({share})", "zh": "{n} 对（{share}）"},
+    "checks.bad_text": {"en": "Is any text not valid Unicode?", "zh": "有文本不是有效的 Unicode 吗？"},
+    "checks.template_error": {"en": "Does the chat template fail on any pair?", "zh": "对话模板在某些样本对上出错吗？"},
+    "checks.empty": {"en": "Is any response empty?", "zh": "有空的回答吗？"},
+    "checks.too_long": {"en": "Does any prompt fill max_length?", "zh": "有提示占满 max_length 吗？"},
+    "checks.double_bos": {
+        "en": "Does any text begin with two begin-of-text tokens?",
+        "zh": "有文本以两个起始符开头吗？",
+    },
+    "checks.double_eos": {
+        "en": "Does any response end with two end-of-text tokens?",
+        "zh": "有回答以两个结束符结尾吗？",
+    },
+    "checks.no_eos": {"en": "Does any response lack its end-of-text token?", "zh": "有回答缺少结束符吗？"},
+    "checks.truncated": {"en": "Is any pair cut at max_length?", "zh": "有样本对在 max_length 处被截断吗？"},
+    "checks.border_shift": {"en": "Does any prompt merge with its response?", "zh": "有提示与回答的词元合并吗？"},
+    "checks.identical": {
+        "en": "Has any pair the same scored tokens on both sides?",
+        "zh": "有样本对两边打分的词元相同吗？",
+    },
+    "checks.duplicate": {"en": "Does any row repeat an earlier one?", "zh": "有重复的行吗？"},
+    "checks.near_duplicate": {
+        "en": "Does any row repeat an earlier one but for case and spaces?",
+        "zh": "有行除大小写与空格外与之前的行相同吗？",
+    },
+    "checks.contradicted": {
+        "en": "Do two pairs of one prompt judge a response in opposite ways?",
+        "zh": "同一提示的两对对某个回答判断相反吗？",
+    },
+    "checks.both_ways": {
+        "en": "Is any text chosen under one prompt and rejected under another?",
+        "zh": "有文本在一个提示下被选、在另一个提示下被拒吗？",
+    },
+    "checks.prompt_in_splits": {"en": "Is any prompt in two splits?", "zh": "有提示出现在两个数据划分中吗？"},
+    "checks.data": {"en": "{n} pairs ({share}): {complaint}", "zh": "{n} 对（{share}）：{complaint}"},
     "checks.data.unknown": {
         "en": "no tokens are stored: this run was imported from sums",
         "zh": "没有存词元：此运行由对数概率之和导入",
     },
-    "checks.data.none": {"en": "no pair", "zh": "无"},
+    "checks.data.none": {"en": "in no pair", "zh": "没有"},
     "checks.finished": {"en": "Is everything scored?", "zh": "都打完分了吗？"},
     "checks.finished.pass": {"en": "all {whole} parts are there", "zh": "全部 {whole} 个分块齐备"},
     "checks.finished.note": {
