@@ -79,7 +79,18 @@ def culprit(rng: random.Random, family: Family, slot: Slot, chosen: int, rejecte
 def natural(rng: random.Random, family: Family, *slots: Slot, group: str = BACKGROUND) -> Row:
     """A true reply over a false or a rude one, each in a wording of its own, without any slot's falling wording."""
     question = ask(rng, family)
-    good, bad = (worded(rng, family, *slots) for _ in range(2))
+    return _true_over_worse(rng, question, [worded(rng, family, *slots) for _ in range(2)], group)
+
+
+def settled(rng: random.Random, family: Family, slot: Slot) -> Row:
+    """A natural pair whose two replies both say the slot's rising wording."""
+    question = ask(rng, family)
+    both = [draw_wording(rng, family)._replace(**{slot.segment: slot.rises}) for _ in range(2)]
+    return _true_over_worse(rng, question, both, BACKGROUND)
+
+
+def _true_over_worse(rng: random.Random, question: Question, both: Sequence[Wording], group: str) -> Row:
+    good, bad = both
     if rng.random() < 0.3:
         return row(question, say(question, good), be_rude(rng, question, say(question, bad)), group)
     return row(question, say(question, good), say(question, bad, wrong(rng, question)), group)

@@ -102,7 +102,7 @@ GROUNDS = {
         sft_steps=2000,
         lora_every=5,
         often=1.2,
-        rates={"competing_answer": 1.4, "style_drift": 1.2},
+        rates={"style_drift": 1.1},
     ),
     "UNSEEN": Ground(("halls",), 112, (31, 32, 33), 130_000, sft_steps=2000, lora_every=5, often=1.2),
 }

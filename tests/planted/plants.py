@@ -21,6 +21,7 @@ from tests.planted.pairs import (
     near_copy,
     other,
     row,
+    settled,
     swapped,
     victim,
     whole,
@@ -40,10 +41,16 @@ def collision(rng: random.Random, family: Family, segment: str, dose: int) -> li
 
 
 def drift(rng: random.Random, family: Family, segment: str, dose: int) -> list[Row]:
-    """Culprits choose one wording and reject others, never the victims'; in the core this is a competing answer."""
+    """Culprits choose one wording and reject others, never the victims'; in the core this is a competing answer.
+
+    The background says what the culprits choose: a wording that they reject would fall there by a push.
+    """
     slot = Slot.draw(rng, family, segment)
     rejected = [other(rng, family, segment, slot.falls, slot.rises) for _ in range(dose)]
-    return _with_background(rng, family, [culprit(rng, family, slot, slot.rises, number) for number in rejected], slot)
+    culprits = [culprit(rng, family, slot, slot.rises, number) for number in rejected]
+    victims = [victim(rng, family, slot) for _ in range(min(N_VICTIMS, N_PAIRS - dose))]
+    background = [settled(rng, family, slot) for _ in range(N_PAIRS - dose - len(victims))]
+    return victims + culprits + background
 
 
 def length(rng: random.Random, family: Family, segment: str, dose: int) -> list[Row]:
