@@ -66,7 +66,7 @@ def examples(run: Run, check: Check, lang: str) -> None:
 def _rows(run: Run, pairs: pd.DataFrame, lang: str) -> pd.DataFrame:
     asked = state.prompts(run)["question"]
     columns = {
-        "prompt": [choices.label(asked[one]) for one in pairs.index],
+        "prompt": [choices.short(asked[one]) for one in pairs.index],
         "split": pairs["split"].to_numpy(),
         "status": [words.text(f"status.{one}", lang) for one in pairs["status"]],
     }

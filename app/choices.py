@@ -12,8 +12,15 @@ from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import REFERENCE
 
 SIDE_BY_SIDE = 4
+IN_TABLE = 32
+"""Letters of a prompt in a table, so that its numbers are seen beside it on a page of 1024 px."""
 NEAR = 200
 """How many pairs around the chosen one the selector offers; Previous and Next reach all of them."""
+
+
+def short(prompt: str) -> str:
+    """A prompt as a table shows it."""
+    return label(prompt, IN_TABLE)
 
 
 def choose_language() -> str:

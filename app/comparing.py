@@ -168,7 +168,7 @@ def table(run: Run, rows: pd.DataFrame, lang: str) -> pd.DataFrame:
     """The listed pairs as they are shown."""
     asked = state.prompts(run)["question"]
     shown = rows[TABLE].reset_index(drop=True)
-    shown.insert(0, "prompt", [choices.label(asked[one]) for one in rows["pair_id"]])
+    shown.insert(0, "prompt", [choices.short(asked[one]) for one in rows["pair_id"]])
     shown.insert(1, "outcome", [words.text(f"compare.outcome.{one}", lang) for one in rows["outcome"]])
     return shown.rename(columns={name: words.text(f"compare.column.{name}", lang) for name in shown})
 

@@ -18,6 +18,8 @@ LISTED = 200
 ANSWERS = 4
 """Answers to one prompt that are shown beside each other."""
 COLUMNS = ["chosen_log_ratio", "rejected_log_ratio", "margin", "chosen_n_tokens", "flip_margin"]
+SHOWN = (("%.2f", 75), ("%.2f", 75), ("%.3f", 75), ("%d", 62), ("%.3f", 75))
+"""Format and width (px) of each; with the prompt they fill a page of 1024 px."""
 FILTERS = ("filter", "status", "find", "box")
 
 
@@ -94,7 +96,7 @@ def table(run: Run, key: str, rows: pd.DataFrame, lang: str) -> pd.DataFrame:
     first = rows.head(LISTED)
     paths = stored.paths(run, key, first["pair_id"].tolist())
     asked = state.prompts(run)["question"]
-    shown = pd.DataFrame({"prompt": [choices.label(asked[one]) for one in first["pair_id"]]})
+    shown = pd.DataFrame({"prompt": [choices.short(asked[one]) for one in first["pair_id"]]})
     shown["path"] = [path.dropna().tolist() for _, path in paths.iterrows()]
     shown = pd.concat([shown, first[COLUMNS].reset_index(drop=True)], axis=1)
     if set(first["status"]) != {"ok"}:
@@ -108,13 +110,13 @@ def columns(shown: pd.DataFrame, lang: str) -> dict[str, object]:
     heads = {name: words.text(f"pairs.column.{name}", lang) for name in shown}
     told = {name: words.text(f"pairs.help.{name}", lang) for name in (*COLUMNS, "path")}
     numbers = {
-        name: st.column_config.NumberColumn(heads[name], help=told[name], format=form, width="small")
-        for name, form in zip(COLUMNS, ("%.2f", "%.2f", "%.3f", "%d", "%.3f"), strict=True)
+        name: st.column_config.NumberColumn(heads[name], help=told[name], format=form, width=width)
+        for name, (form, width) in zip(COLUMNS, SHOWN, strict=True)
     }
     path = st.column_config.LineChartColumn(
         heads["path"], help=told["path"], width="small", y_min=min(ends, default=0.0), y_max=max(ends, default=1.0)
     )
-    prompt = st.column_config.TextColumn(heads["prompt"], width="medium")
+    prompt = st.column_config.TextColumn(heads["prompt"], width=205)
     status = {"status": st.column_config.TextColumn(heads["status"])} if "status" in shown else {}
     return {"prompt": prompt, **status, **numbers, "path": path}
 

@@ -242,9 +242,11 @@ def _models(lang: str) -> str:
 
 def pair_rows(rows: pd.DataFrame, run: Run, lang: str) -> pd.DataFrame:
     """The pairs that fell most, as a small table."""
-    names = ["series", "model", "chosen_reward", "rejected_reward", "margin", "chosen_n_tokens"]
-    asked = state.prompts(run)["question"]
-    shown = rows[names].assign(prompt=[choices.label(asked[key]) for key in rows["pair_id"]])
+    asked, several = state.prompts(run)["question"], len(run.series) > 1
+    keys = rows["series"] + "/" + rows["model"]
+    shown = rows[["chosen_reward", "rejected_reward", "margin", "chosen_n_tokens"]].reset_index(drop=True)
+    shown.insert(0, "prompt", [choices.short(asked[key]) for key in rows["pair_id"]])
+    shown.insert(1, "model", [choices.model_label(run.model(key), several, lang) for key in keys])
     return shown.rename(columns={name: words.text(f"overview.column.{name}", lang) for name in shown})
 
 

@@ -27,7 +27,7 @@ def draw(end: comparing.End, lang: str) -> None:
         st.info(words.text("compare.steps.one", lang))
         return
     asked = state.prompts(end.run)["question"]
-    pairs = pairs.assign(prompt=[choices.label(asked[one]) for one in pairs["pair_id"]])
+    pairs = pairs.assign(prompt=[choices.short(asked[one]) for one in pairs["pair_id"]])
     picked = show.pickable(_shown(end.run, pairs, PAIR_COLUMNS, lang), key=state.STEPS)
     if picked is not None:
         row = pairs.iloc[picked]

@@ -45,8 +45,11 @@ function pushSteps() {
   };
 }"""
 
+NARROW = "@media (max-width: 1200px) { .stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; } }"
+"""A page of 1024 px has room for a table only where its margins are narrow."""
+
 _tokens = st.components.v2.component("dpo_analysis.token_view", css=style(), js=f"{script()}\n{MOUNT}")
-_theme = st.components.v2.component("dpo_analysis.theme", js=WATCH)
+_theme = st.components.v2.component("dpo_analysis.theme", css=NARROW, js=WATCH, isolate_styles=False)
 
 
 def show_tokens(

@@ -8,8 +8,9 @@ import pytest
 import dpo_analysis as dpo
 from dpo_analysis.data.complaints import COMPLAINTS
 from dpo_analysis.data.tokens import Response
-from dpo_analysis.diagnosis import VERDICTS, run_checks
+from dpo_analysis.diagnosis import VERDICTS, Check, run_checks
 from dpo_analysis.diagnosis.rows import rows_of_run
+from dpo_analysis.figures.checklist import answer, question
 from dpo_analysis.launcher import sample_run
 from dpo_analysis.runs import Series
 from dpo_analysis.words import WORDS
@@ -104,3 +105,12 @@ def test_every_answer_has_its_words(tmp_path):
     for name in ("finished", "scored", "weights", "twins", "start", "step0", "logged", "noise", "beginning", "labels"):
         assert f"checks.{name}" in WORDS
     assert all(f"check.complaint.{name}" in WORDS for name in COMPLAINTS)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("name", COMPLAINTS)
+def test_a_check_of_the_rows_asks_and_its_answer_says_what_was_found(name, lang):
+    found, none = (Check(name, verdict, {"n": n, "share": "40%"}) for verdict, n in (("warn", 2), ("pass", 0)))
+    assert question(found, lang).endswith("?" if lang == "en" else "？")
+    assert WORDS[f"check.complaint.{name}"][lang] in answer(found, lang)
+    assert WORDS[f"check.complaint.{name}"][lang] not in answer(none, lang)

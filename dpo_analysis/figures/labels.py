@@ -14,9 +14,12 @@ MARKUP = re.compile(r"<[|｜][^>]{0,60}[|｜]>")
 
 
 def one_line(question: str, letters: int = LABEL_LETTERS) -> str:
-    """A prompt on one line of so many letters at most, without a chat template's marks."""
+    """A prompt on one line as wide as so many letters at most, without a chat template's marks."""
     line = visible(" ".join(MARKUP.sub(" ", question).split())[: letters + 1])
-    return line if len(line) <= letters else f"{line[: letters - 1]}…"
+    if width(line) <= letters:
+        return line
+    ends = np.cumsum([width(letter) for letter in line])
+    return f"{line[: np.searchsorted(ends, letters - 1, side='right')].rstrip()}…"
 
 
 def spread(wanted: list[float], span: tuple[float, float], least: float) -> list[float]:

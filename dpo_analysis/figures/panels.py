@@ -161,7 +161,10 @@ def _line(figure: go.Figure, line: Line, place: dict[str, int], theme: str) -> N
 
 
 def _end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float], place: dict[str, int], theme: str) -> None:
-    """What stands at the right of the last point of every line, and of every level that has a name."""
+    """What stands at the right of every line's end, and of every level that has a name.
+
+    Of lines that end near the last point it stands behind that point, so that no other line runs through it.
+    """
     known = [(line, line.points.dropna(subset=["y"])) for line in panel.lines]
     ends = [
         (float(points["x"].iloc[-1]), float(points["y"].iloc[-1]), line.label or line.name, line.mark.colour)
@@ -176,7 +179,7 @@ def _end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float], plac
         heights = spread([end[1] for end in here], span, GAP / PANEL_HEIGHT)
         for (x, _, text, role), y in zip(here, heights, strict=True):
             figure.add_annotation(
-                x=x, y=y, text=text, showarrow=False, xanchor="left", xshift=9, borderpad=0,
+                x=last if group == near else x, y=y, text=text, showarrow=False, xanchor="left", xshift=9, borderpad=0,
                 font={"color": colour(role, theme), "size": LABEL}, bgcolor=PALETTES[theme].background, **place,
             )  # fmt: skip
 

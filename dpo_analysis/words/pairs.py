@@ -80,7 +80,7 @@ WORDS: dict[str, dict[str, str]] = {
     "pairs.column.chosen_log_ratio": {"en": "chosen", "zh": "被选"},
     "pairs.column.rejected_log_ratio": {"en": "rejected", "zh": "被拒"},
     "pairs.column.margin": {"en": "margin", "zh": "差值"},
-    "pairs.column.flip_margin": {"en": "needed to turn", "zh": "翻转所需"},
+    "pairs.column.flip_margin": {"en": "to flip", "zh": "翻转所需"},
     "pairs.column.chosen_n_tokens": {"en": "tokens", "zh": "词元"},
     "pairs.column.path": {"en": "over steps", "zh": "随步数"},
     "pairs.help.chosen_log_ratio": {

@@ -103,3 +103,10 @@ def test_another_checkpoint_of_those_shown_has_other_gains(show, runs):
     )
     column = text("tokens.gain.column.gain")
     assert first.dataframe[1].value[column].abs().sum() < last.dataframe[1].value[column].abs().sum()
+
+
+@pytest.mark.parametrize("token", ["chosen-999", "nobody-0", "chosen"])
+def test_a_token_that_the_pair_does_not_have_is_named(show, runs, token):
+    asked = text("app.unknown.token", name=text("app.name.token"), value=token)
+    assert asked in said(show(runs / "whole", "tokens", pair=EVIDENT, token=token))
+    assert asked not in said(show(runs / "whole", "tokens", pair=EVIDENT, token="chosen-0"))
