@@ -75,6 +75,7 @@ class Ground:
         sft_steps: of the references' training.
         lora_every: every n-th run of a dose trains an adapter; 0 for none.
         often: runs of a dose here, in runs that ``doses`` has for a test.
+        calm: the same of a clean dose; as ``often`` if not given.
         rates: what a cause's plants need beyond ``pace`` to fall at all here: set by the truth of a few runs, before
             any diagnosis.
     """
@@ -87,6 +88,7 @@ class Ground:
     sft_steps: int = 1500
     lora_every: int = 0
     often: float = 1.0
+    calm: float | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -104,7 +106,18 @@ GROUNDS = {
         often=1.2,
         rates={"style_drift": 1.1},
     ),
-    "UNSEEN": Ground(("halls",), 112, (31, 32, 33), 130_000, sft_steps=2000, lora_every=5, often=1.2),
+    "UNSEEN": Ground(
+        ("halls",),
+        112,
+        (31, 32, 33),
+        130_000,
+        pace=1.1,
+        sft_steps=2000,
+        lora_every=5,
+        often=1.2,
+        calm=1.0,
+        rates={"style_drift": 1.4, "competing_answer": 1.6, "near_identical": 1.1},
+    ),
 }
 LORA_RATE = 5.0
 """An adapter's learning rate, in learning rates of all weights."""
@@ -129,7 +142,8 @@ def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
     """One dose's runs: families, references and doses all change from run to run."""
     ground = GROUNDS[name]
     rate = ground.pace * (ground.rates.get(dose.cause, 1.0) if dose.kind == "plant" else 1.0)
-    for n in range(dose.fit if name == "FIT" else round(dose.test * ground.often)):
+    often = ground.often if ground.calm is None or dose.kind != "clean" else ground.calm
+    for n in range(dose.fit if name == "FIT" else round(dose.test * often)):
         lr, count = dose.doses[n % len(dose.doses)]
         lora = bool(ground.lora_every) and n % ground.lora_every == ground.lora_every - 1
         yield Entry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,7 +78,17 @@ def test_copies_of_a_contradiction_are_the_victims_pairs_turned_round():
     assert {(text(row, "rejected"), text(row, "chosen")) for row in of(rows, CULPRIT)} == victims
 
 
-@pytest.mark.parametrize(("one", "other"), [("FIT", "TEST"), ("FIT", "HELD_OUT"), ("TEST", "HELD_OUT")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("FIT", "TEST"),
+        ("FIT", "HELD_OUT"),
+        ("TEST", "HELD_OUT"),
+        ("HELD_OUT", "UNSEEN"),
+        ("TEST", "UNSEEN"),
+        ("FIT", "UNSEEN"),
+    ],
+)
 def test_no_family_width_or_seed_of_one_ground_is_in_another(one, other):
     first, second = GROUNDS[one], GROUNDS[other]
     assert not set(first.families) & set(second.families)
@@ -91,7 +102,7 @@ def test_adapters_are_trained_on_no_run_of_fit():
     assert not any(entry.lora for entry in plan("FIT"))
 
 
-@pytest.mark.parametrize("ground", ["TEST", "HELD_OUT"])
+@pytest.mark.parametrize("ground", ["TEST", "HELD_OUT", "UNSEEN"])
 def test_what_is_judged_on_has_twenty_runs_a_cause_and_sixty_clean_ones(ground):
     entries = plan(ground)
     causes = {entry.cause for entry in entries if entry.kind in ("plant", "artefact")}
