@@ -28,12 +28,14 @@ SOUND = {"lost": 2.0, "lost_at_end": 2.0, "pushed": 0.02, "pulled": 0.03, "no_da
          "both_expected": 2.5}  # fmt: skip
 
 
-def case(*, checks=(), fall=FALL, **signals):
-    """A case with a ledger that says what the signals say, and no tokens to show."""
+def case(*, checks=(), fall=FALL, others=(), **signals):
+    """A case with a ledger that says what the signals say, all in the core, and no tokens to show."""
     values = SOUND | signals
-    found = Signals(
-        **values, by_place={"core": {"weight": 1.0} | {name: values[name] for name in ("pushed", "pulled", "x")}}
-    )
+    nothing = {"weight": 0.0, "pushed": 0.0, "pulled": 0.0, "x": np.nan}
+    core = {"weight": 1.0} | {name: values[name] for name in ("pushed", "pulled", "x")}
+    places = {"opening": nothing, "core": core, "closing": nothing, "end": nothing}
+    by_place = {name: own | {"others": dict(others).get(name, 0.0)} for name, own in places.items()}
+    found = Signals(**values, by_place=by_place)
     path = SimpleNamespace(
         rows=np.arange(2), change=np.zeros((1, 2)), pair_ids=np.array(["a", "b"]), groups=np.arange(2)
     )
@@ -64,7 +66,12 @@ def verdict(cause, given):
         ("length_or_eos", {"end": 0.6}, {"end": 0.05, "longer": 1.0}),
         ("generic_drift", {"rise": -0.8}, {"rise": 0.5, "edit": 0.1}),
         ("generic_drift", {"edit": 0.6}, {"edit": 0.6, "pushed": 0.5}),
-        ("near_identical", {"edit": 0.05}, {"edit": 0.5, "rise": 0.5}),
+        ("near_identical", {"edit": 0.05, "rise": 0.1}, {"edit": 0.5, "rise": 0.5}),
+        ("style_drift", {"others": {"opening": 0.9}}, {"others": {"opening": 0.9}, "pushed": 0.5, "x": 0.6}),
+        ("style_drift", {"others": {"closing": 0.9}}, {"others": {"closing": 0.9}, "end": 0.6}),
+        ("competing_answer", {"others": {"core": 0.4}, "edit": 0.3}, {"others": {"core": 0.4}, "edit": 0.6}),
+        ("competing_answer", {"others": {"core": 0.4}, "edit": 0.3},
+         {"others": {"core": 0.4, "opening": 0.6}, "edit": 0.3}),
         ("contradiction", {"turned": 0.4, "turned_pairs": 0.1}, {"turned": 0.4, "turned_pairs": 0.4}),
         ("contradiction", {"turned": 0.25, "turned_pairs": 0.1, "edit": 0.1}, {"turned": 0.25, "turned_pairs": 0.1}),
         ("generic_drift", {"edit": 0.6, "pushed": 0.0, "pulled": 0.16}, {"edit": 0.6, "pushed": 0.0, "pulled": 0.18}),
@@ -84,6 +91,16 @@ def test_near_copies_that_fall_from_the_start_are_possible_only():
     assert verdict("generic_drift", case(edit=0.05, rise=-2.0)) == "likely"
 
 
+@pytest.mark.parametrize("why", [{"rise": 0.6}, {"rise": np.nan}, {"rise": 0.1, "others": {"opening": 0.9}}])
+def test_near_copies_are_possible_only_where_others_gained_or_the_beginning_is_not_known(why):
+    assert verdict("near_identical", case(edit=0.05, rise=0.1)) == "likely"
+    assert verdict("near_identical", case(edit=0.05, **{"rise": 0.1} | why)) == "possible"
+
+
+def test_one_contradicted_pair_of_many_names_nothing():
+    assert verdict("contradiction", case(contradicted=0.4, contradicted_pairs=0.02)) == "possible"
+
+
 def test_between_near_and_far_without_a_pattern_nothing_is_named():
     given = case(edit=0.25)
     assert verdict("near_identical", given) == "unlikely"
@@ -92,8 +109,8 @@ def test_between_near_and_far_without_a_pattern_nothing_is_named():
 
 @pytest.mark.parametrize(("cause", "edit"), [("near_identical", 0.05), ("generic_drift", 0.6)])
 def test_where_all_went_to_what_no_text_has_nothing_is_named(cause, edit):
-    assert verdict(cause, case(edit=edit, no_data=0.7)) == "likely"
-    assert verdict(cause, case(edit=edit, no_data=0.8)) == "cannot tell"
+    assert verdict(cause, case(edit=edit, rise=0.1, no_data=0.7)) == "likely"
+    assert verdict(cause, case(edit=edit, rise=0.1, no_data=0.8)) == "cannot tell"
 
 
 def test_a_closing_that_is_rejected_where_ending_before_it_is_chosen_is_possible_only():

@@ -13,17 +13,22 @@ from dpo_analysis.diagnosis.findings import Fall, Share, Token
 from dpo_analysis.diagnosis.ledger import Ledger
 from dpo_analysis.diagnosis.signals import Signals
 from dpo_analysis.diagnosis.thresholds import (
+    ALIKE,
+    AT_THE_END,
     DATA_DRIVEN,
     EXPECTED,
     FAR,
     KEPT_CREDIT,
     KEPT_GAP,
     MOSTLY,
+    NEAR,
     NOWHERE,
     OFF_POLICY,
     PULL,
     PULL_DRIVEN,
     PUSH,
+    SHIFTED,
+    SHIFTED_CORE,
     SOONER,
 )
 from dpo_analysis.schema import CHOSEN
@@ -114,6 +119,23 @@ class Case:
             return False
         alike = found.credit_size < KEPT_CREDIT and abs(found.gap) < KEPT_GAP and found.edit >= FAR
         return alike and low <= found.both_expected <= high
+
+    @property
+    def shifted(self) -> dict[str, float]:
+        """Places at which chosen responses that did not fall gained so much that the wording moves there, and how much.
+
+        In the core only where it moves nowhere else, and the two responses are neither near copies nor far apart.
+        Empty where what is pushed, an end of text, or what the policy's movement explains is the simpler reading.
+        """
+        found = self.signals
+        if found is None or found.by_place is None or self.off_policy or self.like_reference or self.sooner:
+            return {}
+        if found.end >= AT_THE_END or PUSHED in self.directions.values():
+            return {}
+        others = {name: own["others"] for name, own in found.by_place.items()}
+        moved = {name: others[name] for name in ("opening", "closing") if others[name] >= SHIFTED}
+        core = others["core"] >= SHIFTED_CORE and NEAR <= found.edit < ALIKE
+        return moved or ({"core": others["core"]} if core else {})
 
     def share_at(self, name: str, place: str) -> Share:
         """A share of the lost log-prob that lies at one place of the response; NaN without a ledger."""

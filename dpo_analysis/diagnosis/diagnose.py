@@ -16,7 +16,7 @@ from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
 from dpo_analysis.diagnosis.patterns import find_patterns
 from dpo_analysis.diagnosis.signals import Signals, signals
 from dpo_analysis.diagnosis.spoken import probe_sentences
-from dpo_analysis.diagnosis.thresholds import ESTABLISHED, TOO_LATE
+from dpo_analysis.diagnosis.thresholds import TOO_LATE
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.tables import step_table
@@ -96,7 +96,7 @@ def _contexts(run: Run, split: str) -> Contexts:
 
 def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], checks: Sequence[Check]) -> Diagnosis:
     fall = find_fall(run, path)
-    established = bool(path.lost[-1] >= ESTABLISHED)
+    established = path.established
     place, ledger, found = _read(run, path, split) if established else (None, None, None)
     shares = ledger.shares(path.groups[ledger.place]) if ledger else {}
     case = Case(fall, established, path, place, checks, found, ledger, shares)
@@ -113,9 +113,9 @@ def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], check
 
 
 def _read(run: Run, path: Path, split: str) -> tuple[int, Ledger | None, Signals]:
-    """The first checkpoint at which the decline is established, its ledger and its signals."""
+    """The first checkpoint that can be read, its ledger and its signals."""
     contexts = _contexts(run, split)
-    places = np.flatnonzero(path.lost >= ESTABLISHED).tolist()
+    places = path.readable
     for place in places:
         ledger = read_ledger(run, path, place, contexts)
         if ledger is not None:

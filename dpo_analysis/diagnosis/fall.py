@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpo_analysis.diagnosis.findings import Fall
-from dpo_analysis.diagnosis.thresholds import ESTABLISHED
+from dpo_analysis.diagnosis.thresholds import ESTABLISHED, READ
 from dpo_analysis.errors import InputError
 from dpo_analysis.intervals import ratio_intervals
 from dpo_analysis.quantities import Setting, quantities
@@ -69,6 +69,16 @@ class Path:
         """
         return np.array([_mean(np.where(change >= -self.noise, 0.0, -change)) for change in self.change])
 
+    @property
+    def established(self) -> bool:
+        """Whether enough is lost at the last checkpoint that a cause may be named."""
+        return bool(self.models) and bool(self.lost[-1] >= ESTABLISHED)
+
+    @property
+    def readable(self) -> list[int]:
+        """The checkpoints (places in ``models``) that a decline is read at, the first to be tried first."""
+        return np.flatnonzero(self.lost >= READ).tolist() or [len(self.models) - 1]
+
 
 def find_fall(run: Run, path: Path) -> Fall:
     """What the last checkpoint says of the chosen responses, in this order.
@@ -92,7 +102,7 @@ def find_fall(run: Run, path: Path) -> Fall:
     if peak < len(path.models) - 1 and since.below:
         step = path.models[peak].step
         return _told("below_peak", path, since, (step, step), hidden=False)
-    if path.lost[-1] >= ESTABLISHED:
+    if path.established:
         return _told("below_start", path, against, (0, _onset(path)), hidden=True)
     noise = -path.noise <= against.mean < 0
     return _told("noise" if noise else "none", path, against, (0, None), hidden=False)

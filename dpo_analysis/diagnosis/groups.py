@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dpo_analysis.diagnosis.contexts import COUNTED, TRAIN, Contexts, previous
 from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.ledger import Ledger, read_ledger
-from dpo_analysis.diagnosis.thresholds import CONCENTRATED, ESTABLISHED
+from dpo_analysis.diagnosis.thresholds import CONCENTRATED
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.runs.evidence import draw, sampled
 from dpo_analysis.runs.influence import Asked, Question
@@ -75,10 +75,9 @@ def ask(run: Run, series: str | None = None, split: str | None = None) -> Asked:
 def _of_series(run: Run, series: str, split: str, contexts: Contexts) -> list[Question] | str:
     """The questions to a series, or why there are none."""
     path = Path(run, series, split)
-    if not path.models or not path.lost[-1] >= ESTABLISHED:
+    if not path.established:
         return "no decline is established"
-    established = np.flatnonzero(path.lost >= ESTABLISHED).tolist()
-    ledgers = (read_ledger(run, path, place, contexts) for place in established)
+    ledgers = (read_ledger(run, path, place, contexts) for place in path.readable)
     ledger = next((one for one in ledgers if one is not None), None)
     if ledger is None:
         return "no evidence topk of its fallen pairs is in this run; score with --evidence fallen"

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from dpo_analysis.diagnosis.case import PULLED, UNDECIDED, Case, plain, share
+from dpo_analysis.diagnosis.case import PULLED, UNDECIDED, Case, nats, plain, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
 
 
@@ -11,7 +11,10 @@ def pulled_at(case: Case, cause: str, where: Collection[str], source: str) -> li
     if case.ledger is None or case.signals is None:
         return []
     told = {place: way for place, way in case.directions.items() if way in (PULLED, UNDECIDED) and place in where}
-    return [_at(case, cause, source, *one) for one in told.items()] or [_none(case, cause, where, source)]
+    found = [_at(case, cause, source, *one) for one in told.items()]
+    moved = {place: gain for place, gain in case.shifted.items() if place in where and told.get(place) != PULLED}
+    found += [_moved(case, cause, source, *one) for one in moved.items()]
+    return found or [_none(case, cause, where, source)]
 
 
 def _at(case: Case, cause: str, source: str, place: str, way: str) -> Finding:
@@ -24,6 +27,17 @@ def _at(case: Case, cause: str, source: str, place: str, way: str) -> Finding:
         cause, POSSIBLE if way == UNDECIDED else LIKELY, "association", place, own.share, own.low, own.high,
         key=key, values=values, pairs=pairs, tokens=shown, counter=("diagnosis.data_driven.counter",),
         advice=f"diagnosis.{cause}.advice", source=source,
+    )  # fmt: skip
+
+
+def _moved(case: Case, cause: str, source: str, place: str, gain: float) -> Finding:
+    """A finding for a place at which the chosen responses that did not fall gained."""
+    lost = case.signals.by_place[place]["weight"]  # type: ignore[union-attr, index]
+    values = _values(case, lost) | {"place": f"causes.place.{place}", "gain": nats(gain)}
+    return Finding(
+        cause, LIKELY, "association", place, lost, key=f"diagnosis.{cause}.moved", values=values,
+        pairs=case.fallen_first(), counter=("diagnosis.moved.counter",), advice=f"diagnosis.{cause}.advice",
+        source=source,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from dpo_analysis import words
 from dpo_analysis.diagnosis.case import nats, plain, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, Diagnosis, Fall, Finding
-from dpo_analysis.diagnosis.thresholds import DAMAGE, ESTABLISHED
+from dpo_analysis.diagnosis.thresholds import DAMAGE, ESTABLISHED, READ
 
 
 def fall_sentence(fall: Fall, lang: str = "en") -> str:
@@ -24,10 +24,10 @@ def fall_sentence(fall: Fall, lang: str = "en") -> str:
 
 def basis_sentence(found: Diagnosis, lang: str = "en") -> str:
     """At which checkpoint the ledger was read, or that no decline is established."""
-    gate = plain(ESTABLISHED, 1)
     if not found.numbers:
-        return words.text("diagnosis.not_established", lang, lost=plain(found.fall.lost), gate=gate)
-    return words.text("diagnosis.used", lang, model=found.checkpoint_used, gate=gate, lost=plain(found.numbers["lost"]))
+        return words.text("diagnosis.not_established", lang, lost=plain(found.fall.lost), gate=plain(ESTABLISHED, 1))
+    lost, key = found.numbers["lost"], "diagnosis.used" if found.numbers["lost"] >= READ else "diagnosis.used.last"
+    return words.text(key, lang, model=found.checkpoint_used, gate=plain(READ, 1), lost=plain(lost))
 
 
 def end_sentence(found: Diagnosis, lang: str = "en") -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dpo_analysis.cellsums import cell_sums
 from dpo_analysis.diagnosis.edits import edit_shares
 from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.ledger import Ledger
@@ -18,6 +19,7 @@ from dpo_analysis.runs import Run
 from dpo_analysis.schema import SIDES
 from dpo_analysis.segments import lists, side_places
 from dpo_analysis.sums import inputs, sums
+from dpo_analysis.token_places import PLACES
 
 Array = NDArray[np.float64]
 COMPARED = 256
@@ -38,7 +40,8 @@ class Signals:
         pulled: share P of it that went to tokens that other pairs choose here.
         no_data: share of it that went to improbable tokens that no text of the run has here.
         x: X, mean over the lost log-prob of (r - c) / (r + c + K), from -1 to 1.
-        by_place: for each place in the response its ``weight``, ``pushed``, ``pulled`` (shares) and ``x``.
+        by_place: for each place in the response its ``weight``, ``pushed``, ``pulled`` (shares), ``x``, and ``others``:
+            the mean change there of the chosen responses that did not fall, nats per pair.
         concentration: share of the lost nats on the five (previous token, token) that lost most.
         edit: mean edit distance between the two responses of fallen pairs, share of the longer one, in tokens.
         gap: how much less likely a rejected token is than a chosen one under the reference, nats per token.
@@ -113,7 +116,8 @@ def signals(run: Run, path: Path, place: int, ledger: Ledger | None, last: Ledge
     shares = ledger.shares(path.groups[ledger.place])
     found |= {name: shares[name].share for name in ("pushed", "pulled", "no_data")}
     weight = ledger.tokens.weight
-    by_place = ledger.by_place()
+    others = _others(run, path, place)
+    by_place = {name: own | {"others": others[name]} for name, own in ledger.by_place().items()}
     found |= {
         "x": float((weight * ledger.tokens.x).sum() / weight.sum()),
         "by_place": by_place,
@@ -131,6 +135,19 @@ def _concentration(ledger: Ledger) -> float:
     keys = pd.Series(list(zip(ledger.tokens.before, ledger.tokens.token_ids, strict=True)))
     lost = pd.Series(np.maximum(-ledger.tokens.change, 0)).groupby(keys).sum()
     return float(lost.nlargest(5).sum() / lost.sum())
+
+
+def _others(run: Run, path: Path, place: int) -> dict[str, float]:
+    """The mean change by place of the chosen responses that did not fall, nats per pair; NaN where all fell."""
+    where = np.searchsorted(inputs(run).pairs["row"].to_numpy(), path.rows)
+    kept = path.change[place] >= -max(FALLEN, path.noise)
+    both = (
+        cell_sums(run, model)["place"][where[kept], SIDES.index("chosen")]
+        for model in (path.models[place], run.reference)
+    )
+    after, before = both
+    means = (after - before).mean(axis=0) if kept.any() else np.full(len(PLACES), NAN)
+    return dict(zip(PLACES, means.tolist(), strict=True))
 
 
 def _rise(run: Run, path: Path) -> float:

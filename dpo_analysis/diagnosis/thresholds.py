@@ -6,8 +6,10 @@ runs of its own. A number that decides a word is never taken from the run that i
 
 FALLEN = 0.3
 """Nats: a pair whose chosen response lost more than this is a fallen pair."""
-ESTABLISHED = 0.4
+ESTABLISHED = 0.2
 """Nats lost per pair, mean over all pairs of max(0, -change): below, no decline is established, no cause is named."""
+READ = 0.4
+"""Nats lost per pair from which on a checkpoint is read: the first that reaches it, or the last where none does."""
 TOO_LATE = 6.0
 """Nats lost per pair at the checkpoint used: above, where probability came from and went blurs; earlier ones help."""
 PUSHED = 0.5
@@ -44,8 +46,16 @@ DAMAGE = 0.2
 """Share of the lost log-prob at the last checkpoint that went to what no text has: from here on it is damage."""
 NOWHERE = 0.75
 """Share of the lost log-prob that went to what no text has: above, the loss no longer tells what drove it."""
-CONTRADICTED = 0.3
-"""Share of the lost log-prob in pairs whose chosen response another pair of the same prompt rejects."""
+SHIFTED, SHIFTED_CORE = 0.5, 0.15
+"""Nats per pair that chosen responses which did not fall gained at the opening or closing, and in the core: from here
+on the wording moves there towards what other pairs choose. A core holds what is asked: less says more there."""
+ALIKE = 0.45
+"""Edit distance up to which a shift in the core counts: of texts with little in common each core is another."""
+RISEN = 0.3
+"""Nats: the highest mean chosen change from which on near copies alone do not explain that some fell."""
+CONTRADICTED, CONTRADICTED_PAIRS = 0.3, 0.05
+"""Share of the lost log-prob in pairs whose chosen response another pair of the same prompt rejects, and the share of
+all pairs that are so: one or two of them may carry the loss by chance."""
 TURNED, TIMES = 0.28, 2.0
 """Share of the lost log-prob in pairs that others turn round, and how many times such pairs' share of all pairs."""
 TURNED_NEAR, TIMES_NEAR = 0.2, 1.5

@@ -35,6 +35,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Read at {model}: the first checkpoint at which at least {gate} nats per pair were lost ({lost} nats per pair).",
         "zh": "依据 {model}：第一个每对至少损失 {gate} nats 的检查点（每对 {lost} nats）。",
     },
+    "diagnosis.used.last": {
+        "en": "Read at {model}, the last checkpoint; {lost} nats per pair were lost.",
+        "zh": "依据最后一个检查点 {model}；每对损失 {lost} nats。",
+    },
     "diagnosis.not_established": {
         "en": "No decline is established: {lost} nats per pair were lost, {gate} nats per pair are needed before a cause is named.",
         "zh": "未确认下降：每对损失 {lost} nats；要指出原因，至少需要每对 {gate} nats。",
@@ -152,6 +156,10 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.signal.weight": {
         "en": "share of the lost log-prob that lies there",
         "zh": "位于该处的损失的对数概率的比例",
+    },
+    "diagnosis.signal.others": {
+        "en": "mean change there of the chosen responses that did not fall, nats per pair",
+        "zh": "未下降的被选回答在该处的平均变化，nats/对",
     },
     "diagnosis.signal.concentration": {
         "en": "share of the lost nats on the five word pairs that lost most",

@@ -106,6 +106,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Another answer rises in the core: {share} of the lost log-prob ({low} to {high}) went there to tokens that other pairs choose in the same context ({n} pairs counted).",
         "zh": "主体中另一个答案在上升：损失的对数概率中有 {share}（{low} 至 {high}）在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
     },
+    "diagnosis.competing_answer.moved": {
+        "en": "Another answer rises in the core: chosen responses that did not fall gained {gain} nats per pair there, and {share} of the lost log-prob of the fallen ones lies there.",
+        "zh": "主体中另一个答案在上升：未下降的被选回答在那里每对增加 {gain} nats，而下降者损失的对数概率有 {share} 位于那里。",
+    },
     "diagnosis.competing_answer.unlikely": {
         "en": "{share} of the lost log-prob went, in the core, to tokens that other pairs choose in the same context.",
         "zh": "在主体中，损失的对数概率有 {share} 流向其他样本对在相同上下文中选择的词元。",
@@ -117,6 +121,14 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.style_drift.likely": {
         "en": "The wording of the {place} changes: {share} of the lost log-prob ({low} to {high}) went there to tokens that other pairs choose in the same context ({n} pairs counted).",
         "zh": "{place}的措辞在变化：损失的对数概率中有 {share}（{low} 至 {high}）在那里流向其他样本对在相同上下文中选择的词元（统计了 {n} 对）。",
+    },
+    "diagnosis.style_drift.moved": {
+        "en": "The wording of the {place} changes: chosen responses that did not fall gained {gain} nats per pair there, and {share} of the lost log-prob of the fallen ones lies there.",
+        "zh": "{place}的措辞在变化：未下降的被选回答在那里每对增加 {gain} nats，而下降者损失的对数概率有 {share} 位于那里。",
+    },
+    "diagnosis.moved.counter": {
+        "en": "That others gained there does not say that they took it from the fallen ones: {pulled} of the lost log-prob went to tokens that other pairs choose in the same context (pulled).",
+        "zh": "其他回答在那里增加，并不说明是从下降者那里夺走的：损失的对数概率中只有 {pulled} 流向其他样本对在相同上下文中选择的词元（被拉走）。",
     },
     "diagnosis.style_drift.unlikely": {
         "en": "{share} of the lost log-prob went, at opening and closing, to tokens that other pairs choose in the same context.",
@@ -149,6 +161,10 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.generic_drift.possible": {
         "en": "The curve never rose (highest mean change {rise} nats), which speaks for too large or too many steps; other pairs' texts account for {data} of the lost log-prob.",
         "zh": "曲线从未上升（最高平均变化 {rise} nats），说明步长过大或步数过多；其他样本对的文本解释了损失的对数概率的 {data}。",
+    },
+    "diagnosis.generic_drift.beside": {
+        "en": "The two responses of fallen pairs differ much (edit distance {edit} of the longer one's tokens, share), as in a fall of everything; but a simpler reading is likely here.",
+        "zh": "下降样本对的两个回答差异较大（编辑距离 {edit}，占较长者词元的比例），与整体下降相符；但此处有更简单的解释。",
     },
     "diagnosis.generic_drift.cannot": {
         "en": "Neither the curve (highest mean change {rise} nats) nor the distance of the two responses ({edit} of the longer one's tokens, share) says whether the fall is a generic one.",

@@ -7,8 +7,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "对全部样本对取 max(0, −d) 的均值，d = 被选对数比；下降：d < −0.3 nats",
     },
     "details.term.lost.meaning": {
-        "en": "What was lost where it was lost, so that pairs that rose hide nothing. Below 0.4 nats per pair no decline is established and no cause is named.",
-        "zh": "只计损失之处，上升的样本对不会掩盖什么。低于每对 0.4 nats 时，不认定下降，也不指出原因。",
+        "en": "What was lost where it was lost, so that pairs that rose hide nothing. Below 0.2 nats per pair no decline is established and no cause is named.",
+        "zh": "只计损失之处，上升的样本对不会掩盖什么。低于每对 0.2 nats 时，不认定下降，也不指出原因。",
     },
     "details.term.lost_share": {"en": "share of the lost log-prob", "zh": "占损失的对数概率的比例"},
     "details.term.lost_share.formula": {

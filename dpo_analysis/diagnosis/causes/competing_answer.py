@@ -1,9 +1,10 @@
 """Another answer rises in the core: probability went to tokens that other pairs choose in the same context.
 
 Signature: P, the share of the lost log-prob that went to tokens other pairs choose here, with X near or below 0, in the
-core. Counter-evidence: C, and what neither explains. Certainty: association. Unit: share of the lost log-prob. On
-planted runs a competing answer in the core and a collision there are often one thing with two faces: then it is
-"undecided".
+core; or the chosen responses that did not fall gained there, and nowhere else, in pairs whose two responses are neither
+near copies nor far apart. Counter-evidence: C, and what neither explains. Certainty: association. Unit: share of the
+lost log-prob. On planted runs a competing answer in the core and a collision there are often one thing with two faces:
+then it is "undecided".
 Source: benign displacement, Razin et al. 2024, arXiv:2410.08847.
 """
 

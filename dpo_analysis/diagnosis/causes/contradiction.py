@@ -9,7 +9,15 @@ arXiv:2403.00409.
 
 from dpo_analysis.diagnosis.case import Case, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.thresholds import CONTRADICTED, NEAR, TIMES, TIMES_NEAR, TURNED, TURNED_NEAR
+from dpo_analysis.diagnosis.thresholds import (
+    CONTRADICTED,
+    CONTRADICTED_PAIRS,
+    NEAR,
+    TIMES,
+    TIMES_NEAR,
+    TURNED,
+    TURNED_NEAR,
+)
 
 RANK = 1
 
@@ -21,11 +29,12 @@ def find(case: Case) -> list[Finding]:
         return []
     least, times = (TURNED_NEAR, TIMES_NEAR) if found.edit < NEAR else (TURNED, TIMES)
     turned = found.turned >= least and found.turned >= times * found.turned_pairs
-    likely = found.contradicted >= CONTRADICTED or turned
+    against = found.contradicted >= CONTRADICTED and found.contradicted_pairs >= CONTRADICTED_PAIRS
+    likely = against or turned
     verdict = LIKELY if likely else POSSIBLE if found.contradicted > 0 else UNLIKELY
     values = {"share": share(found.contradicted), "pairs": share(found.contradicted_pairs)}
     values |= {"turned": share(found.turned), "turned_pairs": share(found.turned_pairs)}
-    key = "turned" if turned and found.contradicted < CONTRADICTED else verdict
+    key = "turned" if turned and not against else verdict
     told = verdict != UNLIKELY
     counter = f"diagnosis.contradiction.counter{'.turned' if key == 'turned' else ''}"
     return [

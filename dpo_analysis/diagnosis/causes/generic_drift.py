@@ -22,8 +22,8 @@ def find(case: Case) -> list[Finding]:
         verdict, key = (POSSIBLE, "possible") if from_the_start else (CANNOT_TELL, "cannot")
     elif case.data_driven or case.off_policy:
         verdict, key = (POSSIBLE, "possible") if from_the_start else (UNLIKELY, "unlikely")
-    elif case.like_reference:
-        verdict, key = POSSIBLE, "possible"
+    elif case.like_reference or (case.shifted and not from_the_start):
+        verdict, key = POSSIBLE, "beside"
     elif case.nowhere and not from_the_start:
         verdict, key = CANNOT_TELL, "nowhere"
     elif from_the_start or found.edit >= FAR:

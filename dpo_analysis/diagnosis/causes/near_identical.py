@@ -1,15 +1,16 @@
 """The rejected responses are near copies of the chosen ones, and what pushes them down pushes the slot they share.
 
 Signature: a small edit distance between the two responses of fallen pairs, nothing in other pairs' texts that accounts
-for the loss, and a curve that did rise at first. It is not each pair hurting itself: planted runs fall as much in pairs
-that were not trained on. Counter-evidence: a fall from the very beginning;
-where nearly all went to what no text has, it cannot be told. Certainty: association. Unit: none (share of
-the longer response). Source: Pal et al. 2024 (Smaug), arXiv:2402.13228; Yuan et al. 2024, arXiv:2410.13828.
+for the loss, no place at which the others gained, and a curve that did not fall from the beginning nor rise much: where
+the mean rises, others gain. It is not each pair hurting itself: planted runs fall as much in pairs that were not
+trained on. Counter-evidence: a fall from the very beginning; where nearly all went to what no text has, it cannot be
+told. Certainty: association. Unit: none (share of the longer response).
+Source: Pal et al. 2024 (Smaug), arXiv:2402.13228; Yuan et al. 2024, arXiv:2410.13828.
 """
 
 from dpo_analysis.diagnosis.case import Case, nats, plain, share
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.thresholds import NEAR, NEVER_ROSE
+from dpo_analysis.diagnosis.thresholds import NEAR, NEVER_ROSE, RISEN
 
 RANK = 9
 
@@ -27,7 +28,8 @@ def find(case: Case) -> list[Finding]:
     elif case.nowhere:
         verdict, key = CANNOT_TELL, "diagnosis.nowhere"
     else:
-        verdict = POSSIBLE if case.data_driven or case.off_policy or found.rise <= NEVER_ROSE else LIKELY
+        other = case.data_driven or case.off_policy or bool(case.shifted)
+        verdict = LIKELY if NEVER_ROSE < found.rise < RISEN and not other else POSSIBLE
     values = {"edit": plain(found.edit), "rise": nats(found.rise), "data": share(found.data_driven)}
     values["no_data"] = share(found.no_data)
     told = verdict in (LIKELY, POSSIBLE)
