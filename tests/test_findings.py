@@ -23,8 +23,8 @@ TERMS = {
 }  # fmt: skip
 PROBES = ("diagnosis.probe.", "diagnosis.signal.")
 SAID = sorted(key for key in WORDS if key.startswith("diagnosis.") and not key.startswith(PROBES))
-NATS = {"drop", "gain", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin", "edit", "x",
-        "z", "both", "limit"}  # fmt: skip
+NATS = {"drop", "gain", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin", "edit",
+        "x", "z", "both", "limit"}  # fmt: skip
 
 
 def behind(sentence):
