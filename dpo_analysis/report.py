@@ -27,6 +27,7 @@ from dpo_analysis.figures.svg import svg
 from dpo_analysis.figures.theme import signed
 from dpo_analysis.figures.token_page import PAGE_COLOURS, policy_hash, script, style
 from dpo_analysis.figures.tokens import payload
+from dpo_analysis.glossary import glossary
 from dpo_analysis.runs import Run, atomic_file
 from dpo_analysis.schema import SCORED
 from dpo_analysis.splits import split_table
@@ -40,10 +41,6 @@ PAIRS = 6
 LOOKED_AT = 2048
 THEMES = ("light", "dark")
 CURVES = {"reward": figures.reward_curves, "logp": figures.logp_curves, "accuracy": figures.accuracy_curves}
-TERMS = (
-    "logits", "logp", "logps", "average", "log_ratio", "reward", "margin", "advantage", "value", "displacement",
-    "lost", "lost_share", "ledger", "pushed", "pulled", "no_data", "place", "near", "credit", "noise", "certainty",
-)  # fmt: skip
 START = """
 for (const view of document.querySelectorAll(".pair")) {
   mountTokenView(view, JSON.parse(document.getElementById(view.id.replace("pair", "data")).textContent));
@@ -143,7 +140,7 @@ def report_html(run: Run, asked: Asked | None = None) -> str:
         causes=list(_causes(shown)),
         counted=shown.say("checks.count", good=counts.pop("pass"), **counts),
         checks=[_check(check, shown.asked.lang) for check in checks],
-        pairs=list(_pairs(shown)), terms=[_term(name, shown) for name in TERMS],
+        pairs=list(_pairs(shown)), terms=list(glossary(shown.asked.lang)),
         made=shown.say("report.made", version=dpo_analysis.__version__),
     )  # fmt: skip
 
@@ -258,11 +255,6 @@ def _pair(shown: _Shown, pair_id: str, rows: pd.DataFrame) -> dict[str, object]:
 def _check(check: Check, lang: str) -> dict[str, str]:
     said = {"mark": mark(check, lang), "question": question(check, lang), "answer": answer(check, lang)}
     return {"verdict": check.verdict, **said}
-
-
-def _term(name: str, shown: _Shown) -> dict[str, str]:
-    ends = {"name": "", "formula": ".formula", "meaning": ".meaning"}
-    return {part: shown.say(f"details.term.{name}{end}") for part, end in ends.items()}
 
 
 def _file(name: str) -> str:

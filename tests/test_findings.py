@@ -5,7 +5,8 @@ import string
 
 import pytest
 
-from dpo_analysis import report
+from dpo_analysis import glossary
+from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.words import WORDS
 
 SHARES = {"end", "first", "share", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs",
@@ -76,7 +77,16 @@ def test_every_word_of_art_stands_in_the_glossary():
     for words, term in TERMS.items():
         assert words in sentences, f"no sentence says {words!r} any more"
         if term is not None:
-            assert term in report.TERMS
-    for term in report.TERMS:
+            assert term in glossary.TERMS
+    for term in glossary.TERMS:
         for end in ("", ".formula", ".meaning"):
             assert set(WORDS[f"details.term.{term}{end}"]) == {"en", "zh"}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_cause_stands_in_the_glossary_with_the_numbers_of_its_rule(lang):
+    found = {one.name: one for one in glossary.glossary(lang)}
+    for cause in every_cause():
+        term = found[WORDS[f"diagnosis.cause.{cause}"][lang]]
+        assert "{" not in "".join(term)
+    assert "0.22" in found[WORDS["diagnosis.cause.near_identical"][lang]].formula

@@ -6,7 +6,7 @@ import state
 import streamlit as st
 
 from dpo_analysis import words
-from dpo_analysis.report import TERMS
+from dpo_analysis.glossary import glossary
 from dpo_analysis.runs import Run
 
 TABLES = {"series": facts_of_run.series, "models": facts_of_run.models}
@@ -31,8 +31,7 @@ def page(run: Run) -> None:
 
 def _glossary(lang: str) -> None:
     show.section("details.glossary", lang)
-    for term in TERMS:
-        name, formula, meaning = (words.text(f"details.term.{term}{end}", lang) for end in ("", ".formula", ".meaning"))
+    for name, formula, meaning in glossary(lang):
         show.safe_html((show.TERM, name), (show.FORMULA, formula), (show.EVIDENCE, meaning))
 
 
