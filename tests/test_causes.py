@@ -97,6 +97,13 @@ def test_near_copies_are_possible_only_where_others_gained_or_the_beginning_is_n
     assert verdict("near_identical", case(edit=0.05, **{"rise": 0.1} | why)) == "possible"
 
 
+def test_generic_drift_is_possible_beside_another_reading_where_the_responses_differ_much():
+    moved_on = {"others": {"opening": 0.9}}
+    assert verdict("generic_drift", case(edit=0.6, **moved_on)) == "possible"
+    assert verdict("generic_drift", case(edit=0.1, **moved_on)) == "unlikely"
+    assert verdict("generic_drift", case(edit=0.6, rise=-0.8, **moved_on)) == "likely"
+
+
 def test_one_contradicted_pair_of_many_names_nothing():
     assert verdict("contradiction", case(contradicted=0.4, contradicted_pairs=0.02)) == "possible"
 

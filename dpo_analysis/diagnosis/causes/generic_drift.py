@@ -22,7 +22,7 @@ def find(case: Case) -> list[Finding]:
         verdict, key = (POSSIBLE, "possible") if from_the_start else (CANNOT_TELL, "cannot")
     elif case.data_driven or case.off_policy:
         verdict, key = (POSSIBLE, "possible") if from_the_start else (UNLIKELY, "unlikely")
-    elif case.like_reference or (case.shifted and not from_the_start):
+    elif found.edit >= FAR and not from_the_start and (case.like_reference or case.shifted):
         verdict, key = POSSIBLE, "beside"
     elif case.nowhere and not from_the_start:
         verdict, key = CANNOT_TELL, "nowhere"
