@@ -9,8 +9,9 @@ from dpo_analysis.diagnosis import thresholds
 from dpo_analysis.diagnosis.causes import every_cause
 
 TERMS = (
-    "logits", "logp", "logps", "average", "log_ratio", "reward", "margin", "advantage", "value", "displacement",
-    "lost", "lost_share", "ledger", "pushed", "pulled", "no_data", "place", "near", "credit", "noise", "certainty",
+    "logits", "logp", "logps", "average", "log_ratio", "reward", "margin", "accuracy", "advantage", "value",
+    "displacement", "lost", "lost_share", "ledger", "pushed", "pulled", "no_data", "place", "near", "credit", "noise",
+    "certainty", "verdict",
 )  # fmt: skip
 
 

@@ -19,13 +19,13 @@ TERMS = {
     "nats per pair were lost": "lost", "lost log-prob": "lost_share", "pushed": "pushed",
     "X = ": "pushed", "pulled": "pulled",
     "no text": "no_data", "opening": "place", "core": "place", "closing": "place", "near copies": "near",
-    "credit_z": "credit", "noise floor": "noise", "margin": "margin", "accuracy": None, "chosen reward": "reward",
+    "credit_z": "credit", "noise floor": "noise", "margin": "margin", "accuracy": "accuracy", "chosen reward": "reward",
     "log-prob": "logp", "association": "certainty", "identity": "certainty", "decomposition": "certainty",
 }  # fmt: skip
 PROBES = ("diagnosis.probe.", "diagnosis.signal.")
 SAID = sorted(key for key in WORDS if key.startswith("diagnosis.") and not key.startswith(PROBES))
-NATS = {"drop", "gain", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin", "edit",
-        "x", "z", "both", "limit"}  # fmt: skip
+NATS = {"drop", "gain", "near", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin",
+        "edit", "x", "z", "both", "limit"}  # fmt: skip
 
 
 def behind(sentence):

@@ -48,7 +48,6 @@ def _none(case: Case, cause: str, where: Collection[str], source: str) -> Findin
 
 
 def _values(case: Case, own: float) -> dict[str, str]:
-    pushed, pulled, left = (case.shares[name].share for name in ("pushed", "pulled", "unexplained"))
-    found = {"share": share(own), "pushed": share(pushed), "pulled": share(pulled), "unexplained": share(left)}
+    found = {"share": share(own)} | {name: share(one.share) for name, one in case.shares.items()}
     found["n"] = str(case.ledger.contexts.n_pairs)  # type: ignore[union-attr]
     return found | {"x": plain(case.signals.x if case.signals else float("nan"))}

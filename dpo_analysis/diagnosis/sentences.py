@@ -52,7 +52,9 @@ def verdict_sentence(found: Diagnosis, lang: str = "en") -> str:
 
 def _of_what(found: Diagnosis, lang: str) -> str:
     """What the shares are shares of: not of the whole fall, but of what was lost at the checkpoint that was read."""
-    return words.text("diagnosis.named.at", lang, lost=plain(found.numbers["lost"]), model=found.checkpoint_used)
+    lost, end = (found.numbers[name] for name in ("lost", "lost_at_end"))
+    key = "diagnosis.named.at" if lost != end else "diagnosis.named.at.last"
+    return words.text(key, lang, lost=plain(lost), end=plain(end), model=found.checkpoint_used)
 
 
 def damage_sentence(found: Diagnosis, lang: str = "en") -> list[str]:

@@ -65,8 +65,9 @@ EXPECTED = (0.7, 1.3)
 KEPT_CREDIT, KEPT_GAP = 0.95, 0.05
 """Mean size of credit_z in standard deviations, and nats per token between the sides under the reference: below both,
 the responses look like the reference's own."""
-OFF_LOG = 0.25
-"""Share of the compared values of the trainer's log that lie off, from which on the setup is."""
+OFF_LOG, DOUBT_LOG = 0.25, 0.05
+"""Share of the compared values of the trainer's log that lie off, from which on the setup is, or is in doubt: of some
+hundred means over small batches a few lie off by chance."""
 MISENDED = 0.5
 """Share of the pairs that lack an end of text or have a mark twice, from which on the setup is off."""
 CONCENTRATED = 0.6

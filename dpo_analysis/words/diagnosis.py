@@ -2,8 +2,8 @@
 
 WORDS: dict[str, dict[str, str]] = {
     "diagnosis.fall.below_start": {
-        "en": "The chosen responses fell: {drop} nats per pair against the reference ({low} to {high} nats), in {share} of {n} pairs, below it since {since}. {worst} of what was lost lies in the tenth of the pairs that lost most.",
-        "zh": "被选回答下降了：相对参考模型每对 {drop} nats（{low} 至 {high} nats），占 {n} 对中的 {share}，自{since}起低于参考模型。所失中有 {worst} 出自损失最多的十分之一样本对。",
+        "en": "The chosen responses fell: {drop} nats per pair against the reference ({low} to {high} nats, 95 % interval), in {share} of {n} pairs, below it since {since}. {worst} of what was lost lies in the tenth of the pairs that lost most.",
+        "zh": "被选回答下降了：相对参考模型每对 {drop} nats（{low} 至 {high} nats，95 % 区间），占 {n} 对中的 {share}，自{since}起低于参考模型。所失中有 {worst} 出自损失最多的十分之一样本对。",
     },
     "diagnosis.fall.hidden": {
         "en": "The mean hides a fall: it moved by {drop} nats per pair against the reference ({low} to {high} nats), while {lost} nats per pair were lost in {share} of {n} pairs. {worst} of that lies in the tenth of the pairs that lost most.",
@@ -32,8 +32,8 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.step": {"en": "step {step}", "zh": "第 {step} 步"},
     "diagnosis.step.unknown": {"en": "the first checkpoint", "zh": "第一个检查点"},
     "diagnosis.used": {
-        "en": "Read at {model}: the first checkpoint at which at least {gate} nats per pair were lost ({lost} nats per pair).",
-        "zh": "依据 {model}：第一个每对至少损失 {gate} nats 的检查点（每对 {lost} nats）。",
+        "en": "Read at {model}: the first checkpoint at which at least {gate} nats per pair were lost ({lost} nats per pair, gains not set against them).",
+        "zh": "依据 {model}：第一个每对至少损失 {gate} nats 的检查点（每对 {lost} nats，不与增加相抵）。",
     },
     "diagnosis.used.last": {
         "en": "Read at {model}, the last checkpoint; {lost} nats per pair were lost.",
@@ -45,22 +45,26 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "diagnosis.shares.title": {"en": "Where the lost log-prob belongs", "zh": "损失的对数概率归于何处"},
     "diagnosis.share.pushed": {
-        "en": "pushed: on tokens that other pairs reject here more than they choose",
-        "zh": "被推走：在其他样本对于此处更多地拒绝的词元上",
+        "en": "pushed: on tokens that other pairs reject behind the same token far more than they choose",
+        "zh": "被推走：在其他样本对于相同前一词元之后远更多地拒绝的词元上",
     },
     "diagnosis.share.pulled": {
-        "en": "pulled: went to tokens that other pairs choose here",
-        "zh": "被拉走：流向其他样本对在此处选择的词元",
+        "en": "pulled: went to tokens that other pairs choose behind the same token",
+        "zh": "被拉走：流向其他样本对在相同前一词元之后选择的词元",
     },
     "diagnosis.share.no_data": {
-        "en": "in no data: went to improbable tokens that no text of the run has here",
-        "zh": "不在数据中：流向本运行任何文本在此处都没有的低概率词元",
+        "en": "in no data: went to improbable tokens that no text of the run has behind the same token",
+        "zh": "不在数据中：流向本运行任何文本在相同前一词元之后都没有的低概率词元",
     },
     "diagnosis.share.unexplained": {"en": "unexplained", "zh": "未解释"},
     "diagnosis.named": {"en": "Likely: {causes}.", "zh": "很可能：{causes}。"},
     "diagnosis.named.at": {
-        "en": "Shares are of the {lost} nats per pair that were lost by {model}.",
-        "zh": "比例是指到 {model} 为止每对损失的 {lost} nats。",
+        "en": "Shares are means over fallen pairs, of what each had lost by {model}: {lost} nats per pair over all pairs, of {end} nats per pair that are lost at the last checkpoint.",
+        "zh": "比例为下降样本对的均值，指各对到 {model} 为止的损失：全部样本对每对 {lost} nats，而最后一个检查点每对损失 {end} nats。",
+    },
+    "diagnosis.named.at.last": {
+        "en": "Shares are means over fallen pairs, of what each had lost by {model}, the last checkpoint: {lost} nats per pair over all pairs.",
+        "zh": "比例为下降样本对的均值，指各对到最后一个检查点 {model} 为止的损失：全部样本对每对 {lost} nats。",
     },
     "diagnosis.damage": {
         "en": "Damage: by the last checkpoint {end} of the lost log-prob went to improbable tokens that no text of the run has there ({first} at the checkpoint read); look at what the model says.",
@@ -231,7 +235,7 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.verdict.possible": {"en": "possible", "zh": "有可能"},
     "diagnosis.verdict.unlikely": {"en": "unlikely", "zh": "不太可能"},
     "diagnosis.verdict.cannot tell": {"en": "cannot tell", "zh": "无法判断"},
-    "diagnosis.certainty.identity": {"en": "identity: arithmetic, certain", "zh": "恒等：算术事实，确定"},
+    "diagnosis.certainty.identity": {"en": "identity: its numbers are arithmetic", "zh": "恒等：其数字为算术事实"},
     "diagnosis.certainty.decomposition": {
         "en": "decomposition: a part of parts that add up",
         "zh": "分解：各部分相加等于整体中的一部分",
@@ -261,8 +265,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "概率流向了哪里？请收集下降样本对的证据。",
     },
     "diagnosis.open.confirm": {
-        "en": "Do those pairs push the tokens down, or do they only go along with the fall? Move the weights along their gradient and score again.",
-        "zh": "是那些样本对把词元压低，还是只是与下降相伴？沿其梯度移动权重后重新打分即可知道。",
+        "en": "Does some group of training pairs push the fallen tokens down, or does it only go along with the fall? Move the weights along its gradient and score again.",
+        "zh": "是某组训练样本对把下降的词元压低，还是只与下降相伴？沿其梯度移动权重后重新打分即可知道。",
     },
     "diagnosis.open.beginning": {
         "en": "Did the chosen responses fall from the very beginning? The first quarter of the training was not seen: save earlier checkpoints, or give the trainer's log.",

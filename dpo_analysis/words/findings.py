@@ -6,8 +6,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "设置有误：{n} 项检查未通过（{checks}）。请先修正；此处其他结论可能由它引起。",
     },
     "diagnosis.artefact.possible": {
-        "en": "The setup may be off: {n} of its checks are in doubt ({checks}).",
-        "zh": "设置可能有误：{n} 项检查存疑（{checks}）。",
+        "en": "The setup may be off; in doubt, {n} of its checks: {checks}",
+        "zh": "设置可能有误；{n} 项检查存疑：{checks}",
     },
     "diagnosis.artefact.offset": {
         "en": "The fall is there at the first checkpoint and does not grow: look whether the reference is the start of the training.",
@@ -35,16 +35,16 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "损失的对数概率中有 {turned} 出自被他人反转的样本对：其所选为他人所拒，其所拒为他人所选。它们看起来像是标签翻转。",
     },
     "diagnosis.contradiction.counter.turned": {
-        "en": "{turned_pairs} of all pairs are turned round so, whether they fell or not.",
-        "zh": "全部样本对中有 {turned_pairs} 被这样反转，无论其是否下降。",
+        "en": "Base rate: {turned_pairs} of all pairs are turned round so, whether they fell or not; the nearer that is to {turned}, the less it says.",
+        "zh": "基准：全部样本对中有 {turned_pairs} 被这样反转，无论其是否下降；它越接近 {turned}，说明力越弱。",
     },
     "diagnosis.contradiction.unlikely": {
         "en": "No response of a fallen pair is judged the other way round in another pair of the same prompt.",
         "zh": "下降的样本对中，没有回答在同一提示的另一样本对里被反向评判。",
     },
     "diagnosis.contradiction.counter": {
-        "en": "{pairs} of all pairs are contradicted so, whether they fell or not.",
-        "zh": "全部样本对中有 {pairs} 存在这种矛盾，无论其是否下降。",
+        "en": "Base rate: {pairs} of all pairs are contradicted so, whether they fell or not; the nearer that is to {share}, the less it says.",
+        "zh": "基准：全部样本对中有 {pairs} 存在这种矛盾，无论其是否下降；它越接近 {share}，说明力越弱。",
     },
     "diagnosis.contradiction.advice": {
         "en": "People drop or merge contradicting pairs, or train with a loss that allows for flipped labels (robust DPO, label smoothing).",
@@ -67,8 +67,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "下降样本对的两个回答并不相近（差异占较长者词元的比例为 {edit}）。",
     },
     "diagnosis.near_identical.counter": {
-        "en": "Highest mean change of the curve: {rise} nats; a fall from the very beginning would speak for generic drift.",
-        "zh": "曲线的最高平均变化：{rise} nats；若一开始就下降，则更像普遍漂移。",
+        "en": "Near copies fall, too, where everything does, and where others gain: the highest mean change of this curve is {rise} nats.",
+        "zh": "在一切都下降或其他回答增加时，几乎相同的样本对也会下降：此曲线的最高平均变化为 {rise} nats。",
     },
     "diagnosis.near_identical.advice": {
         "en": "People add an SFT term on the chosen responses or a DPOP penalty, or take rejected responses that differ more.",
@@ -99,8 +99,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "在{place}，这种表述既被推走也被拉走，方向未定（X = {x}，范围 −1 到 1）：损失的对数概率中有 {pushed} 在他人拒绝的词元上，有 {pulled} 流向他人选择的词元。",
     },
     "diagnosis.data_driven.counter": {
-        "en": "{unexplained} of the lost log-prob is explained neither by what other pairs reject (pushed: {pushed}) nor by what they choose (pulled: {pulled}).",
-        "zh": "损失的对数概率中有 {unexplained} 既不能由其他样本对所拒绝的（被推走：{pushed}）、也不能由其所选择的（被拉走：{pulled}）解释。",
+        "en": "Neither what other pairs reject (pushed: {pushed}) nor what they choose (pulled: {pulled}) accounts for the rest: {unexplained} of the lost log-prob is unexplained, {no_data} went to what no text has.",
+        "zh": "其余既非他对所拒绝（被推走：{pushed}）、也非其所选择（被拉走：{pulled}）：损失的对数概率中有 {unexplained} 未解释，{no_data} 流向任何文本都没有的内容。",
     },
     "diagnosis.competing_answer.likely": {
         "en": "Another answer rises in the core: {share} of the lost log-prob ({low} to {high}) went there to tokens that other pairs choose in the same context ({n} pairs counted).",
@@ -178,6 +178,10 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "The curve did not fall from the beginning (highest mean change {rise} nats), and the two responses are near copies (they differ in {edit} of the longer one's tokens, share).",
         "zh": "曲线并非一开始就下降（最高平均变化 {rise} nats），且两个回答几乎相同（差异占较长者词元的比例为 {edit}）。",
     },
+    "diagnosis.generic_drift.counter.left": {
+        "en": "It is what is left where no other rule holds: nothing here shows it directly. Of the lost log-prob {no_data} went to what no text has ({lost} nats per pair were lost).",
+        "zh": "它是其他规则都不成立时剩下的：这里没有直接证据。损失的对数概率中有 {no_data} 流向任何文本都没有的内容（每对损失 {lost} nats）。",
+    },
     "diagnosis.generic_drift.counter": {
         "en": "Other pairs' texts account for {data} of the lost log-prob; {lost} nats per pair were lost.",
         "zh": "其他样本对的文本解释了损失的对数概率的 {data}；每对损失 {lost} nats。",
@@ -203,8 +207,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "损失的对数概率中有 {share} 在结束符上。",
     },
     "diagnosis.length_or_eos.counter": {
-        "en": "The chosen response is the longer one in {longer} of the fallen pairs.",
-        "zh": "在 {longer} 的下降样本对中，被选回答较长。",
+        "en": "It is a place and not yet a reason; the chosen response is the longer one in {longer} of the fallen pairs.",
+        "zh": "这是位置，还不是原因；在 {longer} 的下降样本对中，被选回答较长。",
     },
     "diagnosis.length_or_eos.advice": {
         "en": "People check that both responses end with the end-of-text token, and balance or normalise lengths.",
@@ -227,16 +231,20 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "无法判断仅凭策略的移动能否解释下降：此运行没有 KL 证据。",
     },
     "diagnosis.reference_effect.counter": {
-        "en": "Mean size of credit_z: {z} standard deviations; the reference's own responses stay below {limit} standard deviations.",
-        "zh": "credit_z 的平均大小：{z} 个标准差；参考模型自己的回答低于 {limit} 个标准差。",
+        "en": "Responses of another origin may look so, too: where the line is drawn for credit_z is a judgement ({limit} standard deviations; {z} standard deviations here).",
+        "zh": "其他来源的回答也可能如此：credit_z 的界线是一种判断（{limit} 个标准差；此处 {z} 个标准差）。",
+    },
+    "diagnosis.reference_effect.counter.possible": {
+        "en": "What it would need besides: both sides within {near} nats per token of each other under the reference ({gap} nats per token here), two responses with little in common (edit distance {edit} of the longer one's tokens, share), and nothing else that accounts for the loss.",
+        "zh": "它还需要：参考模型下两侧相差不超过每词元 {near} nats（此处每词元 {gap} nats），两个回答很少相同（编辑距离 {edit}，占较长者词元的比例），且没有别的因素能解释损失。",
     },
     "diagnosis.reference_effect.advice": {
         "en": "Nothing need be changed for its sake; an SFT term on the chosen responses keeps them up.",
         "zh": "无需为此改动；在被选回答上加 SFT 项可使其不下降。",
     },
     "diagnosis.unexplained.share": {
-        "en": "{share} of the lost log-prob ({low} to {high}) is explained by no text of other pairs; {no_data} went to improbable tokens that stand in no text here.",
-        "zh": "损失的对数概率中有 {share}（{low} 至 {high}）无法由其他样本对的文本解释；有 {no_data} 流向任何文本在此处都没有的低概率词元。",
+        "en": "{share} of the lost log-prob ({low} to {high}) is neither pushed nor pulled, nor did it go to improbable tokens that stand in no text here; those got another {no_data}.",
+        "zh": "损失的对数概率中有 {share}（{low} 至 {high}）既非被推走、也非被拉走，也没有流向任何文本在此处都没有的低概率词元；后者另得 {no_data}。",
     },
     "diagnosis.unexplained.no_ledger": {
         "en": "Where the probability went is not known: this run holds no evidence of the fallen pairs.",

@@ -14,8 +14,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "≥ {CONTRADICTED:.0%} 的损失的对数概率位于被同一提示的另一对反向判断的样本对，且此类占全部的 ≥ {CONTRADICTED_PAIRS:.0%}；或 ≥ {TURNED:.0%}（几乎相同者 {TURNED_NEAR:.0%}）位于被他对颠倒的样本对，且为其占全部比例的 {TIMES:g}（{TIMES_NEAR:g}）倍",
     },
     "glossary.contradiction.meaning": {
-        "en": "What is chosen here is rejected there: the same response, or what the two responses differ by. Swapped labels look like this.",
-        "zh": "此处被选的在别处被拒：同一个回答，或两个回答的不同之处。标注颠倒就是这样。",
+        "en": "What is chosen here is rejected there: the same response, or (turned round) what the two responses differ by. Swapped labels look like this.",
+        "zh": "此处被选的在别处被拒：同一个回答，或（被颠倒）两个回答的不同之处。标注颠倒就是这样。",
     },
     "glossary.off_policy_rejected.rule": {
         "en": "under the reference a rejected token is less likely than a chosen one by > {OFF_POLICY:g} nats per token (gap, mean over fallen pairs)",

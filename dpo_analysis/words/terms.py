@@ -103,4 +103,22 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "How a finding is known. Only an intervention may say that something causes the fall.",
         "zh": "结论从何而知。只有干预才能说某事造成了下降。",
     },
+    "details.term.accuracy": {"en": "accuracy, ranking accuracy", "zh": "准确率、排序准确率"},
+    "details.term.accuracy.formula": {
+        "en": "pairs with margin > 0 / pairs with margin ≠ 0; ranking: the same of log π(chosen) − log π(rejected)",
+        "zh": "差值 > 0 的样本对 / 差值 ≠ 0 的样本对；排序：对 log π(被选) − log π(被拒) 同样计算",
+    },
+    "details.term.accuracy.meaning": {
+        "en": "The first is what the loss trains, against the reference; the second is what the bare policy prefers, without it. Below the noise floor a pair counts for neither.",
+        "zh": "前者是损失所训练的，相对参考模型；后者是策略本身的偏好，不用参考模型。低于噪声的样本对不计。",
+    },
+    "details.term.verdict": {"en": "likely, possible, unlikely, cannot tell", "zh": "很可能、可能、不太可能、无法判断"},
+    "details.term.verdict.formula": {
+        "en": "its rule holds | a part of it does, or a stronger reading stands beside it | it does not | this run cannot answer",
+        "zh": "规则成立 | 部分成立，或另有更强的解释 | 不成立 | 此运行无法回答",
+    },
+    "details.term.verdict.meaning": {
+        "en": "The rules are those of the causes below. Only what is likely is named; where nothing is, the answer is that it cannot be told.",
+        "zh": "规则见下面各原因。只指出很可能的原因；若没有，则回答无法判断。",
+    },
 }

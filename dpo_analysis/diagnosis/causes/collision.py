@@ -49,6 +49,5 @@ def _none(case: Case) -> Finding:
 
 
 def _values(case: Case) -> dict[str, str]:
-    pushed, pulled, left = (case.shares[name].share for name in ("pushed", "pulled", "unexplained"))
     x = case.signals.x if case.signals else float("nan")
-    return {"pushed": share(pushed), "pulled": share(pulled), "unexplained": share(left), "x": plain(x)}
+    return {name: share(one.share) for name, one in case.shares.items()} | {"x": plain(x)}

@@ -34,8 +34,9 @@ def find(case: Case) -> list[Finding]:
               "lost": plain(found.lost), "no_data": share(found.no_data)}  # fmt: skip
     key = "diagnosis.nowhere" if key == "nowhere" else f"diagnosis.generic_drift.{key}"
     told = verdict in (LIKELY, POSSIBLE)
+    against = f"diagnosis.generic_drift.counter{'.left' if verdict == LIKELY and not from_the_start else ''}"
     return [
         Finding("generic_drift", verdict, "association", values=values, key=key,
-                pairs=case.fallen_first() if told else (), counter=("diagnosis.generic_drift.counter",) if told else (),
+                pairs=case.fallen_first() if told else (), counter=(against,) if told else (),
                 advice="diagnosis.generic_drift.advice" if told else "", source="arXiv:2407.10490")
     ]  # fmt: skip

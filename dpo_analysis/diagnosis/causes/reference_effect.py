@@ -8,7 +8,7 @@ Unit: ratio. Source: Rafailov et al. 2024, arXiv:2404.12358.
 
 from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.thresholds import EXPECTED, KEPT_CREDIT
+from dpo_analysis.diagnosis.thresholds import EXPECTED, KEPT_CREDIT, KEPT_GAP
 
 RANK = 6
 
@@ -26,11 +26,12 @@ def find(case: Case) -> list[Finding]:
     else:
         verdict = POSSIBLE if low <= found.both_expected <= high and found.credit_size < KEPT_CREDIT else UNLIKELY
     values = {"both": plain(found.both_expected), "z": plain(found.credit_size), "gap": plain(found.gap)}
-    values["limit"] = plain(KEPT_CREDIT)
+    values |= {"limit": plain(KEPT_CREDIT), "near": plain(KEPT_GAP), "edit": plain(found.edit)}
     told = verdict in (LIKELY, POSSIBLE)
+    against = f"diagnosis.reference_effect.counter{'.possible' if verdict == POSSIBLE else ''}"
     return [
         Finding("reference_effect", verdict, "identity", values=values, unit="ratio", share=found.both_expected,
                 key=f"diagnosis.reference_effect.{verdict.replace(' ', '_')}",
-                counter=("diagnosis.reference_effect.counter",) if told else (),
+                counter=(against,) if told else (),
                 advice="diagnosis.reference_effect.advice" if told else "", source="arXiv:2404.12358")
     ]  # fmt: skip
