@@ -14,6 +14,7 @@ from dpo_analysis.diagnosis.sentences import (
     damage_sentence,
     end_sentence,
     fall_sentence,
+    shares_sentence,
     verdict_sentence,
 )
 from dpo_analysis.figures.labels import one_line
@@ -29,6 +30,7 @@ def draw(run: Run, found: Diagnosis, lang: str) -> None:
     """All of it, the verdict first; tables and unlikely causes folded away."""
     show.safe_html(
         (f"{VERDICT};{_tint(_main(found))}", verdict_sentence(found, lang)),
+        *((show.EVIDENCE, line) for line in shares_sentence(found, lang)),
         *((f"{show.EVIDENCE};font-weight:600", line) for line in damage_sentence(found, lang)),
         (show.EVIDENCE, fall_sentence(found.fall, lang)),
         *((show.EVIDENCE, one.sentence(lang)) for one in found.probes),

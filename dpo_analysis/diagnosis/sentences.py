@@ -45,16 +45,17 @@ def verdict_sentence(found: Diagnosis, lang: str = "en") -> str:
         for one in found.named:
             by_cause.setdefault(one.cause, []).append(one)
         causes = "; ".join(_with_shares(some, lang) for some in by_cause.values())
-        named = words.text("diagnosis.named", lang, causes=causes)
-        return f"{named} {_of_what(found, lang)}" if found.shares else named
+        return words.text("diagnosis.named", lang, causes=causes)
     return words.text("diagnosis.named.none" if found.numbers else "diagnosis.named.no_fall", lang)
 
 
-def _of_what(found: Diagnosis, lang: str) -> str:
-    """What the shares are shares of: not of the whole fall, but of what was lost at the checkpoint that was read."""
+def shares_sentence(found: Diagnosis, lang: str = "en") -> list[str]:
+    """What the verdict's shares are shares of: not of the whole fall, but of what was lost at the checkpoint read."""
+    if not (found.named and found.shares):
+        return []
     lost, end = (found.numbers[name] for name in ("lost", "lost_at_end"))
     key = "diagnosis.named.at" if lost != end else "diagnosis.named.at.last"
-    return words.text(key, lang, lost=plain(lost), end=plain(end), model=found.checkpoint_used)
+    return [words.text(key, lang, lost=plain(lost), end=plain(end), model=found.checkpoint_used)]
 
 
 def damage_sentence(found: Diagnosis, lang: str = "en") -> list[str]:
@@ -110,7 +111,7 @@ def lines(found: Diagnosis, lang: str = "en") -> list[str]:
     ]
     if found.shares:
         said += ["", words.text("diagnosis.shares.title", lang), *(f"  {line}" for line in share_lines(found, lang))]
-    said += ["", verdict_sentence(found, lang), *damage_sentence(found, lang)]
+    said += ["", verdict_sentence(found, lang), *shares_sentence(found, lang), *damage_sentence(found, lang)]
     said += [one.sentence(lang) for one in found.probes]
     for one in (
         found.findings if found.numbers else [one for one in found.findings if one.verdict in (LIKELY, POSSIBLE)]
