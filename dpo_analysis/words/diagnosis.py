@@ -107,8 +107,8 @@ WORDS: dict[str, dict[str, str]] = {
     "diagnosis.mark.unlikely": {"en": "○ unlikely:", "zh": "○ 不太可能："},
     "diagnosis.mark.cannot tell": {"en": "? cannot tell:", "zh": "？ 无法判断："},
     "diagnosis.shares.caption": {
-        "en": "Of the log-prob that fallen pairs lost, every pair counting the same; the four parts add up to 100 %. Whiskers: 95 % intervals over prompts. They say what goes with the loss, not what caused it.",
-        "zh": "下降样本对所失的对数概率，每对权重相同；四部分相加为 100 %。须线：按提示重抽样的 95 % 区间。它们说明什么与损失相伴，而不是什么造成了损失。",
+        "en": "Of the log-prob that fallen pairs lost, every pair counting the same; the four parts add up to 100 %. Here: behind the same token. Whiskers: 95 % intervals over prompts. They say what goes with the loss, not what caused it.",
+        "zh": "下降样本对所失的对数概率，每对权重相同；四部分相加为 100 %。“此处”指相同的前一词元之后。须线：按提示重抽样的 95 % 区间。它们说明什么与损失相伴，而不是什么造成了损失。",
     },
     "diagnosis.shares.axis": {"en": "share of the lost log-prob", "zh": "占损失的对数概率的比例"},
     "diagnosis.share.pushed.short": {"en": "pushed: others reject it here", "zh": "被推走：他人在此拒绝"},
