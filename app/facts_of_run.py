@@ -9,7 +9,8 @@ import pandas as pd
 from dpo_analysis import metrics, schema, words
 from dpo_analysis.runs import Run
 
-LOG_LINES = 200
+LOG_LINES, SHORT = 200, 16
+"""How many lines of the log, and letters of a hash, are shown."""
 ASIDE = ("time", "event", "host", "pid")
 """What every event of the log has; host and process say nothing about a number."""
 
@@ -39,7 +40,7 @@ def series(run: Run, lang: str) -> pd.DataFrame:
 def models(run: Run, lang: str) -> pd.DataFrame:
     """Every model with its source, its hash and how much of it is scored."""
     rows = [
-        (one.series, one.name, "" if one.step is None else str(one.step), one.kind, one.source, one.weights,
+        (one.series, one.name, "" if one.step is None else str(one.step), one.kind, one.source, one.weights[:SHORT],
          f"{len(run.parts_done(one))}/{run.n_parts}")
         for one in (run.reference, *run.models)
     ]  # fmt: skip

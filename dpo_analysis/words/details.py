@@ -24,8 +24,8 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "details.models.title": {"en": "Models", "zh": "模型"},
     "details.models.caption": {
-        "en": "As they were named, where they were read from, and the hash of their weights.",
-        "zh": "名称、读取位置与权重哈希。",
+        "en": "As they were named, where they were read from, and the first 16 letters of the hash of their weights; manifest.json has all.",
+        "zh": "名称、读取位置与权重哈希的前 16 个字母；完整的见 manifest.json。",
     },
     "details.log.title": {"en": "Log", "zh": "日志"},
     "details.log.caption": {
@@ -40,13 +40,13 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "details.columns.title": {"en": "Every column", "zh": "全部列"},
     "details.columns.caption": {
-        "en": "As they stand in the tables and in the exported files.",
-        "zh": "表格与导出文件中的各列。",
+        "en": "As they stand in the tables and in the exported files: of rows (pairs, responses, tokens), and of steps (over pairs).",
+        "zh": "表格与导出文件中的各列：行（样本对、回答、词元）与步（对样本对汇总）。",
     },
     "details.column.name": {"en": "name", "zh": "名称"},
     "details.column.of": {"en": "of", "zh": "属于"},
-    "details.of.column": {"en": "row, token or file", "zh": "行、词元或文件"},
-    "details.of.metric": {"en": "step: over pairs", "zh": "步：对样本对汇总"},
+    "details.of.column": {"en": "rows", "zh": "行"},
+    "details.of.metric": {"en": "steps", "zh": "步"},
     "details.column.unit": {"en": "unit", "zh": "单位"},
     "details.column.meaning": {"en": "meaning", "zh": "含义"},
     "details.column.series": {"en": "series", "zh": "系列"},

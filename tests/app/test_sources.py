@@ -34,6 +34,7 @@ READ_SIDE |= {
     "drawn_pairs",
     "export",
     "gainers",
+    "glossary",
     "movers",
     "paths",
     "report",
