@@ -78,6 +78,8 @@ class Ground:
         calm: the same of a clean dose; as ``often`` if not given.
         rates: what a cause's plants need beyond ``pace`` to fall at all here: set by the truth of a few runs, before
             any diagnosis.
+        again: "cause where" -> (runs, rate) added since fewer than twenty of the plan's did what they were planted for;
+            the rate comes on top.
     """
 
     families: tuple[str, ...]
@@ -90,6 +92,7 @@ class Ground:
     often: float = 1.0
     calm: float | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
+    again: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 GROUNDS = {
@@ -117,6 +120,14 @@ GROUNDS = {
         often=1.2,
         calm=1.0,
         rates={"style_drift": 1.4, "competing_answer": 1.6, "near_identical": 1.1},
+        again={
+            "length_or_eos closing": (13, 1.6),
+            "off_policy_rejected shuffled": (5, 1.4),
+            "off_policy_rejected garbled": (4, 1.3),
+            "competing_answer core": (7, 1.15),
+            "near_identical core": (5, 1.15),
+            "reference_effect samples": (4, 1.2),
+        },
     ),
 }
 LORA_RATE = 5.0
@@ -143,7 +154,9 @@ def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
     ground = GROUNDS[name]
     rate = ground.pace * (ground.rates.get(dose.cause, 1.0) if dose.kind == "plant" else 1.0)
     often = ground.often if ground.calm is None or dose.kind != "clean" else ground.calm
-    for n in range(dose.fit if name == "FIT" else round(dose.test * often)):
+    planned = dose.fit if name == "FIT" else round(dose.test * often)
+    more, faster = ground.again.get(f"{dose.cause} {dose.where}", (0, 1.0)) if dose.kind == "plant" else (0, 1.0)
+    for n in range(planned + more):
         lr, count = dose.doses[n % len(dose.doses)]
         lora = bool(ground.lora_every) and n % ground.lora_every == ground.lora_every - 1
         yield Entry(
@@ -152,7 +165,7 @@ def _entries(dose: Dose, name: str, place: int) -> Iterator[Entry]:
             where=dose.where,
             plant=dose.plant,
             dose=count,
-            lr=float(f"{lr * rate * (LORA_RATE if lora else 1):.3g}"),
+            lr=float(f"{lr * rate * (LORA_RATE if lora else 1) * (faster if n >= planned else 1):.3g}"),
             family=ground.families[(n + n // 2 + place) % len(ground.families)],
             families=ground.families,
             width=ground.width,
