@@ -1,7 +1,7 @@
 """Every threshold of the diagnosis, with its unit and what it was fitted on; no other room holds one.
 
 The first values are those of a rule found on 220 small runs of one SFT seed. They were fitted on the grounds of
-``tests/planted`` FIT (references of seeds 1 and 2), TEST (11 to 13) and HELD_OUT (21 to 23), and judged on UNSEEN (31 to
+``tests/planted`` FIT (references of seeds 1, 2), TEST (11 to 13) and HELD_OUT (21 to 23), and judged on UNSEEN (31 to
 33). A number that decides a word is never taken from the run that it is used on.
 """
 
