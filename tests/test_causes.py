@@ -39,7 +39,8 @@ def case(*, checks=(), fall=FALL, others=(), **signals):
     path = SimpleNamespace(
         rows=np.arange(2), change=np.zeros((1, 2)), pair_ids=np.array(["a", "b"]), groups=np.arange(2)
     )
-    tokens = SimpleNamespace(change=np.zeros(0), weight=np.zeros(0), place=np.zeros(0), x=np.zeros(0), pair=np.zeros(0))
+    tokens = SimpleNamespace(change=np.zeros(0), weight=np.zeros(0), place=np.zeros(0), x=np.zeros(0), pair=np.zeros(0),
+                             pulled=np.zeros(0), position=np.zeros(0))  # fmt: skip
     shares = {name: Share(0.25, 0.2, 0.3) for name in ("pushed", "pulled", "no_data", "unexplained")}
     ledger = SimpleNamespace(
         tokens=tokens, place=np.arange(2), unexplained=np.zeros(0), shares=lambda groups, place: shares,
@@ -102,6 +103,12 @@ def test_generic_drift_is_possible_beside_another_reading_where_the_responses_di
     assert verdict("generic_drift", case(edit=0.6, **moved_on)) == "possible"
     assert verdict("generic_drift", case(edit=0.1, **moved_on)) == "unlikely"
     assert verdict("generic_drift", case(edit=0.6, rise=-0.8, **moved_on)) == "likely"
+
+
+def test_what_is_rejected_more_than_it_went_to_what_is_chosen_is_no_pull():
+    given = case(pushed=0.3, pulled=0.0, x=-0.1)
+    assert [verdict(cause, given) for cause in ("collision", "competing_answer")] == ["possible", "possible"]
+    assert verdict("competing_answer", case(pushed=0.1, pulled=0.2, x=-0.1)) == "likely"
 
 
 def test_one_contradicted_pair_of_many_names_nothing():

@@ -170,8 +170,10 @@ def _drives(own: Mapping[str, float]) -> bool:
 
 def _direction(x: float, pushed: float, pulled: float) -> str:
     both = pushed + pulled
-    if x < PULL or pulled > MOSTLY * both:
+    if pulled > MOSTLY * both or (x < PULL and pulled >= pushed):
         return PULLED
+    if x < PULL:
+        return UNDECIDED
     return PUSHED if x > PUSH or pushed > MOSTLY * both else UNDECIDED
 
 

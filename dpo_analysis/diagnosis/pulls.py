@@ -35,7 +35,7 @@ def _moved(case: Case, cause: str, source: str, place: str, gain: float) -> Find
     lost = case.signals.by_place[place]["weight"]  # type: ignore[union-attr, index]
     values = _values(case, lost) | {"place": f"causes.place.{place}", "gain": nats(gain)}
     return Finding(
-        cause, LIKELY, "association", place, lost, key=f"diagnosis.{cause}.moved", values=values,
+        cause, LIKELY, "association", place, key=f"diagnosis.{cause}.moved", values=values,
         pairs=case.fallen_first(), counter=("diagnosis.moved.counter",), advice=f"diagnosis.{cause}.advice",
         source=source,
     )  # fmt: skip

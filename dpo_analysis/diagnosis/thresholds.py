@@ -23,7 +23,8 @@ pull alone needs more: what falls for any reason goes, in part, to what other pa
 PUSH = 0.3
 """X, the mean of x over the lost log-prob: above, the loss is a push; between ``PULL`` and this it is undecided."""
 PULL = 0.05
-"""X: below, the loss is a pull by what other pairs choose."""
+"""X: below, the loss is a pull by what other pairs choose, where no less went there than lies on what they reject; else
+it is undecided."""
 MOSTLY = 0.7
 """C over C + P: above, with X not below ``PULL``, the loss is a push; P over C + P: above, it is a pull, whatever X."""
 OFF_POLICY = 2.0

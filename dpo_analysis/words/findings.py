@@ -23,16 +23,16 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "请用训练时的模板、分词器、长度与参考模型重新打分；从其他模型开始的训练需以该模型为参考。",
     },
     "diagnosis.contradiction.likely": {
-        "en": "{share} of the lost log-prob lies in pairs that another pair of the same prompt contradicts: a response is chosen in one and rejected in the other.",
-        "zh": "损失的对数概率中有 {share} 出自被同一提示的另一样本对反驳的样本对：同一回答在一处被选，在另一处被拒。",
+        "en": "{share} of the nats that fallen pairs lost lies in pairs that another pair of the same prompt contradicts: a response is chosen in one and rejected in the other.",
+        "zh": "下降样本对所失的 nats 中有 {share} 出自被同一提示的另一样本对反驳的样本对：同一回答在一处被选，在另一处被拒。",
     },
     "diagnosis.contradiction.possible": {
-        "en": "{share} of the lost log-prob lies in pairs that another pair of the same prompt contradicts.",
-        "zh": "损失的对数概率中有 {share} 出自被同一提示的另一样本对反驳的样本对。",
+        "en": "{share} of the nats that fallen pairs lost lies in pairs that another pair of the same prompt contradicts.",
+        "zh": "下降样本对所失的 nats 中有 {share} 出自被同一提示的另一样本对反驳的样本对。",
     },
     "diagnosis.contradiction.turned": {
-        "en": "{turned} of the lost log-prob lies in pairs that others turn round: what these choose, others reject, and what these reject, others choose. They look like flipped labels.",
-        "zh": "损失的对数概率中有 {turned} 出自被他人反转的样本对：其所选为他人所拒，其所拒为他人所选。它们看起来像是标签翻转。",
+        "en": "{turned} of the nats that fallen pairs lost lies in pairs that others turn round: what these choose, others reject, and what these reject, others choose. They look like flipped labels.",
+        "zh": "下降样本对所失的 nats 中有 {turned} 出自被他人反转的样本对：其所选为他人所拒，其所拒为他人所选。它们看起来像是标签翻转。",
     },
     "diagnosis.contradiction.counter.turned": {
         "en": "Base rate: {turned_pairs} of all pairs are turned round so, whether they fell or not; the nearer that is to {turned}, the less it says.",
@@ -79,8 +79,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "损失的对数概率中有 {share}（{low} 至 {high}）位于{place}，在其他样本对于该处更多地拒绝的词元上（统计了 {n} 对）；整个回答为 {pushed}。",
     },
     "diagnosis.collision.unlikely": {
-        "en": "{share} of the lost log-prob lies on tokens that other pairs reject in the same context more than they choose.",
-        "zh": "损失的对数概率中有 {share} 在其他样本对于相同上下文中更多地拒绝的词元上。",
+        "en": "{share} of the lost log-prob lies on tokens that other pairs reject in the same context more than they choose: too little at any one place, or no clear push.",
+        "zh": "损失的对数概率中有 {share} 在其他样本对于相同上下文中更多地拒绝的词元上：在任何一处都太少，或推力不明显。",
     },
     "diagnosis.collision.advice": {
         "en": "People drop or reword the rejected responses that share these words, merge such pairs, or add an SFT term on the chosen responses.",
@@ -91,16 +91,16 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "它失去的概率去了其前的结束符：其他样本对拒绝它，可能只是“回答更早结束”这件事的另一面。",
     },
     "diagnosis.nowhere": {
-        "en": "{no_data} of the lost log-prob went to what no text of the run has there: at this checkpoint it can no longer be read what drove the fall. An earlier checkpoint may tell.",
-        "zh": "损失的对数概率中有 {no_data} 去了本次运行的任何文本在该处都没有的内容：在这个检查点上已无法看出下降的原因。更早的检查点也许可以。",
+        "en": "{no_data} of the lost log-prob went to what no text of the run has there: where it went does not tell whether this drove the fall. An earlier checkpoint may tell.",
+        "zh": "损失的对数概率中有 {no_data} 去了本次运行的任何文本在该处都没有的内容：从去向看不出下降是否由此造成。更早的检查点也许可以。",
     },
     "diagnosis.undecided": {
         "en": "At the {place} this wording is pushed and pulled, and the direction is undecided (X = {x}, from −1 to 1): {pushed} of the lost log-prob lies on tokens that others reject, {pulled} of it went to tokens that others choose.",
         "zh": "在{place}，这种表述既被推走也被拉走，方向未定（X = {x}，范围 −1 到 1）：损失的对数概率中有 {pushed} 在他人拒绝的词元上，有 {pulled} 流向他人选择的词元。",
     },
     "diagnosis.data_driven.counter": {
-        "en": "Neither what other pairs reject (pushed: {pushed}) nor what they choose (pulled: {pulled}) accounts for the rest: {unexplained} of the lost log-prob is unexplained, {no_data} went to what no text has.",
-        "zh": "其余既非他对所拒绝（被推走：{pushed}）、也非其所选择（被拉走：{pulled}）：损失的对数概率中有 {unexplained} 未解释，{no_data} 流向任何文本都没有的内容。",
+        "en": "What it leaves open: {unexplained} of the lost log-prob is unexplained, {no_data} went to what no text has (pushed: {pushed}, pulled: {pulled}).",
+        "zh": "尚未说明的：损失的对数概率中有 {unexplained} 未解释，{no_data} 流向任何文本都没有的内容（被推走：{pushed}，被拉走：{pulled}）。",
     },
     "diagnosis.competing_answer.likely": {
         "en": "Another answer rises in the core: {share} of the lost log-prob ({low} to {high}) went there to tokens that other pairs choose in the same context ({n} pairs counted).",
@@ -171,8 +171,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "曲线（最高平均变化 {rise} nats）和两个回答的差异（占较长者词元的比例 {edit}）都不能说明下降是否为普遍漂移。",
     },
     "diagnosis.generic_drift.unlikely": {
-        "en": "The curve rose at first (highest mean change {rise} nats), and other pairs' texts account for {data} of the lost log-prob.",
-        "zh": "曲线起初上升（最高平均变化 {rise} nats），且其他样本对的文本解释了损失的对数概率的 {data}。",
+        "en": "The curve did not fall from the beginning (highest mean change {rise} nats), and other pairs' texts account for {data} of the lost log-prob.",
+        "zh": "曲线并非一开始就下降（最高平均变化 {rise} nats），且其他样本对的文本解释了损失的对数概率的 {data}。",
     },
     "diagnosis.generic_drift.near": {
         "en": "The curve did not fall from the beginning (highest mean change {rise} nats), and the two responses are near copies (they differ in {edit} of the longer one's tokens, share).",
@@ -191,8 +191,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "通常降低学习率或减少步数、增大 beta，或在被选回答上加 SFT 项。",
     },
     "diagnosis.length_or_eos.likely": {
-        "en": "{share} of the lost log-prob lies on the end of text itself: the responses end differently now, not their content.",
-        "zh": "损失的对数概率中有 {share} 就在结束符上：变化的是回答的结束方式，而非内容。",
+        "en": "{share} of the lost log-prob lies on the end of text itself: the responses end differently now.",
+        "zh": "损失的对数概率中有 {share} 就在结束符上：回答的结束方式变了。",
     },
     "diagnosis.length_or_eos.sooner": {
         "en": "{share} of the lost log-prob went to the end of text, in front of closings that other pairs reject: the responses end earlier now.",
@@ -223,8 +223,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "全部样本对两侧的变化为策略移动这么远时参考模型自己的回答平均损失的 {both} 倍（比值，预期为 1）：幅度相当，但也有别的可能。",
     },
     "diagnosis.reference_effect.unlikely": {
-        "en": "The responses are not moved as the reference's own answers are: over both responses of all pairs the change is {both} times what those lose on average when the policy moves so far (ratio; 1 is expected of them), and the mean size of credit_z is {z} standard deviations, where theirs stays below {limit} standard deviations.",
-        "zh": "这些回答的变化不像参考模型自己的回答：全部样本对两侧的变化为策略移动这么远时后者平均损失的 {both} 倍（比值，预期为 1），credit_z 平均大小为 {z} 个标准差，而后者低于 {limit} 个标准差。",
+        "en": "The responses do not look like the reference's own answers, or did not move as those do: over both responses of all pairs the change is {both} times what those lose on average when the policy moves so far (ratio; 1 is expected of them), and the mean size of credit_z is {z} standard deviations, where theirs stays below {limit} standard deviations.",
+        "zh": "这些回答不像参考模型自己的回答，或变化与之不同：全部样本对两侧的变化为策略移动这么远时后者平均损失的 {both} 倍（比值，预期为 1），credit_z 平均大小为 {z} 个标准差，而后者低于 {limit} 个标准差。",
     },
     "diagnosis.reference_effect.cannot_tell": {
         "en": "Whether the policy's movement alone explains the fall cannot be told: there is no evidence of KL in this run.",

@@ -10,8 +10,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "权重、模板、结束符或参考模型与训练时不同。它优先于其他一切原因。",
     },
     "glossary.contradiction.rule": {
-        "en": "≥ {CONTRADICTED:.0%} of the lost log-prob in pairs that another pair of the same prompt judges the other way, which ≥ {CONTRADICTED_PAIRS:.0%} of all pairs are; or ≥ {TURNED:.0%} (among near copies {TURNED_NEAR:.0%}) in pairs that others turn round, and {TIMES:g} ({TIMES_NEAR:g}) times their share of all pairs",
-        "zh": "≥ {CONTRADICTED:.0%} 的损失的对数概率位于被同一提示的另一对反向判断的样本对，且此类占全部的 ≥ {CONTRADICTED_PAIRS:.0%}；或 ≥ {TURNED:.0%}（几乎相同者 {TURNED_NEAR:.0%}）位于被他对颠倒的样本对，且为其占全部比例的 {TIMES:g}（{TIMES_NEAR:g}）倍",
+        "en": "≥ {CONTRADICTED:.0%} of the nats that fallen pairs lost in pairs that another pair of the same prompt judges the other way, which ≥ {CONTRADICTED_PAIRS:.0%} of all pairs are; or ≥ {TURNED:.0%} (among near copies {TURNED_NEAR:.0%}) in pairs that others turn round, and {TIMES:g} ({TIMES_NEAR:g}) times their share of all pairs",
+        "zh": "下降样本对所失 nats 的 ≥ {CONTRADICTED:.0%} 位于被同一提示的另一对反向判断的样本对，且此类占全部的 ≥ {CONTRADICTED_PAIRS:.0%}；或 ≥ {TURNED:.0%}（几乎相同者 {TURNED_NEAR:.0%}）位于被他对颠倒的样本对，且为其占全部比例的 {TIMES:g}（{TIMES_NEAR:g}）倍",
     },
     "glossary.contradiction.meaning": {
         "en": "What is chosen here is rejected there: the same response, or (turned round) what the two responses differ by. Swapped labels look like this.",
@@ -42,8 +42,8 @@ WORDS: dict[str, dict[str, str]] = {
         "zh": "内容的另一种表述在其他样本对中上升。",
     },
     "glossary.style_drift.rule": {
-        "en": "at opening or closing C + P ≥ {PULL_DRIVEN:.0%}, and X < {PULL:g} or P > {MOSTLY:.0%} of C + P; or the chosen responses that did not fall gained ≥ {SHIFTED:g} nats per pair there",
-        "zh": "在开头或结尾 C + P ≥ {PULL_DRIVEN:.0%}，且 X < {PULL:g} 或 P 占 C + P 的 {MOSTLY:.0%} 以上；或未下降的被选回答在那里每对增加 ≥ {SHIFTED:g} nats",
+        "en": "at opening or closing C + P ≥ {PULL_DRIVEN:.0%}, and X < {PULL:g} with P ≥ C or P > {MOSTLY:.0%} of C + P; or the chosen responses that did not fall gained ≥ {SHIFTED:g} nats per pair there",
+        "zh": "在开头或结尾 C + P ≥ {PULL_DRIVEN:.0%}，且 X < {PULL:g} 而 P ≥ C，或 P 占 C + P 的 {MOSTLY:.0%} 以上；或未下降的被选回答在那里每对增加 ≥ {SHIFTED:g} nats",
     },
     "glossary.style_drift.meaning": {
         "en": "Only the wording changes: other openings or closings rise.",
