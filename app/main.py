@@ -7,12 +7,18 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import quote
 
-import choices
-import show
-import state
 import streamlit as st
-from token_view import watch_page
-from views import causes, checks, compare, details, overview, pairs, tokens
+from shared import blocks as show
+from shared import choosers as choices
+from shared import state
+from views import overview
+from views.causes import causes
+from views.checks import checks
+from views.compare import compare
+from views.details import details
+from views.pairs import pairs
+from views.tokens import tokens
+from views.tokens.component import watch_page
 
 from dpo_analysis import words
 from dpo_analysis.runs import Run

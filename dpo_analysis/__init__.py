@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from dpo_analysis.data.pairs import load_pairs as load_pairs
     from dpo_analysis.diagnosis import diagnose as diagnose
     from dpo_analysis.errors import DPOAnalysisError as DPOAnalysisError
-    from dpo_analysis.evidence import ches_table as ches_table
-    from dpo_analysis.evidence import credit_table as credit_table
     from dpo_analysis.imported import import_run as import_run
     from dpo_analysis.runs import Run as Run
     from dpo_analysis.runs import open_run as open_run
-    from dpo_analysis.tables import pair_table as pair_table
-    from dpo_analysis.tables import position_table as position_table
-    from dpo_analysis.tables import response_table as response_table
-    from dpo_analysis.tables import step_table as step_table
-    from dpo_analysis.tables import token_table as token_table
+    from dpo_analysis.tables.evidence import ches_table as ches_table
+    from dpo_analysis.tables.evidence import credit_table as credit_table
+    from dpo_analysis.tables.pairs import pair_table as pair_table
+    from dpo_analysis.tables.pairs import response_table as response_table
+    from dpo_analysis.tables.pairs import step_table as step_table
+    from dpo_analysis.tables.positions import position_table as position_table
+    from dpo_analysis.tables.tokens import token_table as token_table
 
 __version__ = "0.1.0"
 
@@ -29,17 +29,17 @@ _PUBLIC = {
     "DPOAnalysisError": "errors",
     "Pair": "data.pairs",
     "Run": "runs",
-    "ches_table": "evidence",
-    "credit_table": "evidence",
+    "ches_table": "tables.evidence",
+    "credit_table": "tables.evidence",
     "diagnose": "diagnosis",
     "import_run": "imported",
     "load_pairs": "data.pairs",
     "open_run": "runs",
-    "pair_table": "tables",
-    "position_table": "tables",
-    "response_table": "tables",
-    "step_table": "tables",
-    "token_table": "tables",
+    "pair_table": "tables.pairs",
+    "position_table": "tables.positions",
+    "response_table": "tables.pairs",
+    "step_table": "tables.pairs",
+    "token_table": "tables.tokens",
 }
 __all__ = ["__version__", "figures", *_PUBLIC]
 

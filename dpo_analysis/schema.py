@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dpo_analysis.token_kinds import KINDS
-from dpo_analysis.token_places import PLACES, SPANS
+from dpo_analysis.text.regions import PLACES, SPANS
+from dpo_analysis.text.token_types import KINDS
 
 SCHEMA_VERSION = 1
 

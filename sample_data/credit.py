@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 import dpo_analysis
-from dpo_analysis.token_tables import token_parts
+from dpo_analysis.tables.tokens import token_parts
 
 HERE = Path(__file__).resolve().parent
 KINDS = {

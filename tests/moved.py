@@ -10,7 +10,8 @@ import pyarrow as pa
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import Response, TokenizedPair
-from dpo_analysis.runs import Model, Run, RunWriter, Series, evidence, open_run
+from dpo_analysis.runs import Model, Run, RunWriter, Series, open_run
+from dpo_analysis.runs.evidence import kinds
 from dpo_analysis.schema import SIDES
 
 LIKELY, RARE = 0.6, 0.01
@@ -77,7 +78,7 @@ def make_run(
             )
             if collected and not model.is_reference:
                 table = pa.Table.from_pylist([top for _, top in rows], schema=schema.TOPK_SCHEMA)
-                evidence.add(writer, "topk", model, 0, table)
+                kinds.add(writer, "topk", model, 0, table)
         writer.finish()
     return open_run(path)
 

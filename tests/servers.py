@@ -4,7 +4,7 @@ import socket
 import time
 import urllib.request
 
-from dpo_analysis.launcher import ADDRESS
+from dpo_analysis.cli.launcher import ADDRESS
 
 
 def own_port():

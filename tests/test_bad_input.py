@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import dpo_analysis
-from dpo_analysis.cli import main
+from dpo_analysis.cli.main import main
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample_data"
 SFT, CHECKPOINT, ADAPTER = SAMPLE / "sft", SAMPLE / "gentle" / "checkpoint-60", None

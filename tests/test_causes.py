@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dpo_analysis as dpo
-from dpo_analysis.cli import main
+from dpo_analysis.cli.main import main
 from dpo_analysis.diagnosis import Check, Fall, causes, diagnose
 from dpo_analysis.diagnosis.case import Case
 from dpo_analysis.diagnosis.causes import every_cause

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.figures.cells import _cells, cells, shown, visible
+from dpo_analysis.figures.token_view.glyphs import _cells, cells, shown, visible
 
 
 def texts(*pieces):

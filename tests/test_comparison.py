@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import dpo_analysis as dpo
-from dpo_analysis.comparison import CRITERIA, compare_pairs, outcomes, profile_change
-from dpo_analysis.movers import pair_movers, token_movers
-from dpo_analysis.positions import position_table
 from dpo_analysis.runs import Series
+from dpo_analysis.tables.policy_pairs import CRITERIA, compare_pairs, outcomes, profile_change
+from dpo_analysis.tables.positions import position_table
+from dpo_analysis.tables.step_changes import pair_movers, token_movers
 from tests.handmade import make_run
 
 REFERENCE = [([-1.0, -1.0], [-1.0, -2.0]), ([-4.0], [-1.0]), ([-1.0], [-1.0])]

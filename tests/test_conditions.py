@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dpo_analysis as dpo
-from dpo_analysis import conditions, rewards
-from dpo_analysis.answers import answers, groups_of_several
-from dpo_analysis.conditions import Box, found, holds, inside, with_flips
-from dpo_analysis.paths import pair_paths
+from dpo_analysis.numerics import rewards
+from dpo_analysis.tables import filters
+from dpo_analysis.tables.filters import Box, found, holds, inside, with_flips
+from dpo_analysis.tables.paths import pair_paths
+from dpo_analysis.tables.prompt_groups import answers, groups_of_several
 from tests.handmade import make_run
 
 nats = st.floats(-200, 200)
@@ -42,7 +43,7 @@ def test_a_condition_holds_and_fails_by_one_number(name, changed):
 def test_a_pair_that_cannot_flip_needs_a_margin_of_almost_three():
     assert holds(pairs(reference_margin=[-29.0, -30.0]), ["cannot_flip"]).tolist() == [False, True]
     assert holds(pairs(reference_margin=-30.0, rejected_logps=-40.0), ["cannot_flip"]).tolist() == [False]
-    assert conditions.FLIP_MARGIN == pytest.approx(2.944, abs=1e-3)
+    assert filters.FLIP_MARGIN == pytest.approx(2.944, abs=1e-3)
 
 
 @given(nats, nats, nats, nats, st.floats(0.01, 1))
@@ -59,7 +60,7 @@ def test_what_lies_within_the_noise_has_not_moved():
 
 def test_pairs_without_numbers_meet_no_condition_and_lie_in_no_box():
     empty = pairs(chosen_log_ratio=np.nan, rejected_log_ratio=np.nan, chosen_logps=np.nan, reference_margin=np.nan)
-    assert not any(holds(empty, [name]).any() for name in conditions.CONDITIONS if "long" not in name)
+    assert not any(holds(empty, [name]).any() for name in filters.CONDITIONS if "long" not in name)
     assert not inside(empty, Box(-99, 99, -99, 99)).any()
     assert inside(empty, None).all()
 

@@ -7,20 +7,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dpo_analysis.diagnosis import groups
-from dpo_analysis.diagnosis.confirmation import COLUMNS, confirmed, effect_table
+from dpo_analysis.diagnosis import influence_groups
+from dpo_analysis.diagnosis.influence_verdict import COLUMNS, confirmed, effect_table
 from dpo_analysis.errors import InputError, StorageError
-from dpo_analysis.runs import influence as stored
 from dpo_analysis.runs import open_run, verify_run
-from dpo_analysis.runs.columns import to_bytes
-from dpo_analysis.runs.influence import EFFECTS, GROUPS, Asked, Question
+from dpo_analysis.runs.evidence import influence as stored
+from dpo_analysis.runs.evidence.influence import EFFECTS, GROUPS, Asked, Question
+from dpo_analysis.runs.parquet import to_bytes
 from dpo_analysis.schema import EFFECTS_SCHEMA, GROUPS_SCHEMA, SIDES
 from dpo_analysis.scoring import score
-from dpo_analysis.scoring.confirm import confirm
-from dpo_analysis.scoring.evidence import score_collecting
-from dpo_analysis.scoring.influence import Target, Weighted, group_effects
+from dpo_analysis.scoring.evidence.collector import score_collecting
+from dpo_analysis.scoring.evidence.influence import Target, Weighted, group_effects
+from dpo_analysis.scoring.evidence.influence_run import confirm
+from dpo_analysis.scoring.evidence.pair_sample import Wish
 from dpo_analysis.scoring.requests import Request
-from dpo_analysis.scoring.wanted import Wish
 from dpo_analysis.words import LANGUAGES
 from tests import collected, moved
 from tests.test_influence import llama
@@ -48,7 +48,7 @@ def run(tmp_path_factory):
 
 
 def test_groups_are_formed_by_what_lost_and_what_gained(run):
-    early, last = groups.questions(run, "s", "train")
+    early, last = influence_groups.questions(run, "s", "train")
     assert (early.model, last.model) == ("s/checkpoint-20", "s/checkpoint-40")
     assert {name: len(rows) for name, rows in last.groups.items()} == {
         "own": 10, "rejected_has_lost": 20, "chosen_has_gained": 12, "rest": 9,
@@ -62,7 +62,7 @@ def test_groups_are_formed_by_what_lost_and_what_gained(run):
 
 def test_a_group_of_a_few_pairs_is_left_out_and_a_large_one_is_drawn(tmp_path):
     run = moved.make_run(tmp_path / "run", texts(own=9, pushers=60, pullers=7, rest=8), {HIT: (0.01, GAIN[1])})
-    (*_, last) = groups.questions(run, "s", "train")
+    (*_, last) = influence_groups.questions(run, "s", "train")
     assert {name: len(rows) for name, rows in last.groups.items()} == {"own": 9, "rejected_has_lost": 48, "rest": 8}
 
 
@@ -75,7 +75,7 @@ def test_nothing_is_asked_without_training_pairs_or_a_decline_or_evidence(tmp_pa
     }
     for number, (why, change) in enumerate(cases.items()):
         made = moved.make_run(tmp_path / str(number), texts(), **(facts | change))
-        asked = groups.ask(made, "s", made.splits[0])
+        asked = influence_groups.ask(made, "s", made.splits[0])
         assert not asked.questions
         assert why in asked.notes[0]
 
@@ -83,7 +83,7 @@ def test_nothing_is_asked_without_training_pairs_or_a_decline_or_evidence(tmp_pa
 def test_nothing_is_asked_where_the_loss_is_spread(tmp_path):
     spread = {(1000 + 100 * n + 3, 1000 + 100 * n + 4): (0.01, None) for n in range(40)}
     run = moved.make_run(tmp_path / "run", texts(), spread)
-    asked = groups.ask(run, "s", "train")
+    asked = influence_groups.ask(run, "s", "train")
     assert not asked.questions
     assert "spread over many word pairs" in asked.notes[0]
 
@@ -261,7 +261,7 @@ def test_on_the_sample_the_planted_closings_of_others_are_confirmed(tmp_path):
         reference=str(SAMPLE / "sft"),
         policies=[f"strong/{step}={SAMPLE / 'strong' / f'checkpoint-{step}'}" for step in (30, 150)],
         out=tmp_path / "run",
-        confirm=groups.ask,
+        confirm=influence_groups.ask,
     )
     found = confirmed(run, "strong")
     assert found is not None

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import dpo_analysis as dpo
-from dpo_analysis.console import bad_row_lines, duration, missing_lines, number, scored_lines, step_table
+from dpo_analysis.cli.console import bad_row_lines, duration, missing_lines, number, scored_lines, step_table
 from dpo_analysis.errors import counted
 from tests.faults import fakes
 

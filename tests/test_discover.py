@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.training import find_training
-from dpo_analysis.training.arguments import NO_LIMIT
-from dpo_analysis.training.pickles import Inert, UnreadablePickle, read_pickle, read_saved
+from dpo_analysis.trainer import find_training
+from dpo_analysis.trainer.arguments import NO_LIMIT
+from dpo_analysis.trainer.safe_pickle import Inert, UnreadablePickle, read_pickle, read_saved
 
 
 class Mode(Enum):
@@ -325,11 +325,11 @@ def test_damaged_arguments_give_a_plain_value_or_the_one_error(data):
 
 
 def test_every_instruction_is_known():
-    from dpo_analysis.training import pickles
+    from dpo_analysis.trainer import safe_pickle
 
     names = {operation.name for operation in pickletools.opcodes}
-    known = pickles.PUSHED | set(pickles.CONSTANTS) | set(pickles.TUPLES)
-    assert {name for name in names - known if not hasattr(pickles._Machine, f"_{name.lower()}")} == set()
+    known = safe_pickle.PUSHED | set(safe_pickle.CONSTANTS) | set(safe_pickle.TUPLES)
+    assert {name for name in names - known if not hasattr(safe_pickle._Machine, f"_{name.lower()}")} == set()
 
 
 @pytest.mark.parity

@@ -1,8 +1,8 @@
 """The pairs that a scale over the run is made from: few, from few parts, always the same."""
 
 import dpo_analysis as dpo
-from dpo_analysis.drawn_pairs import drawn_pairs
-from dpo_analysis.launcher import sample_run
+from dpo_analysis.arrays.drawn_pairs import drawn_pairs
+from dpo_analysis.cli.launcher import sample_run
 
 
 def test_a_small_run_is_drawn_whole(folder):

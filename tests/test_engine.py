@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.scoring.engine import Engine, careful
-from dpo_analysis.scoring.ownhead import chunk_rows, reduce_logits
-from dpo_analysis.scoring.plan import distinct
+from dpo_analysis.scoring.engine.engine import Engine, careful
+from dpo_analysis.scoring.engine.model_head import chunk_rows, reduce_logits
+from dpo_analysis.scoring.engine.packing import distinct
+from dpo_analysis.scoring.models.weight_files import Damaged
 from dpo_analysis.scoring.requests import Request
-from dpo_analysis.scoring.weights import Damaged
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,

@@ -9,10 +9,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from dpo_analysis import ches_table, credit_table, rewards, token_table
-from dpo_analysis.evidence import ches
-from dpo_analysis.scoring.loaded import OFF
-from dpo_analysis.scoring.twoheads import TOP
+from dpo_analysis import ches_table, credit_table, token_table
+from dpo_analysis.numerics import rewards
+from dpo_analysis.scoring.evidence.distributions import TOP
+from dpo_analysis.scoring.models.in_memory import OFF
+from dpo_analysis.tables.evidence import ches
 from tests.collected import POLICY, VOCABULARY, Two, collect, distributions, pair, pairs
 
 SIZES = {

@@ -9,9 +9,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from dpo_analysis.errors import InputError, Interrupted
-from dpo_analysis.runs import Model, RunWriter, evidence, open_run, verify_run
-from dpo_analysis.scoring import gathering, states
-from dpo_analysis.scoring.wanted import Wish, fallen_rows, wish
+from dpo_analysis.runs import Model, RunWriter, open_run, verify_run
+from dpo_analysis.runs.evidence import kinds
+from dpo_analysis.scoring.evidence import part_collector, reference_states
+from dpo_analysis.scoring.evidence.pair_sample import Wish, fallen_rows, wish
 from tests.collected import POLICY, REFERENCE, VOCABULARY, Two, collect, open_writer, pairs
 from tests.faults.fakes import bytes_of
 from tests.test_engine import Doubled
@@ -50,7 +51,7 @@ def test_all_pairs_none_and_some(tmp_path):
     assert not (none.path / "evidence").exists()
     assert (none.evidence("kl", POLICY).num_rows, wish("kl", "0").kinds) == (0, ())
     some = collect(tmp_path / "some", tokenized, two(), wish("kl,hidden", 3))
-    assert [len(ids(some, kind)) for kind in evidence.KINDS] == [0, 3, 3]
+    assert [len(ids(some, kind)) for kind in kinds.KINDS] == [0, 3, 3]
     assert verify_run(some.path) == []
 
 
@@ -91,8 +92,8 @@ def test_options_that_say_nothing_are_refused(evidence, count):
 
 
 def test_options_are_read_as_they_are_written():
-    assert wish() == wish("topk,kl,hidden", "512") == Wish(evidence.KINDS, 512, False)
-    assert wish("fallen", "all") == Wish(evidence.KINDS, None, True)
+    assert wish() == wish("topk,kl,hidden", "512") == Wish(kinds.KINDS, 512, False)
+    assert wish("fallen", "all") == Wish(kinds.KINDS, None, True)
     assert wish(" hidden,fallen", 3) == Wish(("hidden",), 3, True)
 
 
@@ -213,7 +214,7 @@ def test_evidence_added_later_is_the_same_up_to_rounding_and_scores_stay(tmp_pat
 
 def test_a_finished_run_that_lost_evidence_gets_it_again(tmp_path):
     run = collect(tmp_path / "run", pairs(9), two())
-    path = run.path / evidence.evidence_path("topk", POLICY, 1)
+    path = run.path / kinds.evidence_path("topk", POLICY, 1)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert [line for line in verify_run(run.path) if "topk" in line]
@@ -227,7 +228,7 @@ def test_a_finished_run_that_lost_evidence_gets_it_again(tmp_path):
 
 def test_another_vocabulary_has_ches_and_one_note_instead_of_divergences(tmp_path):
     run = collect(tmp_path / "run", pairs(9), Two(llama(1, vocab_size=VOCABULARY + 8), llama(0)))
-    assert [len(ids(run, kind)) for kind in evidence.KINDS] == [0, 0, 9]
+    assert [len(ids(run, kind)) for kind in kinds.KINDS] == [0, 0, 9]
     (note,) = [line for line in notes(run) if line.startswith("no evidence")]
     assert "(topk, kl) of s/checkpoint-1: its vocabulary has 48 entries, the reference's 40" in note
     assert verify_run(run.path) == []
@@ -235,17 +236,17 @@ def test_another_vocabulary_has_ches_and_one_note_instead_of_divergences(tmp_pat
 
 def test_models_that_do_not_come_apart_have_none_and_say_so_once(tmp_path):
     run = collect(tmp_path / "policy", pairs(9), Two(llama(1, Doubled), llama(0)))
-    assert [len(ids(run, kind)) for kind in evidence.KINDS] == [0, 0, 0]
+    assert [len(ids(run, kind)) for kind in kinds.KINDS] == [0, 0, 0]
     assert len([line for line in notes(run) if "trunk and head do not come apart" in line]) == 1
     run = collect(tmp_path / "reference", pairs(9), Two(llama(1), llama(0, Doubled)))
-    assert [len(ids(run, kind)) for kind in evidence.KINDS] == [0, 0, 9]
+    assert [len(ids(run, kind)) for kind in kinds.KINDS] == [0, 0, 9]
 
 
 def test_without_memory_for_two_distributions_the_scores_stand_and_the_evidence_is_null(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(gathering, "compare", full)
+    monkeypatch.setattr(part_collector, "compare", full)
     run = collect(tmp_path / "run", pairs(9), two())
     assert (run.evidence("kl", POLICY)["null_variance"].null_count, verify_run(run.path)) == (18, [])
     assert run.scores(POLICY)["logp"].null_count == 0
@@ -253,11 +254,11 @@ def test_without_memory_for_two_distributions_the_scores_stand_and_the_evidence_
 
 def test_states_beyond_memory_go_to_files_that_nobody_sees_and_too_many_are_refused(tmp_path, monkeypatch):
     collect(tmp_path / "memory", pairs(9), two())
-    monkeypatch.setattr(states, "IN_MEMORY", 0)
+    monkeypatch.setattr(reference_states, "IN_MEMORY", 0)
     seen = []
     collect(tmp_path / "disk", pairs(9), two(), report=lambda progress: seen.extend(tmp_path.rglob("*.tmp")))
     assert (seen, bytes_of(tmp_path / "disk")) == ([], bytes_of(tmp_path / "memory"))
-    monkeypatch.setattr(states, "LARGEST", 0)
+    monkeypatch.setattr(reference_states, "LARGEST", 0)
     with pytest.raises(InputError, match="pass a smaller --evidence-pairs"):
         collect(tmp_path / "large", pairs(9), two())
 
@@ -304,11 +305,11 @@ def test_the_cost_is_told_in_seconds_and_as_a_share(tmp_path):
 
 def test_verify_sees_evidence_that_is_not_of_these_responses(tmp_path):
     run = collect(tmp_path / "run", pairs(9), two())
-    path = evidence.evidence_path("kl", POLICY, 0)
+    path = kinds.evidence_path("kl", POLICY, 0)
     table = run.evidence("kl", POLICY, 0)
     short = table.set_column(5, table.schema.field(5), pa.array([[1.0]] * len(table), pa.list_(pa.float32())))
     with open_writer(run.path, pairs(9)) as writer:
-        writer.put_addition(path, short, evidence.evidence_label("kl", POLICY) | {"part": "0"})
+        writer.put_addition(path, short, kinds.evidence_label("kl", POLICY) | {"part": "0"})
         writer.finish()
     assert [line for line in verify_run(run.path) if "null_variance has not one value for each token" in line]
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from dpo_analysis import figures
-from dpo_analysis.figures import labels, scales, theme, tokens
+from dpo_analysis.figures import labels, scales, theme
+from dpo_analysis.figures.token_view import view as tokens
 from dpo_analysis.words import LANGUAGES
 from tests.token_rows import token_rows
 

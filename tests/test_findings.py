@@ -5,8 +5,8 @@ import string
 
 import pytest
 
-from dpo_analysis import glossary
 from dpo_analysis.diagnosis.causes import every_cause
+from dpo_analysis.report import glossary
 from dpo_analysis.words import WORDS
 
 SHARES = {"end", "first", "share", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs",

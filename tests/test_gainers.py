@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.gainers import GAIN_COLUMNS, ITSELF, REST, gainers
-from dpo_analysis.scoring.wanted import Wish
+from dpo_analysis.scoring.evidence.pair_sample import Wish
+from dpo_analysis.tables.top_tokens import GAIN_COLUMNS, ITSELF, REST, gainers
 from tests.collected import POLICY, Two, collect, distributions, pairs
 from tests.test_evidence import llama
 

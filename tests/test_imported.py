@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 import dpo_analysis as dpo
-from dpo_analysis.cli import main
-from dpo_analysis.console import imported_lines
+from dpo_analysis.cli.console import imported_lines
+from dpo_analysis.cli.main import main
 from dpo_analysis.diagnosis import run_checks
 from dpo_analysis.errors import InputError
-from dpo_analysis.export import export_run
 from dpo_analysis.runs import verify_run
+from dpo_analysis.tables.export import export_run
 from tests.handmade import make_run
 
 OUTSIDE = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

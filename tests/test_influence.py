@@ -9,9 +9,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.schema import SIDES
-from dpo_analysis.scoring import influence
-from dpo_analysis.scoring.engine import Engine
-from dpo_analysis.scoring.influence import Target, Weighted, group_effects, movable
+from dpo_analysis.scoring.engine.engine import Engine
+from dpo_analysis.scoring.evidence import influence
+from dpo_analysis.scoring.evidence.influence import Target, Weighted, group_effects, movable
 from dpo_analysis.scoring.requests import Request
 
 SIZES = {

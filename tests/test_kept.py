@@ -3,7 +3,7 @@
 import pickle
 import tracemalloc
 
-from dpo_analysis.data.kept import PACKED, load_kept
+from dpo_analysis.data.compressed_pairs import PACKED, load_kept
 from dpo_analysis.data.pairs import load_pairs
 
 SIDES = {"chosen": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "再见"}],

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from dpo_analysis.diagnosis import diagnose, keep, kept, known_or_made
+from dpo_analysis.diagnosis import diagnose, keep, known_or_made, saved
 from dpo_analysis.runs import open_run
 from dpo_analysis.runs.verify import verify_run
 from tests.app import synthetic
@@ -34,7 +34,7 @@ def forbid(monkeypatch):
     def made(*_, **__):
         raise AssertionError("made anew")
 
-    monkeypatch.setattr(kept, "diagnose", made)
+    monkeypatch.setattr(saved, "diagnose", made)
 
 
 @pytest.mark.parametrize("series", ["gentle", "strong"])
@@ -59,7 +59,7 @@ def test_what_is_not_a_number_is_not_a_number_again(folder):
 
 
 def test_commands_name_the_folder_where_it_lies_now(folder, monkeypatch):
-    (folder / kept.FILE).unlink()
+    (folder / saved.FILE).unlink()
     monkeypatch.chdir(folder)
     keep(open_run("."))
     forbid(monkeypatch)
@@ -79,39 +79,39 @@ def test_a_diagnosis_of_other_files_is_not_read(folder, monkeypatch):
 
 def test_a_diagnosis_by_other_rules_is_not_read(folder, monkeypatch):
     forbid(monkeypatch)
-    monkeypatch.setattr(kept, "_rules", lambda: b"others")
+    monkeypatch.setattr(saved, "_rules", lambda: b"others")
     with pytest.raises(AssertionError, match="made anew"):
         known_or_made(open_run(folder), series="gentle", split="eval")
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"of": 1, "diagnoses": 3}'])
 def test_a_damaged_file_is_no_file(folder, text):
-    (folder / kept.FILE).write_text(text)
+    (folder / saved.FILE).write_text(text)
     run = open_run(folder)
     assert same(known_or_made(run, series="gentle", split="eval"), diagnose(run, series="gentle", split="eval"))
 
 
 def test_a_diagnosis_that_lacks_a_field_is_made_anew(folder):
-    data = json.loads((folder / kept.FILE).read_text())
+    data = json.loads((folder / saved.FILE).read_text())
     for one in data["diagnoses"]:
         del one["fall"]["drop"]
-    (folder / kept.FILE).write_text(json.dumps(data))
+    (folder / saved.FILE).write_text(json.dumps(data))
     assert known_or_made(open_run(folder), series="gentle", split="eval").fall.n_pairs
 
 
 def test_an_unfinished_run_keeps_none(tmp_path):
     path = synthetic.build(tmp_path / "run", series=["gentle"], parts=1)
     keep(open_run(path))
-    assert not (path / kept.FILE).exists()
+    assert not (path / saved.FILE).exists()
 
 
 def test_keeping_twice_changes_nothing(folder):
-    before = (folder / kept.FILE).read_bytes()
+    before = (folder / saved.FILE).read_bytes()
     keep(open_run(folder))
-    assert (folder / kept.FILE).read_bytes() == before
-    (folder / kept.FILE).unlink()
+    assert (folder / saved.FILE).read_bytes() == before
+    (folder / saved.FILE).unlink()
     keep(open_run(folder))
-    assert (folder / kept.FILE).read_bytes() == before
+    assert (folder / saved.FILE).read_bytes() == before
 
 
 def test_verify_finds_nothing_wrong_with_it(folder):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dpo_analysis import launcher
+from dpo_analysis.cli import launcher
 from dpo_analysis.errors import InputError
 from tests.servers import own_port
 

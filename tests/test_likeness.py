@@ -4,7 +4,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.likeness import SHORT, both_ways, contradicted, near_duplicate, text_keys
+from dpo_analysis.text.duplicates import SHORT, both_ways, contradicted, near_duplicate, text_keys
 
 TEXTS = st.sampled_from([None, "a b", "A  b", "a\nB ", "c", "d", "\ud800"])
 ROW = st.tuples(st.integers(0, 2), TEXTS, TEXTS, st.sampled_from([2, SHORT]), st.booleans())

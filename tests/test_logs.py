@@ -6,7 +6,7 @@ import pytest
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.schema import CURVES_SCHEMA
-from dpo_analysis.training.logs import read_trainer_state, split_and_metric
+from dpo_analysis.trainer.logs import read_trainer_state, split_and_metric
 
 
 def state(folder, history, **facts):
@@ -104,7 +104,7 @@ def test_a_folder_without_a_log_is_refused(tmp_path):
 
 
 def test_a_log_larger_than_the_cap_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("dpo_analysis.training.logs.LARGEST", 10)
+    monkeypatch.setattr("dpo_analysis.trainer.logs.LARGEST", 10)
     with pytest.raises(InputError, match="larger than 256 MiB"):
         read_trainer_state(state(tmp_path, []))
 

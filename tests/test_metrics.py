@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis import rewards, words
-from dpo_analysis.metrics import METRICS, summary
-from dpo_analysis.tables import step_table
+from dpo_analysis import words
+from dpo_analysis.numerics import rewards
+from dpo_analysis.numerics.metrics import METRICS, summary
+from dpo_analysis.tables.pairs import step_table
 from tests.handmade import make_run
 
 UNITS = {"nats", "nats per token", "beta x nats", "share", "loss"}

@@ -9,8 +9,8 @@ CODE = """
 import sys
 import pandas as pd
 import dpo_analysis as dpo
-from dpo_analysis.comparison import compare_pairs, profile_change
-from dpo_analysis.splits import split_table
+from dpo_analysis.tables.policy_pairs import compare_pairs, profile_change
+from dpo_analysis.tables.decompositions import split_table
 
 run = dpo.open_run("sample_data/run")
 plain = lambda frame: pd.DataFrame(frame.to_dict("list"))

@@ -6,7 +6,9 @@ import pyarrow as pa
 import pytest
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.overlay import (
+from dpo_analysis.runs import Series, open_run
+from dpo_analysis.schema import CURVES_SCHEMA
+from dpo_analysis.tables.trainer_log import (
     difference_text,
     explain_difference,
     hidden_logs,
@@ -14,8 +16,6 @@ from dpo_analysis.overlay import (
     overlay_summary,
     overlay_table,
 )
-from dpo_analysis.runs import Series, open_run
-from dpo_analysis.schema import CURVES_SCHEMA
 from tests.handmade import make_run
 
 SCORES = {

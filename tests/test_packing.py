@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from dpo_analysis.scoring import attention, head
-from dpo_analysis.scoring.batches import pad, plan_batches, width
-from dpo_analysis.scoring.engine import Engine
-from dpo_analysis.scoring.layout import Segment, lay_out
-from dpo_analysis.scoring.ownhead import reduce_logits
-from dpo_analysis.scoring.plan import common_start, group_requests, packs
+from dpo_analysis.scoring.engine import packed_attention, tiled_head
+from dpo_analysis.scoring.engine.engine import Engine
+from dpo_analysis.scoring.engine.model_head import reduce_logits
+from dpo_analysis.scoring.engine.packed_layout import Segment, lay_out
+from dpo_analysis.scoring.engine.packing import common_start, group_requests, packs
+from dpo_analysis.scoring.engine.padding import pad, plan_batches, width
 from dpo_analysis.scoring.requests import Request
 
 
@@ -88,7 +88,7 @@ def test_long_segments_in_blocks_see_what_the_model_sees(window):
                                              num_attention_heads=2, num_key_value_heads=1, head_dim=8,
                                              sliding_window=window)).eval()  # fmt: skip
     torch.nn.init.normal_(model.lm_head.weight)
-    prompt, one, other = np.random.default_rng(0).integers(1, 40, (3, 3 * attention.BLOCK + 5))
+    prompt, one, other = np.random.default_rng(0).integers(1, 40, (3, 3 * packed_attention.BLOCK + 5))
     engine = Engine(model)
     found = engine.score([request(prompt, one), request(prompt, other[:150])], batch_tokens=2048)
     ids = torch.from_numpy(np.concatenate([prompt, other[:150]]))[None]
@@ -105,7 +105,7 @@ def test_tiles_of_the_vocabulary_give_what_whole_rows_give(vocabulary, biased):
     states, weight = torch.randn(600, 12), torch.randn(vocabulary, 12)
     bias = torch.randn(vocabulary) if biased else None
     labels = torch.randint(0, vocabulary, (600,))
-    found = head.score_rows(states, weight, bias, labels)
+    found = tiled_head.score_rows(states, weight, bias, labels)
     logits = torch.nn.functional.linear(states.double(), weight.double(), None if bias is None else bias.double())
     logp = logits.log_softmax(-1)
     assert (found.logp - logp.gather(1, labels[:, None])[:, 0]).abs().max() < 1e-5
@@ -119,14 +119,14 @@ def test_entries_that_a_bias_forbids_cost_nothing_even_where_they_fill_a_tile():
     states, weight = torch.zeros(2, 3), torch.zeros(2100, 3)
     bias = torch.full((2100,), -torch.inf)
     bias[[1500, 1501]] = 0.0
-    found = head.score_rows(states, weight, bias, torch.tensor([1500, 3]))
+    found = tiled_head.score_rows(states, weight, bias, torch.tensor([1500, 3]))
     want = reduce_logits(bias.repeat(2, 1), torch.tensor([1500, 3]))
     assert found.logp.tolist() == want.logp.tolist()
     assert found.entropy.tolist() == pytest.approx(want.entropy.tolist())
 
 
 def test_a_number_that_is_none_stays_visible():
-    found = head.score_rows(torch.full((1, 3), torch.nan), torch.ones(5, 3), None, torch.tensor([2]))
+    found = tiled_head.score_rows(torch.full((1, 3), torch.nan), torch.ones(5, 3), None, torch.tensor([2]))
     assert torch.isnan(found.logp).all()
 
 

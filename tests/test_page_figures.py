@@ -6,10 +6,10 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis import figures
-from dpo_analysis.comparison import compare_pairs, outcomes, profile_change
-from dpo_analysis.conditions import Box
 from dpo_analysis.figures.pairs import DRAWN, thinned
-from dpo_analysis.splits import split_table
+from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.tables.filters import Box
+from dpo_analysis.tables.policy_pairs import compare_pairs, outcomes, profile_change
 from tests.app import synthetic
 
 HOSTILE = "<img src=http://example.invalid/x onerror=alert(1)>"

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from dpo_analysis.console import scored_lines
+from dpo_analysis.cli.console import scored_lines
 from dpo_analysis.data.pairs import load_pairs
 from dpo_analysis.data.tokens import tokenize_pairs
 from dpo_analysis.errors import InputError, PartialResult
 from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.scoring import score
-from dpo_analysis.scoring.engine import Engine
-from dpo_analysis.scoring.exact import in_float32
-from dpo_analysis.scoring.models import quiet
-from dpo_analysis.scoring.noise import noise_floor
-from dpo_analysis.scoring.spread import check_device_map, device_of, is_plain
-from dpo_analysis.tables import pair_table, token_table
+from dpo_analysis.scoring.engine.engine import Engine
+from dpo_analysis.scoring.engine.float32 import in_float32
+from dpo_analysis.scoring.engine.placement import check_device_map, device_of, is_plain
+from dpo_analysis.scoring.models.loading import quiet
+from dpo_analysis.scoring.noise_floor import noise_floor
+from dpo_analysis.tables.pairs import pair_table, token_table
 from tests.test_score import ROWS, byte_tokenizer, lora, tiny
 
 SPREAD = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.layers.0": "cpu", "model.layers.1": "disk",

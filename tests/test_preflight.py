@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.scoring.names import resolve_policies
-from dpo_analysis.scoring.preflight import find_model, inspect_model, position_limit, saved_reference, weights_sha256
-from dpo_analysis.scoring.weights import Damaged, file_sha256, safetensors_header
+from dpo_analysis.scoring.models.policy_names import resolve_policies
+from dpo_analysis.scoring.models.preflight import (
+    find_model,
+    inspect_model,
+    position_limit,
+    saved_reference,
+    weights_sha256,
+)
+from dpo_analysis.scoring.models.weight_files import Damaged, file_sha256, safetensors_header
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8, "max_position_embeddings": 16}
 
@@ -400,7 +406,7 @@ def test_a_policy_without_a_model_is_refused():
 
 def test_none_of_this_loads_torch():
     code = (
-        "import sys, dpo_analysis.scoring.preflight, dpo_analysis.scoring.names; "
+        "import sys, dpo_analysis.scoring.models.preflight, dpo_analysis.scoring.models.policy_names; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'peft')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

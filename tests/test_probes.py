@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from dpo_analysis import probes
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, open_run, verify_run
-from dpo_analysis.runs import probes as stored
-from dpo_analysis.runs.probes import GREEDY, SAMPLES, SWAP
+from dpo_analysis.runs.evidence import probes as stored
+from dpo_analysis.runs.evidence.probes import GREEDY, SAMPLES, SWAP
 from dpo_analysis.schema import SIDES
 from dpo_analysis.scoring import score
-from dpo_analysis.scoring.evidence import score_collecting
-from dpo_analysis.scoring.generating import continuations
-from dpo_analysis.scoring.probing import DRAWN, probe
-from dpo_analysis.scoring.wanted import Wish
+from dpo_analysis.scoring.evidence.collector import score_collecting
+from dpo_analysis.scoring.evidence.generation import continuations
+from dpo_analysis.scoring.evidence.pair_sample import Wish
+from dpo_analysis.scoring.evidence.probes import DRAWN, probe
+from dpo_analysis.tables import probes
 from tests import collected
 from tests.test_influence import llama
 

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from dpo_analysis import cli
-from dpo_analysis.console import scored_lines
+from dpo_analysis.cli import main
+from dpo_analysis.cli.console import scored_lines
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Part, open_run
-from dpo_analysis.scoring.cluster import Cluster, check_workers
-from dpo_analysis.scoring.crew import _Tasks, check_entries
-from dpo_analysis.scoring.ranks import Rank, own_rank, own_share
+from dpo_analysis.scoring.workers.ranks import Rank, own_rank, own_share
+from dpo_analysis.scoring.workers.ray_cluster import Cluster, check_workers
+from dpo_analysis.scoring.workers.ray_driver import _Tasks, check_entries
 from tests.faults import fakes
 
 LAUNCHED = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
@@ -65,11 +65,11 @@ def test_every_rank_tells_its_errors_and_only_the_first_that_it_was_stopped(monk
     launched(monkeypatch)
     for code in (2, 130):
         with pytest.raises(SystemExit):
-            cli._fail("what in where: why", code)
+            main._fail("what in where: why", code)
     assert capsys.readouterr().err == "error: rank 3 of 8: what in where: why\n"
     launched(monkeypatch, RANK="0")
     with pytest.raises(SystemExit):
-        cli._fail("stopped", 130)
+        main._fail("stopped", 130)
     assert capsys.readouterr().err == "error: stopped\n"
 
 
@@ -92,7 +92,7 @@ def test_the_first_rank_says_what_the_others_are_still_at(tmp_path):
     ],
 )
 def test_ray_takes_an_address_or_nothing(given, taken):
-    assert cli._with_ray_address(given) == taken
+    assert main._with_ray_address(given) == taken
 
 
 def test_ray_beside_another_way_of_sharing_is_refused(monkeypatch):
@@ -119,7 +119,8 @@ def test_a_missing_ray_is_one_line_with_what_to_install(monkeypatch):
 
 
 def test_ray_is_not_imported_until_it_is_asked_for():
-    code = "import sys, dpo_analysis.cli, dpo_analysis.scoring.crew; print({'ray', 'torch'} & set(sys.modules))"
+    names = "sys, dpo_analysis.cli.main, dpo_analysis.scoring.workers.ray_driver"
+    code = f"import {names}; print({{'ray', 'torch'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 import dpo_analysis as dpo
-from dpo_analysis.cli import app, main
+from dpo_analysis.cli.main import app, main
 from dpo_analysis.errors import InputError, StorageError
-from dpo_analysis.report import GENERATOR, Asked, report_html, write_report
+from dpo_analysis.report.report import GENERATOR, Asked, report_html, write_report
 from dpo_analysis.words import LANGUAGES, text
 from tests.app import synthetic
 

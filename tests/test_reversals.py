@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.diagnosis.reversals import turned
+from dpo_analysis.diagnosis.ledger.flipped_labels import turned
 
 IDS = st.lists(st.integers(0, 4), max_size=5)
 

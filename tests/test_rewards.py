@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis import rewards
 from dpo_analysis.errors import InputError
-from dpo_analysis.losses import LOSSES, PairLogps, check_loss, loss
+from dpo_analysis.numerics import rewards
+from dpo_analysis.numerics.losses import LOSSES, PairLogps, check_loss, loss
 
 LOG2 = np.log(2.0)
 nats = st.floats(-300, 0)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from dpo_analysis import schema
 from dpo_analysis.errors import DPOAnalysisError, InputError, StorageError
 from dpo_analysis.runs import Model, NoiseFloor, decode_name, encode_name, open_run
-from dpo_analysis.runs.columns import to_bytes
 from dpo_analysis.runs.manifest import load_manifest, seal
+from dpo_analysis.runs.parquet import to_bytes
 from dpo_analysis.runs.parts import plan_parts
 from tests.faults import fakes
 

@@ -109,8 +109,8 @@ def test_parts_without_checksums_are_told(folder):
 
 def swap(folder, change):
     """Put another table into a part, with its own label and checksum, as a wrong writer would."""
-    from dpo_analysis.runs.columns import to_bytes
-    from dpo_analysis.runs.files import sha256_inside
+    from dpo_analysis.runs.parquet import to_bytes
+    from dpo_analysis.runs.safe_files import sha256_inside
 
     table = pq.read_table(folder / PART)
     label = {key.decode(): value.decode() for key, value in table.schema.metadata.items() if key != b"ARROW:schema"}

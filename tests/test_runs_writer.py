@@ -12,7 +12,7 @@ from dpo_analysis import schema
 from dpo_analysis.errors import InputError, PartialResult, RunBusy, StorageError
 from dpo_analysis.runs import Model, Series, atomic_file, atomic_write, locks, open_run, verify_run
 from dpo_analysis.runs.manifest import merge_models
-from dpo_analysis.scoring.work import score_parts
+from dpo_analysis.scoring.loop import score_parts
 from tests.faults import fakes
 
 GENTLE = "scores/gentle/checkpoint-10"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.diagnosis import diagnose
-from dpo_analysis.diagnosis.groups import ask
+from dpo_analysis.diagnosis.influence_groups import ask
 from dpo_analysis.diagnosis.thresholds import DAMAGE
 from dpo_analysis.scoring import score
 

@@ -12,7 +12,7 @@ import pytest
 
 from dpo_analysis.runs import verify_run
 from dpo_analysis.scoring import score
-from dpo_analysis.scoring.models import quiet
+from dpo_analysis.scoring.models.loading import quiet
 from tests.faults.fakes import bytes_of
 from tests.test_score import byte_tokenizer, lora, tiny
 

@@ -19,10 +19,10 @@ from dpo_analysis.data.vocab import byte_level_alphabet
 from dpo_analysis.errors import InputError, PartialResult
 from dpo_analysis.runs import open_run, verify_run
 from dpo_analysis.scoring import score, score_text
-from dpo_analysis.scoring.answer import in_python
-from dpo_analysis.scoring.models import quiet
-from dpo_analysis.scoring.preflight import model_sha256
-from dpo_analysis.tables import token_table
+from dpo_analysis.scoring.models.loading import quiet
+from dpo_analysis.scoring.models.preflight import model_sha256
+from dpo_analysis.scoring.single_pair import in_python
+from dpo_analysis.tables.pairs import token_table
 
 ROWS = [
     {"prompt": "Say hi.", "chosen": " Hi there.", "rejected": " No."},
@@ -373,9 +373,9 @@ def test_an_answer_under_one_model_alone_is_worth_nothing(place):
 
 def test_importing_the_package_loads_no_torch_and_the_function_is_not_hidden_by_its_module():
     assert callable(score)
-    importlib.import_module("dpo_analysis.scoring.score")
+    importlib.import_module("dpo_analysis.scoring.run_score")
     assert importlib.import_module("dpo_analysis.scoring").score is score
-    code = "import sys, dpo_analysis.scoring, dpo_analysis.scoring.work; sys.exit('torch' in sys.modules)"
+    code = "import sys, dpo_analysis.scoring, dpo_analysis.scoring.loop; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 import dpo_analysis as dpo
 from dpo_analysis import schema
+from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.errors import InputError
-from dpo_analysis.launcher import sample_run
-from dpo_analysis.splits import split_table
-from dpo_analysis.token_kinds import KINDS, Entries, kind_of
-from dpo_analysis.token_places import PLACES, SPANS, places, sentence_ends, spans
+from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.text.regions import PLACES, SPANS, places, sentence_ends, spans
+from dpo_analysis.text.token_types import KINDS, Entries, kind_of
 from tests.app import synthetic
 from tests.handmade import make_run
 

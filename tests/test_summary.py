@@ -9,13 +9,14 @@ import pyarrow.compute as pc
 import pytest
 
 from dpo_analysis import position_table, step_table
-from dpo_analysis.diagnosis.rows import rows_of_run
-from dpo_analysis.movers import token_movers
-from dpo_analysis.runs import open_run, summary, verify_run
-from dpo_analysis.runs.columns import to_bytes
-from dpo_analysis.scoring.partscores import part_requests, part_table
-from dpo_analysis.splits import split_table
-from dpo_analysis.tables import pair_table
+from dpo_analysis.diagnosis.check_rows import rows_of_run
+from dpo_analysis.runs import open_run, verify_run
+from dpo_analysis.runs.parquet import to_bytes
+from dpo_analysis.runs.summaries import store
+from dpo_analysis.scoring.part_table import part_requests, part_table
+from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.tables.pairs import pair_table
+from dpo_analysis.tables.step_changes import token_movers
 from tests.faults import fakes
 
 KEY = "gentle/checkpoint-10"
@@ -82,14 +83,14 @@ def test_those_of_a_part_that_is_scored_anew_go_before_it(folder):
     assert fakes.bytes_of(folder) == before
 
 
-@pytest.mark.parametrize("kind", [summary.SUMS, summary.PROFILE])
+@pytest.mark.parametrize("kind", [store.SUMS, store.PROFILE])
 def test_one_of_other_bytes_is_not_believed(folder, kind):
     run = open_run(folder)
     right = tables_of(folder)
-    path = summary.merged_file(kind, run.model(KEY))
-    table = summary.read_summary(run, kind, run.model(KEY))
+    path = store.merged_file(kind, run.model(KEY))
+    table = store.read_summary(run, kind, run.model(KEY))
     label = {"identity": run.identity_hash, "model": KEY, "weights": run.model(KEY).weights}
-    index = table.schema.get_field_index("logp" if kind == summary.PROFILE else "chosen_logps")
+    index = table.schema.get_field_index("logp" if kind == store.PROFILE else "chosen_logps")
     wrong = table.set_column(index, table.field(index), pc.subtract(table.column(index), 1.0))
     copy = Path(shutil.copytree(folder, folder.parent / "other"))
     (copy / path).write_bytes(to_bytes(wrong, label | {"of": "0" * 64}))

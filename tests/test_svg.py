@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 import pytest
 
 import dpo_analysis as dpo
+from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.errors import InputError
-from dpo_analysis.figures.svg import nice_step, svg
-from dpo_analysis.launcher import sample_run
-from dpo_analysis.splits import split_table
+from dpo_analysis.figures.static_svg import nice_step, svg
+from dpo_analysis.tables.decompositions import split_table
 
 NAME = {"svg": "http://www.w3.org/2000/svg"}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dpo_analysis import tables
 from dpo_analysis.errors import InputError
-from dpo_analysis.metrics import METRICS
+from dpo_analysis.numerics.metrics import METRICS
 from dpo_analysis.runs import Series, open_run
-from dpo_analysis.token_tables import token_text
+from dpo_analysis.tables import pairs as tables
+from dpo_analysis.tables.tokens import token_text
 from tests.handmade import make_run
 
 PAIR = (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.figures.token_marks import carriers, differences
+from dpo_analysis.figures.token_view.marks import carriers, differences
 
 SOME = st.lists(st.integers(0, 4), max_size=12)
 

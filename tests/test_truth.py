@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from dpo_analysis.scoring import ownhead as head
-from dpo_analysis.scoring.engine import Engine
+from dpo_analysis.scoring.engine import model_head as head
+from dpo_analysis.scoring.engine.engine import Engine
 from dpo_analysis.scoring.requests import Request
 
 TOLERANCE = 1e-5

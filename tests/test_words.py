@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis import schema
-from dpo_analysis.metrics import METRICS
+from dpo_analysis.numerics.metrics import METRICS
 from dpo_analysis.words import LANGUAGES, WORDS, text
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,8 +10,8 @@ import pytest
 
 from dpo_analysis.errors import InputError, Interrupted, PartialResult, StorageError
 from dpo_analysis.runs import open_run, verify_run
-from dpo_analysis.scoring.fitting import score_fitting
-from dpo_analysis.scoring.work import Request, score_parts, stop_signals
+from dpo_analysis.scoring.loop import Request, score_parts, stop_signals
+from dpo_analysis.scoring.oom_retry import score_fitting
 from tests.faults import fakes
 from tests.faults.fakes import FakeScorer, FakeSource
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dpo_analysis.figures.packing import LETTERS
+from dpo_analysis.figures.token_view.number_codec import LETTERS
 
 
 def token_rows(chosen=(b"a", b" b"), rejected=(b"c",), models=("checkpoint-1", "checkpoint-2"), ratio=1.0):

@@ -1,10 +1,10 @@
 """Did it learn, and at whose cost? Rewards, log-probs and accuracy over steps, and where in the response."""
 
-import choices
 import pandas as pd
-import show
-import state
 import streamlit as st
+from shared import blocks as show
+from shared import choosers as choices
+from shared import state
 
 from dpo_analysis import figures, words
 from dpo_analysis.runs import Run

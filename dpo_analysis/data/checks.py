@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dpo_analysis import words
-from dpo_analysis.data.complaints import check_frames
 from dpo_analysis.data.pairs import Pair
+from dpo_analysis.data.row_warnings import check_frames
 from dpo_analysis.data.tokens import TokenizedPair
 from dpo_analysis.schema import CHOSEN, NOT_SCORED, REJECTED, SCORED, SIDES
 

@@ -3,7 +3,7 @@
 from dpo_analysis.diagnosis.checks import VERDICTS, Check, run_checks
 from dpo_analysis.diagnosis.diagnose import diagnose, diagnose_all, scored_series
 from dpo_analysis.diagnosis.findings import Diagnosis, Fall, Finding
-from dpo_analysis.diagnosis.kept import keep, known_or_made
+from dpo_analysis.diagnosis.saved import keep, known_or_made
 
 __all__ = [
     "VERDICTS", "Check", "Diagnosis", "Fall", "Finding", "diagnose", "diagnose_all", "keep", "known_or_made",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dpo_analysis.diagnosis.checks import Check
 from dpo_analysis.diagnosis.fall import Path
 from dpo_analysis.diagnosis.findings import Fall, Share, Token
-from dpo_analysis.diagnosis.ledger import Ledger
+from dpo_analysis.diagnosis.ledger.ledger import Ledger
 from dpo_analysis.diagnosis.signals import Signals
 from dpo_analysis.diagnosis.thresholds import (
     ALIKE,
@@ -32,7 +32,7 @@ from dpo_analysis.diagnosis.thresholds import (
     SOONER,
 )
 from dpo_analysis.schema import CHOSEN
-from dpo_analysis.token_places import PLACES
+from dpo_analysis.text.regions import PLACES
 
 Array = NDArray[np.float64]
 EXAMPLES = 10

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from dpo_analysis.conditions import FLIP_MARGIN, with_flips
-from dpo_analysis.data.complaints import COMPLAINTS, met_by
-from dpo_analysis.diagnosis.rows import rows_of_run
-from dpo_analysis.overlay import overlay_table
+from dpo_analysis.arrays.response_sums import inputs, statuses
+from dpo_analysis.data.row_warnings import COMPLAINTS, met_by
+from dpo_analysis.diagnosis.check_rows import rows_of_run
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import FLAGGED, SIDES
-from dpo_analysis.splits import split_table
-from dpo_analysis.sums import inputs, statuses
-from dpo_analysis.tables import pair_table
+from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.tables.filters import FLIP_MARGIN, with_flips
+from dpo_analysis.tables.pairs import pair_table
+from dpo_analysis.tables.trainer_log import overlay_table
 
 VERDICTS = ("fail", "warn", "note", "unknown", "pass")
 """The gravest first; ``unknown``: this run does not hold what would answer the question."""

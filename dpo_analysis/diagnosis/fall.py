@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from dpo_analysis.arrays.pair_quantities import Setting, quantities
+from dpo_analysis.arrays.response_sums import inputs
+from dpo_analysis.arrays.selection import choose_pairs
 from dpo_analysis.diagnosis.findings import Fall
 from dpo_analysis.diagnosis.thresholds import ESTABLISHED, READ
 from dpo_analysis.errors import InputError
-from dpo_analysis.intervals import ratio_intervals
-from dpo_analysis.quantities import Setting, quantities
+from dpo_analysis.numerics.bootstrap import ratio_intervals
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.selection import choose_pairs
-from dpo_analysis.sums import inputs
 
 Array = NDArray[np.float64]
 UNIT = "nats per pair"

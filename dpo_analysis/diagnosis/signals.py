@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpo_analysis.cellsums import cell_sums
-from dpo_analysis.diagnosis.edits import edit_shares
+from dpo_analysis.arrays.region_sums import cell_sums
+from dpo_analysis.arrays.response_sums import inputs, sums
 from dpo_analysis.diagnosis.fall import Path
-from dpo_analysis.diagnosis.ledger import Ledger
-from dpo_analysis.diagnosis.reversals import turned
+from dpo_analysis.diagnosis.ledger.flipped_labels import turned
+from dpo_analysis.diagnosis.ledger.ledger import Ledger
 from dpo_analysis.diagnosis.thresholds import EARLY, FALLEN, PSEUDO
-from dpo_analysis.evidence import credit_table
-from dpo_analysis.overlay import logged_curves
+from dpo_analysis.numerics.edit_distance import edit_shares
 from dpo_analysis.runs import Run
+from dpo_analysis.runs.list_columns import lists, side_places
 from dpo_analysis.schema import SIDES
-from dpo_analysis.segments import lists, side_places
-from dpo_analysis.sums import inputs, sums
-from dpo_analysis.token_places import PLACES
+from dpo_analysis.tables.evidence import credit_table
+from dpo_analysis.tables.trainer_log import logged_curves
+from dpo_analysis.text.regions import PLACES
 
 Array = NDArray[np.float64]
 COMPARED = 256

@@ -8,11 +8,11 @@ from dpo_analysis.figures.pairs import DRAWN as SCATTER_POINTS
 from dpo_analysis.figures.pairs import drop_scatter
 from dpo_analysis.figures.shares import share_bars
 from dpo_analysis.figures.splits import split_bars
-from dpo_analysis.figures.svg import svg
-from dpo_analysis.figures.token_colors import COLORS
-from dpo_analysis.figures.tokens import TokenView, token_view
+from dpo_analysis.figures.static_svg import svg
+from dpo_analysis.figures.token_view.colors import COLORS
+from dpo_analysis.figures.token_view.units import UNITS
+from dpo_analysis.figures.token_view.view import TokenView, token_view
 from dpo_analysis.figures.trajectory import token_trajectory
-from dpo_analysis.figures.units import UNITS
 
 __all__ = [
     "COLORS",

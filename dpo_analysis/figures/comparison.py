@@ -4,12 +4,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dpo_analysis import words
-from dpo_analysis.comparison import OUTCOMES
-from dpo_analysis.conditions import Box
 from dpo_analysis.figures.pairs import HOVER_LETTERS, mark_box, thinned
 from dpo_analysis.figures.panels import Axes, Line, Panel, draw
 from dpo_analysis.figures.theme import LABEL, MARKS, PALETTES, blank, colour, dress, faded, plain, signed, unit
 from dpo_analysis.schema import SIDES
+from dpo_analysis.tables.filters import Box
+from dpo_analysis.tables.policy_pairs import OUTCOMES
 
 HEIGHT = 420
 SHAPES = {
@@ -33,7 +33,7 @@ def pair_changes(
     """One number of every pair under A (x) and under B (y); on the dotted line nothing changed.
 
     Args:
-        both: ``dpo_analysis.comparison.compare_pairs``, with a column ``outcome`` (``comparison.outcomes``).
+        both: ``dpo_analysis.tables.policy_pairs.compare_pairs``, with a column ``outcome`` (``comparison.outcomes``).
         axis: the number (chosen, rejected or margin), what it is in words, and the labels of A and of B.
         labels: by pair_id, what a point is called on hover.
         box: a rectangle to mark.
@@ -102,7 +102,7 @@ def position_change(profile: pd.DataFrame, *, lang: str = "en", theme: str = "li
     """Difference of the mean log-ratio by position in the response, nats, one line per side; B minus A.
 
     Args:
-        profile: ``dpo_analysis.comparison.profile_change``.
+        profile: ``dpo_analysis.tables.policy_pairs.profile_change``.
         lang: "en" or "zh".
         theme: "light" or "dark".
     """

@@ -1,6 +1,6 @@
 """Metrics over training steps: implicit reward, log-prob per token, accuracy, for every series and split.
 
-Each function takes the step table (``dpo_analysis.tables.step_table``) and returns a Plotly figure.
+Each function takes the step table (``dpo_analysis.tables.pairs.step_table``) and returns a Plotly figure.
 """
 
 from collections.abc import Collection

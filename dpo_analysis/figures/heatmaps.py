@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dpo_analysis import schema, words
-from dpo_analysis.figures.cells import cells, shown
 from dpo_analysis.figures.scales import end_words, scale_ends, scale_of
 from dpo_analysis.figures.theme import LABEL, TITLE, blank, colour, diverging, dress, plain, rising, step_label, unit
-from dpo_analysis.figures.token_colors import BY_NAME
+from dpo_analysis.figures.token_view.colors import BY_NAME
+from dpo_analysis.figures.token_view.glyphs import cells, shown
 
 TOP, ROW, CHROME = 34, 26, 92
 """Pixels: above the first map, one checkpoint's row, and between two maps (axis and title)."""

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from dpo_analysis.figures.cells import visible
 from dpo_analysis.figures.theme import percent, signed
+from dpo_analysis.figures.token_view.glyphs import visible
 
 LABEL_LETTERS = 90
 MARKUP = re.compile(r"<[|｜][^>]{0,60}[|｜]>")

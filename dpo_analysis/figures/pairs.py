@@ -6,8 +6,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dpo_analysis import words
-from dpo_analysis.conditions import Box
 from dpo_analysis.figures.theme import LABEL, PALETTES, blank, colour, dress, faded, plain, signed, unit
+from dpo_analysis.tables.filters import Box
 
 DRAWN = 4000
 """More points than so many are thinned: the ones that fell most stay, of the others a fixed sample is drawn."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dpo_analysis.figures.token_colors import AMOUNT, FALL
+from dpo_analysis.figures.token_view.colors import AMOUNT, FALL
 
 FLAT = 1e-6
 """Nats: what float32 log-probs can still tell apart; no scale is finer, so that rounding is not drawn as a curve."""

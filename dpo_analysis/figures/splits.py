@@ -16,7 +16,7 @@ def split_bars(rows: pd.DataFrame, *, lang: str = "en", theme: str = "light") ->
     """The parts of one split, nats per response; whiskers: 95 % intervals over groups, where there are any.
 
     Args:
-        rows: the rows of one ``by`` of ``dpo_analysis.splits.split_table``.
+        rows: the rows of one ``by`` of ``dpo_analysis.tables.decompositions.split_table``.
         lang: "en" or "zh".
         theme: "light" or "dark".
 

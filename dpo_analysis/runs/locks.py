@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dpo_analysis.errors import InputError, RunBusy, StorageError
-from dpo_analysis.runs import faults
-from dpo_analysis.runs.files import TEMP, storage_error
+from dpo_analysis.runs import crash_points
+from dpo_analysis.runs.safe_files import TEMP, storage_error
 
 try:
     import fcntl
@@ -48,7 +48,7 @@ class ShardLock:
         if self.handle >= 0:
             _give_back(self.path, self.handle)
             self.handle = -1
-            faults.hit("unlocked")
+            crash_points.hit("unlocked")
 
 
 def acquire(root: Path, index: int, count: int) -> ShardLock:
@@ -80,7 +80,7 @@ def acquire(root: Path, index: int, count: int) -> ShardLock:
         except InputError:
             _give_back(path, handle)
             raise
-    faults.hit("locked")
+    crash_points.hit("locked")
     return ShardLock(path, handle, (index, count))
 
 

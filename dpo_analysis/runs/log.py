@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from dpo_analysis.runs import faults
-from dpo_analysis.runs.files import open_inside, reading, storage_error
+from dpo_analysis.runs import crash_points
+from dpo_analysis.runs.safe_files import open_inside, reading, storage_error
 
 NAME = "log.jsonl"
 
@@ -28,10 +28,10 @@ def append_event(root: Path, event: str, facts: dict[str, Any]) -> None:
         try:
             size = os.fstat(handle).st_size
             torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-            faults.hit("log.before")
+            crash_points.hit("log.before")
             # One write: lines of several workers do not mix.
             os.write(handle, b"\n" * torn + line)
-            faults.hit("log.after")
+            crash_points.hit("log.after")
         finally:
             os.close(handle)
     except OSError as error:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dpo_analysis.errors import InputError, StorageError
-from dpo_analysis.runs.files import open_inside, reading
 from dpo_analysis.runs.records import Model, Series
+from dpo_analysis.runs.safe_files import open_inside, reading
 from dpo_analysis.schema import SCHEMA_VERSION
 
 NAME = "manifest.json"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dpo_analysis import schema
-from dpo_analysis.runs.files import encode_name
 from dpo_analysis.runs.records import Model
+from dpo_analysis.runs.safe_files import encode_name
 
 if TYPE_CHECKING:
     from dpo_analysis.data.tokens import TokenizedPair

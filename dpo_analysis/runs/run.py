@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import InputError, StorageError, counted
-from dpo_analysis.runs.columns import read_table
-from dpo_analysis.runs.evidence import evidence_folder, evidence_label
-from dpo_analysis.runs.files import reading, sha256_inside
+from dpo_analysis.runs.evidence.kinds import evidence_folder, evidence_label
 from dpo_analysis.runs.log import read_events
 from dpo_analysis.runs.manifest import NAME, identity_hash, load_manifest, read_json, read_records
+from dpo_analysis.runs.parquet import read_table
 from dpo_analysis.runs.parts import PART_FILE, part_path, scores_folder
 from dpo_analysis.runs.records import Model, NoiseFloor
+from dpo_analysis.runs.safe_files import reading, sha256_inside
 
 IMPORTED = "import"
 """What the identity of a run that was imported from sums gives as its source."""
@@ -320,7 +320,7 @@ class _Pairs:
 @lru_cache(maxsize=4)
 def _rows(pairs: _Pairs) -> dict[str, int]:
     """The row of every pair; kept from one opening of a run to the next."""
-    from dpo_analysis.runs.summary import read_rows
+    from dpo_analysis.runs.summaries.store import read_rows
 
     table = read_rows(pairs.run)
     return dict(zip(table["pair_id"].to_pylist(), table["row"].to_pylist(), strict=True))

@@ -9,13 +9,14 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import DPOAnalysisError, StorageError, counted
-from dpo_analysis.runs import evidence, influence, listing, probes
-from dpo_analysis.runs.columns import read_label
-from dpo_analysis.runs.files import open_inside, sha256_inside
+from dpo_analysis.runs import checksums
+from dpo_analysis.runs.evidence import influence, kinds, probes
 from dpo_analysis.runs.manifest import NAME, seal
+from dpo_analysis.runs.parquet import read_label
 from dpo_analysis.runs.parts import part_path, scores_folder
 from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.run import Run, open_run
+from dpo_analysis.runs.safe_files import open_inside, sha256_inside
 from dpo_analysis.schema import INFLUENCE_SCHEMAS
 
 PER_TOKEN = ("logp", "entropy", "rank", "argmax_id", "argmax_logp")
@@ -87,7 +88,7 @@ def _folders(run: Run) -> list[str]:
 def _missing(run: Run) -> Iterator[str]:
     for folder in _folders(run):
         parts = [part_path(folder, index) for index in range(run.n_parts)]
-        absent = [part for part in parts if not listing.is_present(run.path, part)]
+        absent = [part for part in parts if not checksums.is_present(run.path, part)]
         if absent:
             rest = f" and {counted(len(absent) - 1, 'more part')}" if absent[1:] else ""
             yield f"missing {run.path / absent[0]}{rest} of {len(parts)}: not scored yet"
@@ -95,7 +96,7 @@ def _missing(run: Run) -> Iterator[str]:
 
 def _unlisted(run: Run) -> list[str]:
     listed = {record["path"] for record in run.manifest["parts"]}
-    new = [path for path in listing.paths(run.path) if path not in listed]
+    new = [path for path in checksums.paths(run.path) if path not in listed]
     if not new:
         return []
     rest = f" and {len(new) - 1} more" if new[1:] else ""
@@ -117,7 +118,7 @@ def _part_problems(run: Run, index: int, bad: set[str]) -> Iterator[str]:
         yield f"damaged {run.path / part_path('pairs', index)}: rows that are not of this part, or out of order"
     for model in [run.reference, *run.models]:
         path = part_path(scores_folder(model), index)
-        if path in bad or not listing.is_present(run.path, path):
+        if path in bad or not checksums.is_present(run.path, path):
             continue
         try:
             problem = _scores_problem(run.scores(model, index), responses)
@@ -165,13 +166,13 @@ def _influence_problems(run: Run, bad: set[str]) -> Iterator[str]:
 
 def _evidence_problems(run: Run, index: int, responses: pa.Table, bad: set[str]) -> Iterator[str]:
     """What is wrong with the evidence of one part; that there is none is no problem."""
-    for kind in evidence.KINDS:
+    for kind in kinds.KINDS:
         for model in [run.reference, *run.models]:
-            path = part_path(evidence.evidence_folder(kind, model), index)
+            path = part_path(kinds.evidence_folder(kind, model), index)
             if path in bad:
                 continue
             try:
-                problem = evidence.problem(kind, run.evidence(kind, model, index), responses)
+                problem = kinds.problem(kind, run.evidence(kind, model, index), responses)
             except StorageError as error:
                 problem = ""
                 yield str(error)

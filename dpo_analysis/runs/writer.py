@@ -17,15 +17,16 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import InputError, PartialResult, StorageError
-from dpo_analysis.runs import listing, locks, manifest, summary
-from dpo_analysis.runs.columns import check_label, read_label, to_bytes
-from dpo_analysis.runs.digest import inputs_of
-from dpo_analysis.runs.files import atomic_write, make_dirs, sha256_inside
+from dpo_analysis.runs import checksums, locks, manifest
 from dpo_analysis.runs.log import append_event
+from dpo_analysis.runs.parquet import check_label, read_label, to_bytes
 from dpo_analysis.runs.parts import Part, pairs_table, part_path, plan_parts, responses_table, scores_folder
 from dpo_analysis.runs.records import Model, NoiseFloor, Series
 from dpo_analysis.runs.run import CURVES, NOISE, VOCAB, Run
-from dpo_analysis.token_kinds import Entries
+from dpo_analysis.runs.safe_files import atomic_write, make_dirs, sha256_inside
+from dpo_analysis.runs.summaries import store
+from dpo_analysis.runs.summaries.pair_sums import inputs_of
+from dpo_analysis.text.token_types import Entries
 
 if TYPE_CHECKING:
     from dpo_analysis.data.tokens import TokenizedPair
@@ -98,7 +99,7 @@ class RunWriter:
         if not tokenized:
             raise InputError(f"no pairs to score into {root}: the sources hold no rows; give other PAIRS")
         parts, size = plan_parts(tokenized, part_size)
-        listing.make_root(root)
+        checksums.make_root(root)
         with ExitStack() as undo:
             lock = locks.acquire(root, *shard)
             undo.callback(lock.release)
@@ -126,7 +127,7 @@ class RunWriter:
     @property
     def has_noise(self) -> bool:
         """Whether the noise floor is stored."""
-        return listing.is_present(self.path, NOISE)
+        return checksums.is_present(self.path, NOISE)
 
     def saved(self) -> str:
         """How much of this worker's share is on disk, in words."""
@@ -166,8 +167,8 @@ class RunWriter:
         label = self._labels[path] | {"of": sha256_inside(self.path, path)}
         responses = responses_table(part)
         inputs = inputs_of(pairs_table(part), responses)
-        for kind, summed in summary.part_tables(table, inputs, responses, self._entries).items():
-            self._put_summary(summary.part_file(kind, model, part.index), summed, label | summary.rules_of(kind))
+        for kind, summed in store.part_tables(table, inputs, responses, self._entries).items():
+            self._put_summary(store.part_file(kind, model, part.index), summed, label | store.rules_of(kind))
 
     def write_noise(self, noise: NoiseFloor) -> None:
         """Store the noise floor; errors as ``write_scores``."""
@@ -196,7 +197,7 @@ class RunWriter:
             if stored is not None and stored.equals(merged):
                 return
             # The old checksum goes before the file changes, so that no moment shows a wrong one.
-            self._store_manifest(listing.without(facts, [CURVES]), "plan")
+            self._store_manifest(checksums.without(facts, [CURVES]), "plan")
             self._put("curves", CURVES, merged)
 
     def put_addition(self, path: str, table: pa.Table, label: Mapping[str, str]) -> None:
@@ -206,12 +207,12 @@ class RunWriter:
             StorageError: the disk is full or refuses.
         """
         data = to_bytes(table, {**label, "identity": self._identity_hash})
-        if not listing.is_present(self.path, path):
+        if not checksums.is_present(self.path, path):
             self._atomic("evidence", path, data)
             return
         with locks.guard(self.path):
             # The old checksum goes before the file changes, so that no moment shows a wrong one.
-            self._store_manifest(listing.without(manifest.load_manifest(self.path), [path]), "plan")
+            self._store_manifest(checksums.without(manifest.load_manifest(self.path), [path]), "plan")
             self._atomic("evidence", path, data)
 
     @property
@@ -256,14 +257,14 @@ class RunWriter:
             return False
         known = {record["path"] for record in manifest.load_manifest(self.path)["parts"]}
         # What may be written anew is hashed while nobody can: with the manifest's lock.
-        changing = {path for path in listing.paths(self.path) if path == CURVES or path.startswith(ADDITIONS)}
-        entries = listing.entries(self.path, skip=known | changing)
+        changing = {path for path in checksums.paths(self.path) if path == CURVES or path.startswith(ADDITIONS)}
+        entries = checksums.entries(self.path, skip=known | changing)
         with locks.guard(self.path):
             facts = manifest.load_manifest(self.path)
             hashes = {record["path"]: record["sha256"] for record in [*facts["parts"], *entries]}
-            merged = summary.merge(Run(self.path, facts), hashes, self._put_summary)
+            merged = store.merge(Run(self.path, facts), hashes, self._put_summary)
             entries = [record for record in entries if record["path"] not in merged]
-            self._store_manifest(listing.completed(self.path, listing.without(facts, merged), entries), "finish")
+            self._store_manifest(checksums.completed(self.path, checksums.without(facts, merged), entries), "finish")
             locks.sweep(self.path, self._lock.tag)
         return True
 
@@ -285,10 +286,10 @@ class RunWriter:
             locks.sweep(self.path, self._lock.tag)
             facts = self._planned(series, given)
             for model in self.models:
-                summary.drop(self.path, model, [part.index for part in self.mine(model)])
+                store.drop(self.path, model, [part.index for part in self.mine(model)])
             listed = [record["path"] for record in facts["parts"]]
-            gone = [path for path in listed if not listing.is_present(self.path, path)]
-            self._store_manifest(listing.without(facts, [*gone, *(self._labels.keys() - self._there)]), "plan")
+            gone = [path for path in listed if not checksums.is_present(self.path, path)]
+            self._store_manifest(checksums.without(facts, [*gone, *(self._labels.keys() - self._there)]), "plan")
 
     def _planned(self, series: Sequence[Series], given: Collection[str]) -> dict[str, Any]:
         """The manifest that is there, or a new one, with this command's series and models."""
@@ -333,7 +334,7 @@ class RunWriter:
 
     def _is_there(self, path: str, label: dict[str, str]) -> bool:
         """Whether a file is present with a whole footer; a link, or a file of another run, is refused."""
-        if not listing.is_present(self.path, path):
+        if not checksums.is_present(self.path, path):
             return False
         try:
             found, _ = read_label(self.path, path)
@@ -350,10 +351,10 @@ class RunWriter:
             (key, part.index)
             for key, folder in folders.items()
             for part in self.parts
-            if not listing.is_present(self.path, part_path(folder, part.index))
+            if not checksums.is_present(self.path, part_path(folder, part.index))
         ]
         expected = self.expected.items()
-        return missing + [(key, index) for path, (key, index) in expected if not listing.is_present(self.path, path)]
+        return missing + [(key, index) for path, (key, index) in expected if not checksums.is_present(self.path, path)]
 
     def _put(self, point: str, path: str, table: pa.Table) -> None:
         label = self._labels.get(path, {"identity": self._identity_hash})
@@ -361,7 +362,7 @@ class RunWriter:
         self._there.add(path)
 
     def _put_summary(self, path: str, table: pa.Table, label: dict[str, str]) -> None:
-        self._atomic("summary", path, to_bytes(table, label, summary.ROW_GROUP))
+        self._atomic("summary", path, to_bytes(table, label, store.ROW_GROUP))
 
     def _store_manifest(self, facts: dict[str, Any], point: str) -> None:
         data = manifest.seal(facts)

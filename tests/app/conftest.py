@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from dpo_analysis.launcher import RUN_VARIABLE
+from dpo_analysis.cli.launcher import RUN_VARIABLE
 from tests.app import synthetic
 from tests.app.drawn import ROOT
 

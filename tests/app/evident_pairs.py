@@ -5,7 +5,8 @@ from collections.abc import Collection
 import numpy as np
 import pyarrow as pa
 
-from dpo_analysis.runs import Model, RunWriter, evidence, open_run
+from dpo_analysis.runs import Model, RunWriter, open_run
+from dpo_analysis.runs.evidence import kinds
 from dpo_analysis.schema import EVIDENCE_SCHEMAS
 
 OTHERS = ((0.05, 0.5), (0.01, 0.25))
@@ -25,7 +26,7 @@ def collect(writer: RunWriter, policy: Model, rows: Collection[int], vocabulary:
         lines["topk"].append(named | _topk(ids, policy_logp[place], reference_logp[place], vocabulary))
         lines["kl"].append(named | _kl(policy_logp[place] - reference_logp[place]))
     for kind, found in lines.items():
-        evidence.add(writer, kind, policy, part, pa.Table.from_pylist(found, schema=EVIDENCE_SCHEMAS[kind]))
+        kinds.add(writer, kind, policy, part, pa.Table.from_pylist(found, schema=EVIDENCE_SCHEMAS[kind]))
 
 
 def _of(table: pa.Table, rows: Collection[int]) -> pa.Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dpo_analysis.launcher import RUN_VARIABLE
+from dpo_analysis.cli.launcher import RUN_VARIABLE
 from dpo_analysis.runs import open_run
 from dpo_analysis.words import text
 from tests.app import synthetic

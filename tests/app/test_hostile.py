@@ -5,7 +5,7 @@ import re
 import pytest
 
 import dpo_analysis as dpo
-from dpo_analysis.report import Asked, write_report
+from dpo_analysis.report.report import Asked, write_report
 from tests.app import hostile
 from tests.app.drawn import PAGES
 from tests.app.test_browser import CHROMIUM, address, chromium, settle, tab  # noqa: F401

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dpo_analysis.launcher import RUN_VARIABLE
+from dpo_analysis.cli.launcher import RUN_VARIABLE
 from dpo_analysis.runs import locks, open_run
 from dpo_analysis.words import text
 from tests.app.drawn import PAGES, ROOT, said

@@ -3,11 +3,11 @@
 import pytest
 
 from dpo_analysis.data.pairs import load_pairs
-from dpo_analysis.figures.tokens import payload
+from dpo_analysis.figures.token_view.view import payload
 from dpo_analysis.schema import SCORED
 from dpo_analysis.scoring import score
-from dpo_analysis.scoring.models import quiet
-from dpo_analysis.tables import pair_table, step_table, token_table
+from dpo_analysis.scoring.models.loading import quiet
+from dpo_analysis.tables.pairs import pair_table, step_table, token_table
 from tests.app.drawn import PAGES, said
 from tests.test_score import ROWS, byte_tokenizer, tiny
 

@@ -6,7 +6,7 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis.figures import COLORS, UNITS
-from dpo_analysis.figures.tokens import payload
+from dpo_analysis.figures.token_view.view import payload
 from dpo_analysis.words import text
 from tests.app import synthetic
 from tests.app.drawn import said

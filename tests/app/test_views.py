@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import dpo_analysis as dpo
-from dpo_analysis.comparison import OUTCOMES
-from dpo_analysis.conditions import CONDITIONS, SORTS
-from dpo_analysis.export import csv_bytes
-from dpo_analysis.launcher import sample_run
+from dpo_analysis.cli.launcher import sample_run
+from dpo_analysis.tables.export import csv_bytes
+from dpo_analysis.tables.filters import CONDITIONS, SORTS
+from dpo_analysis.tables.policy_pairs import OUTCOMES
 from dpo_analysis.words import text
 from tests.app.drawn import PAGES, ROOT, said
 

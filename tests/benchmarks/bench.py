@@ -12,7 +12,7 @@ from shapes import Shape, build, ideal_seconds, in_float64
 
 from dpo_analysis.scoring.requests import Request
 
-ENGINE = "dpo_analysis.scoring.engine:Engine"
+ENGINE = "dpo_analysis.scoring.engine.engine:Engine"
 """The engine that is measured where no other is named."""
 POLICY, REFERENCE = 1, 2
 """Seeds of the two models' weights."""

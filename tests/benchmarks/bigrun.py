@@ -15,7 +15,7 @@ from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import Response, TokenizedPair
 from dpo_analysis.diagnosis import keep
 from dpo_analysis.runs import Model, Part, RunWriter, Series, open_run
-from dpo_analysis.runs.evidence import sample_rows
+from dpo_analysis.runs.evidence.kinds import sample_rows
 from dpo_analysis.runs.records import NoiseFloor
 from tests.app import evident_pairs
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
-from dpo_analysis.scoring.head import TokenColumns, score_rows
-from dpo_analysis.scoring.heads import PlainHead
+from dpo_analysis.scoring.engine.lm_heads import PlainHead
+from dpo_analysis.scoring.engine.tiled_head import TokenColumns, score_rows
 from dpo_analysis.scoring.requests import Request, TokenScores
 
 Sums = np.ndarray
@@ -26,7 +26,7 @@ Sums = np.ndarray
 
 
 def open_engine(name: str, model: nn.Module) -> Any:
-    """``MODULE:CLASS`` opened on ``model``; the package's own is dpo_analysis.scoring.engine:Engine."""
+    """``MODULE:CLASS`` opened on ``model``; the package's own is dpo_analysis.scoring.engine.engine:Engine."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)(model)
 

@@ -55,8 +55,8 @@ def scored(pairs: int, checkpoints: int, options: dict[str, Any], answer: Connec
     import torch
 
     from dpo_analysis.runs import RunWriter
-    from dpo_analysis.scoring import noise, score
-    from dpo_analysis.scoring.engine import Engine
+    from dpo_analysis.scoring import noise_floor, score
+    from dpo_analysis.scoring.engine.engine import Engine
 
     torch.set_num_threads(1)
     module = sys.modules[score.__module__]
@@ -68,7 +68,7 @@ def scored(pairs: int, checkpoints: int, options: dict[str, Any], answer: Connec
         phases = Phases(whole="noise")
         phases.watch(module, "load_kept", "reading")
         phases.watch(module, "tokenize_pairs", "tokenising")
-        phases.watch(noise, "noise_floor", "noise")
+        phases.watch(noise_floor, "noise_floor", "noise")
         phases.watch(Engine, "score", "scoring", size=lambda _, requests, **options: sum(r.n_tokens for r in requests))
         for step in ("open", "write_inputs", "write_scores", "finish"):
             phases.watch(RunWriter, step, "writing")

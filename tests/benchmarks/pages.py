@@ -34,7 +34,7 @@ def draw(run: Path, page: str) -> float:
     from streamlit.testing.v1 import AppTest
     from streamlit.util import calc_hash
 
-    from dpo_analysis.launcher import RUN_VARIABLE
+    from dpo_analysis.cli.launcher import RUN_VARIABLE
 
     os.environ[RUN_VARIABLE] = str(run)
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=600)
@@ -75,7 +75,7 @@ def _alone(run: Path, pages: list[str], *, tokens: bool = False) -> dict[str, An
 
 
 def _child(run: Path, pages: list[str], tokens: bool) -> dict[str, Any]:
-    from dpo_analysis.launcher import sample_run
+    from dpo_analysis.cli.launcher import sample_run
 
     sys.argv = ["streamlit"]
     sample = sample_run()
@@ -93,7 +93,7 @@ def _tokens(path: Path) -> dict[str, float]:
     import pandas as pd
 
     from dpo_analysis import open_run, token_table
-    from dpo_analysis.figures.tokens import payload
+    from dpo_analysis.figures.token_view.view import payload
 
     run = open_run(path)
     ids = run.pairs(run.n_parts // 2, columns=["pair_id"])["pair_id"].to_pylist()[: TOKEN_PAIRS + 1]

@@ -18,9 +18,9 @@ from plotly.subplots import make_subplots
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "app"), str(ROOT)]
 
-from token_view import show_tokens  # noqa: E402  app/ is no package
+from views.tokens.component import show_tokens  # noqa: E402  app/ is no package
 
-from dpo_analysis.figures.tokens import payload  # noqa: E402
+from dpo_analysis.figures.token_view.view import payload  # noqa: E402
 
 MODELS, SIDES, ROW = (100, 200, 300), ("chosen", "rejected"), 12
 """Steps shown side by side; tokens in a row of the Plotly map."""

@@ -24,7 +24,7 @@ from typing import Any
 from clock import hardware
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from dpo_analysis.launcher import free_port
+from dpo_analysis.cli.launcher import free_port
 
 PAGE = Path(__file__).with_name("token_contenders.py")
 CONTENDERS = ("component", "spans", "plotly")

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from dpo_analysis.errors import DPOAnalysisError
-from dpo_analysis.runs import faults
+from dpo_analysis.runs import crash_points
 
 PATIENCE = 60.0
 MESSAGE = 72
@@ -79,14 +79,14 @@ class Child:
 
 
 def _exit_code(work: Callable[[], object], seen: mmap.mmap) -> int:
-    hit = faults.hit
+    hit = crash_points.hit
 
     def watched(point: str) -> None:
         seen[:64] = point.encode().ljust(64, b"\0")
         seen[64:72] = (int.from_bytes(seen[64:72], "little") + 1).to_bytes(8, "little")
         hit(point)
 
-    faults.hit = watched
+    crash_points.hit = watched
     try:
         work()
         return 0

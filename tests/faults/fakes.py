@@ -11,8 +11,9 @@ import pyarrow as pa
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokens import Response, TokenizedPair
-from dpo_analysis.runs import Model, Part, RunWriter, Series, evidence
-from dpo_analysis.scoring.work import Request, TokenScores, score_parts
+from dpo_analysis.runs import Model, Part, RunWriter, Series
+from dpo_analysis.runs.evidence import kinds
+from dpo_analysis.scoring.loop import Request, TokenScores, score_parts
 
 IDENTITY = {"pairs": "p" * 64, "tokenizer": {"vocab": "v" * 64, "template": "t" * 64}, "max_length": 64, "part_size": 4}
 
@@ -119,20 +120,20 @@ class FakeEvidence:
     """Evidence ``kl`` of two pairs of each split, as ``scoring.evidence`` collects it; zeros, without any state."""
 
     def __init__(self, writer: RunWriter) -> None:
-        self.writer, self.rows = writer, evidence.sample_rows(writer.parts, 2)
+        self.writer, self.rows = writer, kinds.sample_rows(writer.parts, 2)
 
     def parts(self, model: Model) -> list[Part]:
         return [part for part in self.writer.own_parts if not model.is_reference and self._missing(model, part)]
 
     def _missing(self, model: Model, part: Part) -> frozenset[int]:
-        stored = evidence.rows_stored(self.writer, "kl", model, part.index)
+        stored = kinds.rows_stored(self.writer, "kl", model, part.index)
         return self.rows.intersection(part.rows) - stored
 
     def n_tokens(self, model: Model, part: Part) -> int:
         return 0
 
     def prepare(self, model: Model, parts: Sequence[Part]) -> None:
-        path = {evidence.evidence_path("kl", model, part.index): ("evidence", part.index) for part in self.parts(model)}
+        path = {kinds.evidence_path("kl", model, part.index): ("evidence", part.index) for part in self.parts(model)}
         self.writer.expected |= path
 
     def gather(self, scorer: FakeScorer, model: Model, part: Part) -> "FakeGathering | None":
@@ -162,8 +163,8 @@ class FakeGathering:
         lines = [(key, one) for key, one in zip(self.part.keys, responses, strict=True) if key[0] in self.rows]
         keys = dict(zip(("row", "pair_id", "side"), zip(*(key for key, _ in lines), strict=True), strict=True))
         values = [np.zeros(len(one.token_ids), np.float32) for _, one in lines]
-        table = pa.table(keys | dict.fromkeys(evidence.PER_TOKEN["kl"], values), schema=schema.KL_SCHEMA)
-        evidence.add(self.writer, "kl", self.model, self.part.index, table)
+        table = pa.table(keys | dict.fromkeys(kinds.PER_TOKEN["kl"], values), schema=schema.KL_SCHEMA)
+        kinds.add(self.writer, "kl", self.model, self.part.index, table)
 
 
 def sources(models: Sequence[Model] = MODELS) -> list[FakeSource]:

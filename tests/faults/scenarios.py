@@ -21,9 +21,9 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dpo_analysis.errors import DPOAnalysisError, StorageError
-from dpo_analysis.runs import faults, open_run
+from dpo_analysis.runs import crash_points, open_run
 from dpo_analysis.runs.manifest import load_manifest
-from dpo_analysis.scoring.work import stop_signals
+from dpo_analysis.scoring.loop import stop_signals
 from tests.faults import fakes
 from tests.faults.children import Child
 
@@ -97,7 +97,7 @@ def point_kills(folder: Path) -> dict:
     """Kill once at every named point, then run the same command again."""
     whole, *_ = undisturbed(folder)
     report = {"killed": [], "different": [], "broken": []}
-    for point in faults.POINTS:
+    for point in crash_points.POINTS:
         run = folder / point
         if Child(lambda place=run: fakes.score_run(place), DPO_FAULT=point).wait() == -signal.SIGKILL:
             report["killed"].append(point)
@@ -105,15 +105,15 @@ def point_kills(folder: Path) -> dict:
         assert Child(lambda place=run: fakes.score_run(place)).wait() == 0
         if fakes.bytes_of(run) != whole:
             report["different"].append(point)
-    return report | {"points": list(faults.POINTS), "passed": sorted(_passed(folder / "all"))}
+    return report | {"points": list(crash_points.POINTS), "passed": sorted(_passed(folder / "all"))}
 
 
 def _passed(run: Path) -> set[str]:
     """Every point that an undisturbed run passes."""
     seen: set[str] = set()
-    original, faults.hit = faults.hit, seen.add
+    original, crash_points.hit = crash_points.hit, seen.add
     fakes.score_run(run)
-    faults.hit = original
+    crash_points.hit = original
     return seen
 
 

@@ -10,9 +10,9 @@ from trl import DPOConfig, DPOTrainer
 
 from dpo_analysis import load_pairs, pair_table, step_table
 from dpo_analysis.errors import InputError
-from dpo_analysis.overlay import explain_difference
 from dpo_analysis.schema import SIDES
 from dpo_analysis.scoring import score
+from dpo_analysis.tables.trainer_log import explain_difference
 from tests.parity.setting import CHATML, build_rows, build_tokenizer
 from tests.parity.test_parity_numbers import BETA, LORA, load, models  # noqa: F401
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dpo_analysis.diagnosis.contexts import START, Contexts
-from dpo_analysis.diagnosis.edits import edit_shares
-from dpo_analysis.evidence import ches_table
+from dpo_analysis.diagnosis.ledger.bigram_counts import START, Contexts
+from dpo_analysis.numerics.edit_distance import edit_shares
 from dpo_analysis.runs import Run
-from dpo_analysis.segments import lists
-from dpo_analysis.splits import split_table
-from dpo_analysis.token_places import PLACES
+from dpo_analysis.runs.list_columns import lists
+from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.tables.evidence import ches_table
+from dpo_analysis.text.regions import PLACES
 from tests.planted.verdicts import CANNOT_TELL, NONE
 
 Vector = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""What several pages use: state, cached tables, choosers and blocks of text."""

@@ -1,0 +1,1 @@
+"""The Causes page and its parts."""

@@ -1,0 +1,1 @@
+"""The Checks page and its parts."""

@@ -1,0 +1,1 @@
+"""The Details page and its parts."""

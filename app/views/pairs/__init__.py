@@ -1,0 +1,1 @@
+"""The Pairs page and its parts."""

@@ -1,0 +1,194 @@
+"""Starts the app on this machine: 127.0.0.1 only, no telemetry, no details of errors, nothing served but the pages.
+
+The app's own folder is ``dpo_analysis/_app`` in an installed wheel and ``app/`` in a checkout.
+"""
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dpo_analysis.errors import InputError
+from dpo_analysis.figures.theme import DARK, LIGHT, Palette
+from dpo_analysis.runs.run import check_folder
+
+RUN_VARIABLE = "DPO_ANALYSIS_RUN"
+"""Names the run, or the folder of runs, to the app's script."""
+ADDRESS = "127.0.0.1"
+FIRST_PORT, PORTS, LAST_PORT = 8501, 100, 65535
+HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+"""What ``--allow-host`` takes; ``*`` alone would let any page of the web in."""
+PACKAGE = Path(__file__).resolve().parent.parent
+MANIFEST = "manifest.json"
+
+
+def launch(
+    run_or_folder: str | Path | None,
+    *,
+    port: int | None = None,
+    browser: bool = True,
+    allow_hosts: Sequence[str] = (),
+) -> None:
+    """Serve the app until Ctrl-C, and print where.
+
+    Args:
+        run_or_folder: a run folder, a folder of run folders, or None: then the page says how to make one.
+        port: the port, or None for 8501 or the next free one.
+        browser: open a browser window; never done where the session comes over SSH.
+        allow_hosts: host names besides localhost under which a proxy serves this. There is no login here: the proxy
+            must have one.
+
+    Raises:
+        InputError: no such folder, no run in it, a bad host name, the port is taken, or the app is not installed.
+    """
+    import streamlit as st
+
+    for name in allow_hosts:
+        if not HOST.fullmatch(name):
+            raise InputError(
+                f"bad --allow-host {name!r}: it is a bare host name, without blanks, port or http://; "
+                "write hub.example.org, or *.example.org for all below it"
+            )
+    if run_or_folder is not None:
+        find_runs(Path(run_or_folder))
+        os.environ[RUN_VARIABLE] = str(Path(run_or_folder).resolve())
+    script, number = app_script(), free_port(port)
+    remote = bool(os.environ.get("SSH_CONNECTION"))
+    for line in greeting(number, allow_hosts, remote=remote):
+        print(line, flush=True)
+    sys.argv = [str(script)]
+    st.App(script).run(config=safe_config(number, headless=remote or not browser, allow_hosts=allow_hosts))
+
+
+def app_script() -> Path:
+    """The app's main.py.
+
+    Raises:
+        InputError: this installation has none.
+    """
+    for folder in (PACKAGE / "_app", PACKAGE.parent / "app"):
+        if (folder / "main.py").is_file():
+            return folder / "main.py"
+    raise InputError(f"no app in {PACKAGE}: this installation is not complete; install dpo-analysis again")
+
+
+def sample_run() -> Path | None:
+    """The shipped, already scored sample run; None where this installation has none."""
+    folders = (PACKAGE / "_sample", PACKAGE.parent / "sample_data" / "run")
+    return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
+
+
+def find_runs(folder: Path) -> dict[str, Path]:
+    """Run folders by name: ``folder`` itself, or the run folders directly in it, sorted.
+
+    Raises:
+        InputError: there is no such folder, or no run in it.
+    """
+    check_folder(folder)
+    if (folder / MANIFEST).is_file():
+        return {folder.resolve().name: folder}
+    found = {inner.name: inner for inner in sorted(folder.iterdir()) if (inner / MANIFEST).is_file()}
+    if not found:
+        raise InputError(
+            f"no run in {folder}: neither it nor a folder in it has a {MANIFEST}; "
+            "give the folder that score wrote (--out)"
+        )
+    return found
+
+
+def free_port(port: int | None = None) -> int:
+    """``port``, or the first free one from 8501 on.
+
+    Raises:
+        InputError: it is taken, or all are.
+    """
+    if port is not None:
+        if not 0 < port <= LAST_PORT:
+            raise InputError(f"no port {port}: ports are 1 to {LAST_PORT}; give another --port, such as {FIRST_PORT}")
+        taken = _why_taken(port)
+        if taken:
+            raise InputError(f"port {port} on {ADDRESS} cannot be used: {taken}; give another --port")
+        return port
+    for number in range(FIRST_PORT, FIRST_PORT + PORTS):
+        if not _why_taken(number):
+            return number
+    raise InputError(
+        f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} on {ADDRESS}: all are taken; give --port"
+    )
+
+
+def _why_taken(port: int) -> str:
+    """Why nothing can listen on ``port``; empty where something can."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except PermissionError:
+            return "this user may not listen there"
+        except OSError:
+            return "something else listens there"
+    return ""
+
+
+def greeting(port: int, allow_hosts: Sequence[str] = (), *, remote: bool = False) -> list[str]:
+    """What is printed before the server starts: where to look, how from another machine, and how to stop."""
+    lines = [f"dpo-analysis is at http://{ADDRESS}:{port}  (Ctrl-C stops it)"]
+    if remote:
+        user, host = os.environ.get("USER", "USER"), socket.gethostname()
+        lines += [
+            "This session comes over SSH. On your own machine run:",
+            f"    ssh -N -L {port}:{ADDRESS}:{port} {user}@{host}",
+        ]
+        lines += [f"and open http://{ADDRESS}:{port} there."]
+    if allow_hosts:
+        lines += [
+            f"Also answered as {', '.join(allow_hosts)}: there is no login here, so the proxy in front must have one."
+        ]
+    return lines
+
+
+def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] = ()) -> dict[str, Any]:
+    """Streamlit's options for a page that only this machine may read."""
+    server = {
+        "address": ADDRESS,
+        "port": port,
+        "headless": headless,
+        "showEmailPrompt": False,
+        "allowedHosts": ["localhost", ADDRESS, *allow_hosts],
+        "enableCORS": True,
+        "enableXsrfProtection": True,
+        "enableStaticServing": False,
+        "enableAgentApi": False,
+        "fileWatcherType": "none",
+        "runOnSave": False,
+        "maxUploadSize": 1,
+    }
+    config = {f"server.{name}": value for name, value in server.items()}
+    config |= {"browser.gatherUsageStats": False, "client.toolbarMode": "viewer", "logger.hideWelcomeMessage": True}
+    config |= {
+        "runner.magicEnabled": False,
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
+        "client.disableDataExport": True,
+        "theme.baseFontSize": 15,
+    }
+    # Streamlit keeps large messages in the browser and may drop one that the server still counts on when keys come
+    # fast ("Cached ForwardMsg MISS"), which ends the connection: nothing is large enough to be kept.
+    config["global.minCachedMessageSize"] = 1e12
+    config["theme.paddingTop"] = "1rem"
+    config["theme.headingFontSizes"] = ["24px", "19px", "17px", "16px", "15px", "15px"]
+    for name, palette in (("light", LIGHT), ("dark", DARK)):
+        config |= {f"theme.{name}.{option}": value for option, value in _colours(palette).items()}
+    return config
+
+
+def _colours(palette: Palette) -> dict[str, str]:
+    return {
+        "primaryColor": palette.policy,
+        "backgroundColor": palette.background,
+        "secondaryBackgroundColor": palette.raised,
+        "textColor": palette.text,
+    }

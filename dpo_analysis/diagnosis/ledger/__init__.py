@@ -1,0 +1,1 @@
+"""The ledger: which tokens lost the probability of the chosen responses, and where it went."""

@@ -1,0 +1,1 @@
+"""The coloured tokens of a pair, as HTML with its script."""

@@ -1,0 +1,1 @@
+"""Rewards, losses, metrics, bootstrap intervals and edit distance: numpy in, numpy out."""

@@ -1,0 +1,1 @@
+"""One HTML page to send to somebody, and the glossary."""

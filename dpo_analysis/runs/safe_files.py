@@ -1,0 +1,211 @@
+"""Files of a run folder: written whole or not at all, opened only where they belong.
+
+No name that stands in a file is trusted: ``open_inside`` and ``make_dirs`` take a path relative to the run folder
+and refuse everything that would leave it, every symbolic link and everything that is not a plain file.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import re
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from dpo_analysis.errors import InputError, StorageError
+from dpo_analysis.runs import crash_points
+
+SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LONGEST_NAME = 200
+TEMP = re.compile(r"\..+\.(?P<tag>\w+)\.[0-9a-f]{32}\.tmp")
+"""The temporary names of ``atomic_file``; the tag says whose they are."""
+
+
+def encode_name(name: str) -> str:
+    """A series or model name as a folder name: UTF-8, percent-encoded outside ``[A-Za-z0-9._-]``.
+
+    A leading dot is encoded too, so that no name is ``..`` or hidden. ``decode_name`` is the inverse.
+
+    Raises:
+        InputError: the name is empty or longer than 200 bytes when encoded.
+    """
+    raw = name.encode("utf-8", "surrogatepass")
+    encoded = "".join(
+        chr(byte) if byte in SAFE and not (byte == ord(".") and place == 0) else f"%{byte:02X}"
+        for place, byte in enumerate(raw)
+    )
+    if not encoded:
+        raise InputError("empty name for a series or model: a folder is named after it; write SERIES/NAME=MODEL")
+    if len(encoded) > LONGEST_NAME:
+        raise InputError(f"name {name[:40]!r}...: longer than {LONGEST_NAME} bytes on disk; give a shorter NAME=MODEL")
+    return encoded
+
+
+def decode_name(encoded: str) -> str:
+    """The name behind a folder name made by ``encode_name``."""
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), encoded.encode("ascii"))
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def storage_error(error: OSError, path: Path | str, doing: str = "writing") -> StorageError:
+    """One line for what the system said about ``path``, with what to do; a full disk is named as such."""
+    if error.errno in FULL:
+        return StorageError(
+            f"disk full {doing} {path}: {error.strerror}; free space and run the same command again, it goes on there"
+        )
+    return StorageError(f"failed {doing} {path}: {error.strerror or error}; check the disk and the permissions")
+
+
+def check_relative(relative: str) -> list[str]:
+    """The components of a path that stays inside the folder it is relative to.
+
+    Raises:
+        StorageError: it is empty, absolute, holds ``..``, a backslash, a colon or NUL.
+    """
+    parts = relative.split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(sign in relative for sign in "\\\0:"):
+        raise StorageError(f"unsafe path {relative!r} in a run folder: it could leave the folder; do not use this run")
+    return parts
+
+
+def open_inside(root: Path, relative: str) -> BinaryIO:
+    """Open a plain file of the run folder ``root`` for reading.
+
+    Raises:
+        StorageError: the path is unsafe, leads through a symbolic link, or is no plain file.
+        FileNotFoundError: there is no such file.
+    """
+    *folders, name = check_relative(relative)
+    _walk(root, folders)
+    path = root.joinpath(*folders, name)
+    try:
+        # O_NONBLOCK: opening a FIFO for reading would otherwise wait for its writer for ever.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO) or path.is_symlink():
+            raise _unsafe(path) from None
+        raise storage_error(error, path, "reading") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _unsafe(path)
+    return os.fdopen(handle, "rb")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what the system says about reading ``path`` into a StorageError; a missing file stays what it is."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise storage_error(error, path, "reading") from error
+
+
+def make_dirs(root: Path, relative: str) -> Path:
+    """Make the folder ``relative`` of the run folder ``root``, durably; existing ones may not be symbolic links.
+
+    Raises:
+        StorageError: the path is unsafe or the system refuses.
+    """
+    path = root
+    for part in check_relative(relative):
+        parent, path = path, path / part
+        try:
+            path.mkdir()
+            sync_folder(parent)
+        except FileExistsError:
+            _walk(parent, [part])
+        except OSError as error:
+            raise storage_error(error, path, "making") from error
+    return path
+
+
+def _walk(root: Path, folders: list[str]) -> None:
+    path = root
+    for part in folders:
+        path = path / part
+        try:
+            plain = stat.S_ISDIR(os.lstat(path).st_mode)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            raise StorageError(f"failed reading {path}: {error}; check the disk and the permissions") from error
+        if not plain:
+            raise _unsafe(path)
+
+
+def _unsafe(path: Path) -> StorageError:
+    return StorageError(f"{path} is a link or a special file: a run folder holds plain files only; remove it")
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in folder ``path`` durable, where the system can."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def atomic_file(path: Path, *, point: str = "file", tag: str = "") -> Iterator[BinaryIO]:
+    """A file to write that appears under ``path`` whole, when the block ends, or not at all.
+
+    Written under a temporary name in the same folder, fsynced, renamed, and the folder fsynced. When the block
+    raises, the temporary file is removed; a killed process leaves it, under a name that says whose it was.
+
+    Args:
+        path: where the file shall be; one that is there is replaced.
+        point: the prefix of its fault points.
+        tag: whose temporary file it is, letters and digits; the process id where empty.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    temp = path.with_name(f".{path.name}.{tag or os.getpid()}.{uuid.uuid4().hex}.tmp")
+    crash_points.hit(f"{point}.before_temp")
+    try:
+        with open(temp, "xb") as handle:
+            yield handle
+            crash_points.hit(f"{point}.before_fsync")
+            handle.flush()
+            os.fsync(handle.fileno())
+        crash_points.hit(f"{point}.before_rename")
+        os.replace(temp, path)
+        crash_points.hit(f"{point}.after_rename")
+        sync_folder(path.parent)
+        crash_points.hit(f"{point}.after_sync")
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        # a file system that refuses the write may refuse this too: the first error is the one to tell
+        with suppress(OSError):
+            temp.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, data: bytes | memoryview, *, point: str = "file", tag: str = "") -> None:
+    """Write ``data`` to ``path`` whole or not at all; arguments and errors as ``atomic_file``."""
+    view = memoryview(data)
+    with atomic_file(path, point=point, tag=tag) as handle:
+        handle.write(view[: len(view) // 2])
+        handle.flush()
+        crash_points.hit(f"{point}.half_written")
+        handle.write(view[len(view) // 2 :])
+
+
+def sha256_inside(root: Path, relative: str) -> str:
+    """The sha256 of one file of the run folder, as 64 hex digits; errors as ``open_inside``."""
+    with open_inside(root, relative) as handle, reading(root / relative):
+        return hashlib.file_digest(cast("io.BufferedReader", handle), "sha256").hexdigest()
+
+
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

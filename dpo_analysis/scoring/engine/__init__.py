@@ -1,0 +1,1 @@
+"""Token ids to token log-probs, in packed batches."""

@@ -1,0 +1,1 @@
+"""Measurements beside the scores: distributions, hidden states, probes and influence."""

@@ -1,0 +1,170 @@
+"""Where a model's files are, and what to say of a folder that holds none that can be loaded. Torch-free."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dpo_analysis.errors import InputError
+from dpo_analysis.scoring.models.policy_names import checkpoints_in
+from dpo_analysis.scoring.models.weight_files import Damaged
+
+INDEX = "model.safetensors.index.json"
+ZERO_HINT = (
+    "DeepSpeed ZeRO-3 left its pieces ungathered; run `python zero_to_fp32.py . merged --safe_serialization` there, or "
+    "train with stage3_gather_16bit_weights_on_model_save"
+)
+FSDP_HINT = "FSDP left sharded weights; run `accelerate merge-weights {piece} {folder}` (safetensors is its default)"
+PICKLE_HINT = (
+    "pickled weights can carry code and are not loaded; where you trust them, convert: "
+    "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+)
+_NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_NOT_FETCHED = ["original/*", "onnx/*", "checkpoint-*", "consolidated*"]
+
+
+def model_folder(source: str | Path, *, fetch: bool = True) -> Path:
+    """The local folder of ``source``: itself, or the snapshot of a hub id, fetched where it is not yet here.
+
+    Args:
+        source: a folder or a hub id.
+        fetch: False never asks the network: a hub id is then looked for in the cache alone.
+
+    Raises:
+        InputError: no such folder, and no such model on the hub.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise InputError(f"{source} is a file: a model is a folder with config.json and *.safetensors; name its folder")
+    text = str(source)
+    local = text.startswith((".", "/", "~")) or ("/" in text and Path(text.split("/")[0]).is_dir())
+    if local or not _HUB_ID.fullmatch(text):
+        raise InputError(f"no such folder: {source}; name a folder with config.json and *.safetensors, or a hub id")
+    return _hub_snapshot(text, fetch=fetch)
+
+
+def _hub_snapshot(name: str, *, fetch: bool) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    except ImportError as error:
+        raise InputError(f"no such folder: {name}; hub ids need pip install 'dpo-analysis[score]'") from error
+    try:
+        found = snapshot_download(
+            name, allow_patterns=_FETCHED, ignore_patterns=_NOT_FETCHED, local_files_only=not fetch
+        )
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        why = type(error).__name__.removesuffix("Error")
+        raise InputError(
+            f"no such folder: {name}, and the hub does not give a model of that name ({why}); check the name, the "
+            f"network and, for a gated model, `hf auth login`"
+        ) from error
+    return Path(found)
+
+
+def recorded_base(folder: Path, adapter: Mapping) -> Path:
+    """The base that the adapter in ``folder`` names, if it is on this machine; a recorded name is never fetched.
+
+    A relative path is tried from the working folder, then from the adapter's folder and those above it.
+
+    Raises:
+        InputError: it names none, or none that is here.
+    """
+    name = adapter.get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"no base model named in adapter {folder}; pass --base MODEL")
+    if Path(name).is_absolute() and Path(name).is_dir():
+        return Path(name)
+    if not Path(name).is_absolute():
+        here = folder.resolve()
+        tried = [Path.cwd(), here, *here.parents]
+        found = next((place / name for place in tried if _holds_model(place / name)), None)
+        if found is not None:
+            return found.resolve()
+        if _HUB_ID.fullmatch(name):
+            try:
+                return _hub_snapshot(name, fetch=False)
+            except InputError:
+                pass
+    raise InputError(f"adapter {folder} needs base {name}: not found on this machine; pass --base MODEL")
+
+
+def _holds_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of the full model in ``folder``, in the order of their names.
+
+    Raises:
+        InputError: there are none that transformers would load; the line says what is there instead.
+        Damaged: a shard that the index names is missing.
+    """
+    shards = sorted(set(weight_map(folder).values()))
+    if not shards and (folder / "model.safetensors").is_file():
+        return (folder / "model.safetensors",)
+    if not shards:
+        raise InputError(_why_none(folder))
+    missing = [name for name in shards if not (folder / name).is_file()]
+    if missing:
+        raise Damaged(
+            f"missing shard {missing[0]} in {folder}: {len(missing)} of {len(shards)} are not there; copy it again"
+        )
+    return tuple(folder / name for name in shards)
+
+
+def weight_map(folder: Path) -> dict[str, str]:
+    """Tensor name -> shard, from the folder's index; empty where there is none.
+
+    Raises:
+        Damaged: the index does not parse, or names files outside the folder.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        shards = {str(name): str(shard) for name, shard in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"bad {INDEX} in {folder}: no weight_map can be read; copy the file again") from error
+    if not shards or any(Path(shard).name != shard for shard in shards.values()):
+        raise Damaged(f"bad {INDEX} in {folder}: its shards are not files of this folder; copy the file again")
+    return shards
+
+
+def _why_none(folder: Path) -> str:
+    """What lies in a folder without loadable weights, and how to make them loadable."""
+    sharded = next(iter(sorted(folder.glob("pytorch_model_fsdp*"))), None)
+    if sharded is not None or any(folder.glob("*.distcp")):
+        return f"no safetensors in {folder}: {FSDP_HINT.format(piece=sharded or folder, folder=folder)}"
+    if (folder / "zero_to_fp32.py").is_file() or any(folder.glob("global_step*")):
+        return f"no safetensors in {folder}: {ZERO_HINT}"
+    pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
+    models = [name for name in pickled if not name.startswith(_NOT_WEIGHTS)]
+    if models:
+        return f"no safetensors in {folder}, only {models[0]}: {PICKLE_HINT}"
+    if any(folder.glob("*.gguf")):
+        return f"no safetensors in {folder}, only GGUF: quantised for inference; point at the model it was made from"
+    checkpoints = checkpoints_in(folder)
+    if checkpoints:
+        return f"no model in {folder} itself, only checkpoints; name one, such as {checkpoints[-1][1]}"
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    if others:
+        return f"no model.safetensors in {folder}, only {others[0]}: save it by save_pretrained and point there"
+    return f"no model in {folder}: neither config.json nor *.safetensors; name a folder saved by save_pretrained"
+
+
+def why_no_adapter(folder: Path) -> str:
+    """Why the adapter in ``folder`` cannot be loaded: PEFT would take a pickle there, whatever it is told."""
+    if (folder / "adapter_model.bin").is_file():
+        return (
+            f"no adapter_model.safetensors in {folder}, only adapter_model.bin: pickled weights can carry code and are "
+            f"not loaded; where you trust them, PeftModel.from_pretrained(BASE, FOLDER).save_pretrained(NEW_FOLDER)"
+        )
+    if (folder / "zero_to_fp32.py").is_file() or any(folder.glob("global_step*")):
+        return f"no adapter_model.safetensors in {folder}: {ZERO_HINT}"
+    return f"no adapter_model.safetensors in {folder}: the save was not finished; use another checkpoint"

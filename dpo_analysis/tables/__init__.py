@@ -1,0 +1,1 @@
+"""Tables of a run as DataFrames, one table a file."""

@@ -1,0 +1,1 @@
+"""Token text, token types, regions of a response and duplicate texts."""
