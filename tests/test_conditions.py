@@ -10,7 +10,7 @@ import dpo_analysis as dpo
 from dpo_analysis.numerics import rewards
 from dpo_analysis.tables import filters
 from dpo_analysis.tables.filters import Box, found, holds, inside, with_flips
-from dpo_analysis.tables.paths import pair_paths
+from dpo_analysis.tables.pairs import pair_paths
 from dpo_analysis.tables.prompt_groups import answers, groups_of_several
 from tests.handmade import make_run
 

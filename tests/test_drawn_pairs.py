@@ -1,7 +1,7 @@
 """The pairs that a scale over the run is made from: few, from few parts, always the same."""
 
 import dpo_analysis as dpo
-from dpo_analysis.arrays.drawn_pairs import drawn_pairs
+from dpo_analysis.arrays.selection import drawn_pairs
 from dpo_analysis.cli.launcher import sample_run
 
 

@@ -16,6 +16,7 @@ from dpo_analysis.runs import Model, NoiseFloor, decode_name, encode_name, open_
 from dpo_analysis.runs.manifest import load_manifest, seal
 from dpo_analysis.runs.parquet import to_bytes
 from dpo_analysis.runs.parts import plan_parts
+from dpo_analysis.runs.summaries.pair_rows import find_pair
 from tests.faults import fakes
 
 FIRST = "scores/gentle/checkpoint-10/part-00000.parquet"
@@ -122,12 +123,12 @@ def test_files_are_float32_in_split_streams_without_dictionary(whole):
 def test_a_pair_is_found_by_its_row(whole):
     run = open_run(whole)
     wanted = fakes.pairs()[5].pair.pair_id
-    part, row = run.find_pair(wanted)
+    part, row = find_pair(run, wanted)
     assert row // run.part_size == part
     table = run.pairs(part)
     assert table["pair_id"][table["row"].to_pylist().index(row)].as_py() == wanted
     with pytest.raises(InputError, match="no pair 'nobody'"):
-        run.find_pair("nobody")
+        find_pair(run, "nobody")
 
 
 def test_missing_parts_are_simply_absent(folder):

@@ -10,7 +10,7 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.numerics.metrics import METRICS
 from dpo_analysis.runs import Series, open_run
 from dpo_analysis.tables import pairs as tables
-from dpo_analysis.tables.tokens import token_text
+from dpo_analysis.text.token_text import token_text
 from tests.handmade import make_run
 
 PAIR = (

@@ -9,7 +9,7 @@ from dpo_analysis.runs import Run
 from dpo_analysis.tables import pairs as tables
 from dpo_analysis.tables.decompositions import split_table
 from dpo_analysis.tables.filters import found, with_flips
-from dpo_analysis.tables.paths import pair_paths
+from dpo_analysis.tables.pairs import pair_paths
 from dpo_analysis.tables.step_changes import pair_movers, token_movers
 from shared import state
 

@@ -1,5 +1,6 @@
 """What of a run a table is made of: the policies, series and splits that a person named."""
 
+import hashlib
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
@@ -7,10 +8,12 @@ from numpy.typing import NDArray
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import REFERENCE
+from dpo_analysis.runs.evidence.kinds import draw
+from dpo_analysis.schema import REFERENCE, SCORED
 
 Names = str | Sequence[str] | None
 SHOWN = 16
+PAIRS, PARTS = 64, 4
 
 
 def choose_models(run: Run, series: Names = None, model: Names = None) -> list[Model]:
@@ -62,3 +65,27 @@ def _check(asked: Iterable[str], known: Iterable[str], what: str, run: Run, *, s
                 f"no {what} {name!r} in run {run.path}: it has {', '.join(there[:SHOWN]) or 'none'}{more}; "
                 "give one of these"
             )
+
+
+def drawn_pairs(run: Run, *, pairs: int = PAIRS, parts: int = PARTS) -> list[str]:
+    """The ids of up to ``pairs`` scored pairs of the run, drawn by a seeded hash, in the order in which they are drawn.
+
+    They come from up to ``parts`` parts, drawn as well, so that what is read of a large run stays small. A run of up to
+    ``parts`` parts and ``pairs`` pairs is drawn whole.
+
+    Raises:
+        StorageError: a part of the pairs is damaged.
+    """
+    chosen = sorted(range(run.n_parts), key=_place)[:parts]
+    tables = [run.pairs(part, columns=["pair_id", "status"]) for part in chosen]
+    found = [
+        pair_id
+        for table in tables
+        for pair_id, status in zip(table["pair_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+        if status in SCORED
+    ]
+    return sorted(found, key=draw)[:pairs]
+
+
+def _place(part: int) -> bytes:
+    return hashlib.sha256(f"part {part}".encode()).digest()

@@ -31,6 +31,7 @@ from dpo_analysis.figures.token_view.page import PAGE_COLOURS, policy_hash, scri
 from dpo_analysis.figures.token_view.view import payload
 from dpo_analysis.report.glossary import glossary
 from dpo_analysis.runs import Run, atomic_file
+from dpo_analysis.runs.summaries.pair_rows import find_pair
 from dpo_analysis.schema import SCORED
 from dpo_analysis.tables import trainer_log
 from dpo_analysis.tables.decompositions import split_table
@@ -174,7 +175,7 @@ def _shown(run: Run, asked: Asked) -> _Shown:
     if asked.pairs < 0:
         raise InputError(f"no report of {asked.pairs} pairs: --pairs is 0 or more; give another number")
     for pair_id in asked.pair_ids:
-        run.find_pair(pair_id)
+        find_pair(run, pair_id)
     return _Shown(run, asked, split, step_table(run, beta=asked.beta, series=asked.series, split=split))
 
 

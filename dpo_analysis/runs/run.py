@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -246,17 +245,6 @@ class Run:
         inputs = [len(self._present(folder)) for folder in ("pairs", "responses")]
         return all(done == self.n_parts for done in inputs + [done for done, _ in self.progress().values()])
 
-    def find_pair(self, pair_id: str) -> tuple[int, int]:
-        """The part and the row of a pair.
-
-        Raises:
-            InputError: this run has no such pair.
-        """
-        row = _rows(self._files).get(pair_id)
-        if row is None:
-            raise InputError(f"no pair {pair_id!r} in run {self.path}; take a pair_id from the pair table")
-        return row // self.part_size, row
-
     def log(self) -> list[dict[str, Any]]:
         """What happened while scoring, oldest first: the lines of log.jsonl; a torn last line is left out."""
         return read_events(self.path)
@@ -264,12 +252,6 @@ class Run:
     @cached_property
     def _checksums(self) -> dict[str, str]:
         return _checksums(self.manifest)
-
-    @property
-    def _files(self) -> "_Pairs":
-        """The folder of the pairs as it is now: every part that is added or replaced changes its time."""
-        folder = self.path / "pairs"
-        return _Pairs(str(folder.resolve()), folder.stat().st_mtime_ns if folder.is_dir() else -1, self)
 
     def _present(self, folder: str) -> list[int]:
         try:
@@ -306,24 +288,6 @@ class Run:
             return read_table(self.path, path, table_schema, label={"identity": self._identity_hash})
         except FileNotFoundError:
             return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Which pairs something was read from; the run is only how to read them."""
-
-    path: str
-    stamp: int
-    run: Run = field(compare=False)
-
-
-@lru_cache(maxsize=4)
-def _rows(pairs: _Pairs) -> dict[str, int]:
-    """The row of every pair; kept from one opening of a run to the next."""
-    from dpo_analysis.runs.summaries.store import read_rows
-
-    table = read_rows(pairs.run)
-    return dict(zip(table["pair_id"].to_pylist(), table["row"].to_pylist(), strict=True))
 
 
 def _checksums(manifest: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Left of the wall: token ids to token log-probs. Importing this package loads no torch; its two functions do.
 
-``score`` writes a run folder, ``score_text`` colours one answer. ``models.policy_names``, ``models.preflight`` and ``loop`` are torch-free.
+``score`` writes a run folder, ``score_text`` returns the token table of one pair. ``models.policy_names``,
+``models.preflight`` and ``loop`` are torch-free.
 """
 
 import importlib

@@ -23,6 +23,7 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run, atomic_file
 from dpo_analysis.runs.parts import scores_folder
 from dpo_analysis.runs.run import NOISE, VOCAB
+from dpo_analysis.runs.summaries.pair_rows import find_pair
 from dpo_analysis.tables.pairs import pair_table, position_table, response_table, step_table
 from dpo_analysis.tables.tokens import TOKEN_COLUMNS, token_parts
 
@@ -103,7 +104,7 @@ def _frames(run: Run, table: str, setting: Setting, chosen: dict[str, Names], pa
     beta, loss = setting.beta, {"loss_type": setting.loss_type}
     run.check_files(_made_from(run, table, choose_models(run, **chosen)))
     for one in names(pair_id):
-        run.find_pair(one)
+        find_pair(run, one)
     if table == "token":
         pieces = token_parts(run, pair_id=pair_id, beta=beta, **chosen)
         yield next(pieces, pd.DataFrame(columns=TOKEN_COLUMNS))

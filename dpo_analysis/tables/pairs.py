@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dpo_analysis.arrays.pair_quantities import Setting, quantities
-from dpo_analysis.arrays.response_sums import counted, inputs, statuses
+from dpo_analysis.arrays.response_sums import counted, inputs, statuses, sums
 from dpo_analysis.arrays.selection import Names, choose_models, choose_pairs, names
 from dpo_analysis.numerics import metrics
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import PENDING, SIDES, STATUSES
+from dpo_analysis.schema import CHOSEN, PENDING, SIDES, STATUSES
 from dpo_analysis.tables.positions import position_table
 from dpo_analysis.tables.tokens import token_table
 
@@ -224,3 +224,37 @@ def source_numbers(run: Run) -> pd.DataFrame:
             found[name][place] = value
     numbers = {f"meta.{name}": values for name, values in found.items() if name not in other}
     return pd.DataFrame(numbers, index=pd.Index(read["pair_id"].to_pylist(), name="pair_id"))
+
+
+def pair_paths(
+    run: Run, pair_ids: Sequence[str], *, series: str, side: str = CHOSEN, beta: float | None = None
+) -> pd.DataFrame:
+    """The implicit reward of one side, beta x nats; NaN where a pair does not count.
+
+    One row per pair in the order given, one column per checkpoint of ``series``.
+
+    Args:
+        run: an open run.
+        pair_ids: pairs of this run; an unknown one is a row of NaN.
+        series: whose checkpoints.
+        side: chosen or rejected.
+        beta: None for the series' own.
+
+    Raises:
+        InputError: no such series, or beta is not above 0.
+        StorageError: a part is damaged.
+    """
+    setting = Setting(beta)
+    setting.check(run)
+    ids = inputs(run).pairs["pair_id"]
+    near = ids[ids.isin(list(pair_ids))]
+    places = pd.Series(near.index, index=near).reindex(pair_ids)
+    known = places.notna().to_numpy()
+    rows = places[known].to_numpy(dtype=int)
+    policies = choose_models(run, series)
+    paths = np.full((len(pair_ids), len(policies)), np.nan)
+    for place, policy in enumerate(policies):
+        logps = (sums(run, policy).logps - sums(run, run.reference).logps)[rows, SIDES.index(side)]
+        rewards = setting.beta_of(run.series[policy.series]) * logps
+        paths[known, place] = np.where(counted(run, policy)[rows], rewards, np.nan)
+    return pd.DataFrame(paths, index=list(pair_ids), columns=[policy.name for policy in policies])

@@ -1,6 +1,5 @@
 """The table that looks inside a response: one row per token."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,7 +16,9 @@ from dpo_analysis.numerics import rewards
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.runs.list_columns import lists, side_places
 from dpo_analysis.runs.run import VOCAB
+from dpo_analysis.runs.summaries.pair_rows import find_pair
 from dpo_analysis.schema import SIDES
+from dpo_analysis.text.token_text import token_text
 
 KEY = ["row", "side", "position"]
 LISTS = ["logp", "entropy", "rank", "argmax_id", "argmax_logp"]
@@ -45,7 +46,6 @@ TOKEN_COLUMNS = [
     "argmax_logp",
     *CREDITS,
 ]
-BROKEN = re.compile("[\udc80-\udcff]")
 
 
 def token_table(
@@ -97,7 +97,7 @@ def _columns(run: Run, pair_id: Names, series: Names, model: Names, beta: float 
     setting.check(run)
     chosen = choose_models(run, series, model)
     asked = names(pair_id)
-    rows = [run.find_pair(one)[1] for one in asked]
+    rows = [find_pair(run, one)[1] for one in asked]
     parts = sorted({row // run.part_size for row in rows}) if asked else range(run.n_parts)
     for part in parts:
         known = _known(run, part, np.array(rows) if asked else None)
@@ -212,12 +212,6 @@ def _frame(columns: Flat) -> pd.DataFrame:
 def _responses(values: NDArray, position: NDArray) -> list[NDArray]:
     """``values`` cut where a response begins."""
     return np.split(values, np.flatnonzero(position == 0)[1:])
-
-
-def token_text(token_bytes: bytes) -> str:
-    r"""A token's bytes as text, decoded alone; bytes that are no whole character show as ``\xE4``."""
-    decoded = token_bytes.decode("utf-8", "surrogateescape")
-    return BROKEN.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02X}", decoded)
 
 
 def texts_of(run: Run, token_ids: NDArray) -> NDArray:

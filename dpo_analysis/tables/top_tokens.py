@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run
+from dpo_analysis.runs.summaries.pair_rows import find_pair
 from dpo_analysis.tables.tokens import token_words
 
 ITSELF, KEPT, REST = "itself", "kept", "rest"
@@ -48,7 +49,7 @@ def gainers(run: Run, *, pair_id: str, side: str, position: int, model: Model | 
         InputError: no such pair or model, or the response has no such position.
         StorageError: the evidence is damaged.
     """
-    part, row = run.find_pair(pair_id)
+    part, row = find_pair(run, pair_id)
     table = run.evidence("topk", model, part, rows=[row])
     table = table.filter(pc.and_(pc.equal(table["row"], row), pc.equal(table["side"], side)))
     if not table.num_rows or table["n_top"].null_count:

@@ -10,7 +10,7 @@ from shared import blocks as show
 from shared import state
 
 from dpo_analysis import words
-from dpo_analysis.arrays.drawn_pairs import drawn_pairs
+from dpo_analysis.arrays.selection import drawn_pairs
 from dpo_analysis.figures.scales import with_change
 from dpo_analysis.figures.theme import percent
 from dpo_analysis.figures.token_view.glyphs import visible

@@ -11,10 +11,11 @@ from pathlib import Path
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.models import model_folders
-from dpo_analysis.scoring.models.fit import check_adapter, check_config
 from dpo_analysis.scoring.models.weight_files import (
     Damaged,
     Tensor,
+    check_adapter,
+    check_config,
     file_sha256,
     json_sha256,
     n_parameters,
