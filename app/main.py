@@ -11,14 +11,14 @@ import streamlit as st
 from shared import blocks as show
 from shared import choosers as choices
 from shared import state
-from views import overview
+from shared.token_component import watch_page
 from views.causes import causes
 from views.checks import checks
 from views.compare import compare
 from views.details import details
+from views.overview import overview
 from views.pairs import pairs
 from views.tokens import tokens
-from views.tokens.component import watch_page
 
 from dpo_analysis import words
 from dpo_analysis.runs import Run

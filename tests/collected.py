@@ -10,13 +10,13 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.tokens import Response, TokenizedPair
+from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.runs import Model, Run, RunWriter, Series, open_run
 from dpo_analysis.schema import SIDES
 from dpo_analysis.scoring.evidence.collector import score_collecting
 from dpo_analysis.scoring.evidence.pair_sample import Wish
 from dpo_analysis.scoring.models.in_memory import LoadedModel, causal_model
-from dpo_analysis.scoring.models.on_disk import Needs, Watch
+from dpo_analysis.scoring.models.model_loader import Needs, Watch
 
 VOCABULARY = 40
 POLICY = Model("s", "checkpoint-1", 1, "loaded", "policy", "b" * 64)

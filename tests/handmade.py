@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.tokens import Response, TokenizedPair
+from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.runs import Model, NoiseFloor, Run, RunWriter, Series, open_run
 
 PROMPT = np.array([9], dtype=np.int32)

@@ -12,11 +12,11 @@ import pytest
 import dpo_analysis as dpo
 from dpo_analysis.cli.main import main
 from dpo_analysis.diagnosis import Check, Fall, causes, diagnose
-from dpo_analysis.diagnosis.case import Case
 from dpo_analysis.diagnosis.causes import every_cause
+from dpo_analysis.diagnosis.diagnosis_text import lines
+from dpo_analysis.diagnosis.fall_statistics import Signals
 from dpo_analysis.diagnosis.findings import CERTAINTIES, VERDICTS, Share
-from dpo_analysis.diagnosis.sentences import lines
-from dpo_analysis.diagnosis.signals import Signals
+from dpo_analysis.diagnosis.symptoms import Case
 from dpo_analysis.words import LANGUAGES, WORDS
 from tests import moved
 

@@ -8,10 +8,10 @@ import pytest
 import dpo_analysis as dpo
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.data.row_warnings import COMPLAINTS
-from dpo_analysis.data.tokens import Response
+from dpo_analysis.data.tokenization import Response
 from dpo_analysis.diagnosis import VERDICTS, Check, run_checks
 from dpo_analysis.diagnosis.check_rows import rows_of_run
-from dpo_analysis.figures.checklist import answer, question
+from dpo_analysis.figures.check_texts import answer, question
 from dpo_analysis.runs import Series
 from dpo_analysis.words import WORDS
 from tests import handmade

@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 
 from dpo_analysis import words
-from dpo_analysis.data.checks import check_frames, render_check, render_rows, token_line, visible
+from dpo_analysis.data.check_output import check_frames, render_check, render_rows, token_line, visible
 from dpo_analysis.data.pairs import load_pairs
 from dpo_analysis.data.row_warnings import COMPLAINTS
-from dpo_analysis.data.tokens import tokenize_pairs
+from dpo_analysis.data.tokenization import tokenize_pairs
 from dpo_analysis.data.vocab import vocabulary
 from dpo_analysis.schema import NOT_SCORED, SCORED
 from tests.parity.setting import CHATML, build_tokenizer

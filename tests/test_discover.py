@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.trainer import find_training
-from dpo_analysis.trainer.arguments import NO_LIMIT
 from dpo_analysis.trainer.safe_pickle import Inert, UnreadablePickle, read_pickle, read_saved
+from dpo_analysis.trainer.training_args import NO_LIMIT
 
 
 class Mode(Enum):

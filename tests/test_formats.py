@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpo_analysis.data import files
-from dpo_analysis.data.formats import read_rows
+from dpo_analysis.data import file_formats as files
+from dpo_analysis.data.sources import read_rows
 from dpo_analysis.errors import InputError
 
 ROWS = [

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.diagnosis.fall import Path
+from dpo_analysis.diagnosis.fall_detection import Path
 from dpo_analysis.diagnosis.ledger.bigram_counts import START, Contexts, previous
 from dpo_analysis.diagnosis.ledger.ledger import GAINERS, SHARES, read_ledger
-from dpo_analysis.diagnosis.ledger.token_pairs import find_patterns
+from dpo_analysis.diagnosis.ledger.top_bigrams import find_patterns
 from dpo_analysis.numerics.edit_distance import edit_shares
 from tests import moved
 from tests.collected import llama_run

@@ -19,7 +19,7 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.models.in_memory import OFF, LoadedModel, loaded_sha256, reference_adapter
 from dpo_analysis.scoring.models.loading import SMALL, check_class, few_threads, pick_device, pick_dtype, quiet
-from dpo_analysis.scoring.models.on_disk import Needs, Shelf, StoredModel, Watch
+from dpo_analysis.scoring.models.model_loader import Needs, Shelf, StoredModel, Watch
 from dpo_analysis.scoring.models.preflight import find_model
 from dpo_analysis.scoring.models.tokenizer import load_tokenizer
 from dpo_analysis.scoring.models.weight_files import Damaged
@@ -185,7 +185,7 @@ def test_adapters_share_one_base_and_off_is_exactly_the_base(copy):
 
 
 def test_many_adapters_do_not_pile_up_on_the_base(copy, monkeypatch):
-    monkeypatch.setattr("dpo_analysis.scoring.models.on_disk.KEPT_ADAPTERS", 1)
+    monkeypatch.setattr("dpo_analysis.scoring.models.model_loader.KEPT_ADAPTERS", 1)
     shelf = shelf_of()
     one = logps(copy / "lora/checkpoint-1", shelf)
     logps(copy / "lora/checkpoint-2", shelf)
@@ -206,7 +206,7 @@ def test_an_adapter_equals_itself_loaded_by_peft(copy):
 
 
 def test_large_models_take_turns(copy, monkeypatch):
-    monkeypatch.setattr("dpo_analysis.scoring.models.on_disk.KEPT_BYTES", 0)
+    monkeypatch.setattr("dpo_analysis.scoring.models.model_loader.KEPT_BYTES", 0)
     shutil.copytree(copy / "sft", copy / "other")
     shelf = shelf_of()
     first = logps(copy / "sft", shelf)

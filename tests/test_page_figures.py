@@ -6,7 +6,7 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis import figures
-from dpo_analysis.figures.pairs import DRAWN, thinned
+from dpo_analysis.figures.pair_scatter import DRAWN, thinned
 from dpo_analysis.tables.decompositions import split_table
 from dpo_analysis.tables.filters import Box
 from dpo_analysis.tables.policy_pairs import compare_pairs, outcomes, profile_change

@@ -9,7 +9,7 @@ from torch import nn
 
 from dpo_analysis.cli.console import scored_lines
 from dpo_analysis.data.pairs import load_pairs
-from dpo_analysis.data.tokens import tokenize_pairs
+from dpo_analysis.data.tokenization import tokenize_pairs
 from dpo_analysis.errors import InputError, PartialResult
 from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.scoring import score

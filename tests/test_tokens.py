@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpo_analysis.data.pairs import load_pairs
-from dpo_analysis.data.tokens import limit_groups, tokenize_pairs
+from dpo_analysis.data.tokenization import limit_groups, tokenize_pairs
 from dpo_analysis.errors import InputError
 from dpo_analysis.schema import SIDES
 from tests.parity.setting import CHATML, TIGHT, build_tokenizer

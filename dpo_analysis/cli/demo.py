@@ -7,7 +7,7 @@ from dpo_analysis import words
 from dpo_analysis.cli.console import Reporter, console, findings, step_table
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.diagnosis import keep, known_or_made, scored_series
-from dpo_analysis.diagnosis.sentences import verdict_sentence
+from dpo_analysis.diagnosis.diagnosis_text import verdict_sentence
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Run, open_run
 from dpo_analysis.tables.pairs import step_table as steps_of

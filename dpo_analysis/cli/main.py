@@ -61,7 +61,7 @@ def check(
 ) -> None:
     """Show how rows become tokens, and every complaint about them, before a GPU is paid for."""
     from dpo_analysis.cli.console import bad_row_lines, console
-    from dpo_analysis.data.checks import render_check, render_rows
+    from dpo_analysis.data.check_output import render_check, render_rows
     from dpo_analysis.data.pairs import read_pairs
 
     loaded, bad = read_pairs(*pairs)
@@ -76,7 +76,7 @@ def check(
         console().print(*render_rows(loaded, rows), sep="\n")
         return
     models = _needs_score("check --tokenizer")
-    from dpo_analysis.data.tokens import tokenize_pairs
+    from dpo_analysis.data.tokenization import tokenize_pairs
     from dpo_analysis.data.vocab import vocabulary
 
     encoder = models.load_tokenizer(tokenizer, chat_template=chat_template)
@@ -219,7 +219,7 @@ def diagnose(
     """Why did the chosen reward fall? What goes with it, what speaks against it, and what stays open."""
     from dpo_analysis.cli.console import missing_lines
     from dpo_analysis.diagnosis import diagnose, diagnose_all
-    from dpo_analysis.diagnosis.sentences import as_object, lines
+    from dpo_analysis.diagnosis.diagnosis_text import as_object, lines
     from dpo_analysis.runs import open_run
     from dpo_analysis.words import LANGUAGES
 

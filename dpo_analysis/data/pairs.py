@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from dpo_analysis.data.formats import Row, read_rows
+from dpo_analysis.data.sources import Row, read_rows
 from dpo_analysis.errors import InputError
 
 SPLIT_AND_SOURCE = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dpo_analysis.data.tokens import TokenizedPair
+from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.schema import NOT_SCORED, SCORED, SIDES
 from dpo_analysis.text.duplicates import both_ways, contradicted, near_duplicate, text_keys
 

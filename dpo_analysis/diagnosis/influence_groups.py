@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dpo_analysis.arrays.response_sums import inputs
-from dpo_analysis.diagnosis.fall import Path
+from dpo_analysis.diagnosis.fall_detection import Path
 from dpo_analysis.diagnosis.ledger.bigram_counts import COUNTED, TRAIN, Contexts, previous
 from dpo_analysis.diagnosis.ledger.ledger import Ledger, read_ledger
 from dpo_analysis.diagnosis.thresholds import CONCENTRATED

@@ -1,7 +1,7 @@
 """What the probes add to a diagnosis, in sentences: they inform, and name no cause."""
 
-from dpo_analysis.diagnosis.case import nats, plain, share
 from dpo_analysis.diagnosis.findings import Measured
+from dpo_analysis.diagnosis.symptoms import nats, plain, share
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.tables.probes import kept_mass_table, swap_table
 

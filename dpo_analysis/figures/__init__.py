@@ -2,15 +2,15 @@
 
 from dpo_analysis.figures.comparison import pair_changes, position_change
 from dpo_analysis.figures.curves import accuracy_curves, logp_curves, reward_curves
+from dpo_analysis.figures.decompositions import split_bars
 from dpo_analysis.figures.headline import headline
 from dpo_analysis.figures.heatmaps import position_heatmap, token_heatmap
-from dpo_analysis.figures.pairs import DRAWN as SCATTER_POINTS
-from dpo_analysis.figures.pairs import drop_scatter
-from dpo_analysis.figures.shares import share_bars
-from dpo_analysis.figures.splits import split_bars
+from dpo_analysis.figures.loss_shares import share_bars
+from dpo_analysis.figures.pair_scatter import DRAWN as SCATTER_POINTS
+from dpo_analysis.figures.pair_scatter import drop_scatter
 from dpo_analysis.figures.static_svg import svg
 from dpo_analysis.figures.token_view.colors import COLORS
-from dpo_analysis.figures.token_view.units import UNITS
+from dpo_analysis.figures.token_view.text_units import UNITS
 from dpo_analysis.figures.token_view.view import TokenView, token_view
 from dpo_analysis.figures.trajectory import token_trajectory
 

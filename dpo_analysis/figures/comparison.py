@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dpo_analysis import words
-from dpo_analysis.figures.pairs import HOVER_LETTERS, mark_box, thinned
+from dpo_analysis.figures.pair_scatter import HOVER_LETTERS, mark_box, thinned
 from dpo_analysis.figures.panels import Axes, Line, Panel, draw
 from dpo_analysis.figures.theme import LABEL, MARKS, PALETTES, blank, colour, dress, faded, plain, signed, unit
 from dpo_analysis.schema import SIDES

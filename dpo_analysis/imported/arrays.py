@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.gathered import THE_REFERENCE, Gathered, Label
+from dpo_analysis.imported.imported_sums import THE_REFERENCE, Gathered, Label
 from dpo_analysis.schema import SIDES
 
 REFERENCES = tuple(f"reference_{side}" for side in SIDES)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dpo_analysis.data.pairs import split_and_source
 from dpo_analysis.errors import InputError
 from dpo_analysis.imported.arrays import gather_arrays, is_arrays
-from dpo_analysis.imported.gathered import THE_REFERENCE, Gathered, Label
+from dpo_analysis.imported.imported_sums import THE_REFERENCE, Gathered, Label
+from dpo_analysis.imported.long_tables import gather_rows
 from dpo_analysis.imported.pairs import digest, make_pairs
-from dpo_analysis.imported.rows import gather_rows
 from dpo_analysis.runs import Model, Part, Run, RunWriter, Series, open_run
 from dpo_analysis.runs.manifest import canonical
 from dpo_analysis.runs.run import IMPORTED

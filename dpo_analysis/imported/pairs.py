@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dpo_analysis.data.pairs import Pair, load_pairs
-from dpo_analysis.data.tokens import Response, TokenizedPair
+from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.gathered import Entry
+from dpo_analysis.imported.imported_sums import Entry
 from dpo_analysis.runs.manifest import canonical
 from dpo_analysis.schema import SIDES
 

@@ -20,9 +20,9 @@ from dpo_analysis.arrays.region_sums import questions
 from dpo_analysis.arrays.response_sums import inputs
 from dpo_analysis.arrays.texts import pair_texts
 from dpo_analysis.diagnosis import VERDICTS, Check, known_or_made, run_checks
-from dpo_analysis.diagnosis.sentences import lines
+from dpo_analysis.diagnosis.diagnosis_text import lines
 from dpo_analysis.errors import InputError
-from dpo_analysis.figures.checklist import answer, mark, question
+from dpo_analysis.figures.check_texts import answer, mark, question
 from dpo_analysis.figures.labels import one_line
 from dpo_analysis.figures.static_svg import svg
 from dpo_analysis.figures.theme import signed

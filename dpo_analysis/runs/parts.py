@@ -14,7 +14,7 @@ from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.safe_files import encode_name
 
 if TYPE_CHECKING:
-    from dpo_analysis.data.tokens import TokenizedPair
+    from dpo_analysis.data.tokenization import TokenizedPair
 
 PART_FILE = re.compile(r"part-(\d{5,9})\.parquet")
 SURROGATES = re.compile("[\ud800-\udfff]")

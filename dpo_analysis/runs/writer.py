@@ -29,7 +29,7 @@ from dpo_analysis.runs.summaries.pair_sums import inputs_of
 from dpo_analysis.text.token_types import Entries
 
 if TYPE_CHECKING:
-    from dpo_analysis.data.tokens import TokenizedPair
+    from dpo_analysis.data.tokenization import TokenizedPair
 
 ADDITIONS = ("evidence/", "probes/")
 TABLES_OF = {"pairs": pairs_table, "responses": responses_table}

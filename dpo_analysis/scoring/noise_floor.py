@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from dpo_analysis.data.tokens import TokenizedPair
+from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.schema import SCORED, SIDES
 from dpo_analysis.scoring.requests import Request, Scorer, TokenScores

@@ -12,7 +12,7 @@ import transformers
 
 from dpo_analysis.data.compressed_pairs import load_kept
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.tokens import TokenizedPair, limit_groups, tokenize_pairs
+from dpo_analysis.data.tokenization import TokenizedPair, limit_groups, tokenize_pairs
 from dpo_analysis.data.vocab import tokenizer_fingerprint, vocabulary
 from dpo_analysis.errors import DPOAnalysisError, InputError
 from dpo_analysis.runs import Run, RunWriter, Series, open_run

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dpo_analysis.data.pairs import load_pairs
-from dpo_analysis.data.tokens import TokenizedPair, tokenize_pairs
+from dpo_analysis.data.tokenization import TokenizedPair, tokenize_pairs
 from dpo_analysis.data.vocab import vocabulary
 from dpo_analysis.errors import InputError
 from dpo_analysis.numerics import rewards
@@ -23,8 +23,8 @@ from dpo_analysis.scoring.engine.lm_heads import Head
 from dpo_analysis.scoring.evidence.part_collector import Beside, PartGathering, kept_head, wanted_requests
 from dpo_analysis.scoring.evidence.reference_states import Key, key_of
 from dpo_analysis.scoring.models.loading import pick_device, pick_dtype
+from dpo_analysis.scoring.models.model_loader import Shelf, Watch
 from dpo_analysis.scoring.models.model_set import Lineup, line_up
-from dpo_analysis.scoring.models.on_disk import Shelf, Watch
 from dpo_analysis.scoring.models.tokenizer_check import check_tokenizers, needs_of, pick_tokenizer
 from dpo_analysis.scoring.requests import Request, TokenScores
 

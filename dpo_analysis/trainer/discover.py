@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.trainer.arguments import read_arguments
 from dpo_analysis.trainer.logs import global_step
+from dpo_analysis.trainer.training_args import read_arguments
 
 CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
 OUTPUT_LIKE = ("output", "outputs", "output_dir", "out", "checkpoints", "ckpt", "ckpts", "results", "model", "models")

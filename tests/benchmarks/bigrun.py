@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.tokens import Response, TokenizedPair
+from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.diagnosis import keep
 from dpo_analysis.runs import Model, Part, RunWriter, Series, open_run
 from dpo_analysis.runs.evidence.kinds import sample_rows

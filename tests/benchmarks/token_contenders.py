@@ -18,7 +18,7 @@ from plotly.subplots import make_subplots
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "app"), str(ROOT)]
 
-from views.tokens.component import show_tokens  # noqa: E402  app/ is no package
+from shared.token_component import show_tokens  # noqa: E402  app/ is no package
 
 from dpo_analysis.figures.token_view.view import payload  # noqa: E402
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.tokens import Response, TokenizedPair
+from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.runs import Model, Part, RunWriter, Series
 from dpo_analysis.runs.evidence import kinds
 from dpo_analysis.scoring.loop import Request, TokenScores, score_parts

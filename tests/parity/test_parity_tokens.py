@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpo_analysis.data.pairs import load_pairs, split_prompt
-from dpo_analysis.data.tokens import tokenize_pairs
+from dpo_analysis.data.tokenization import tokenize_pairs
 from dpo_analysis.schema import SIDES
 from tests.parity.setting import CHATML, CONFIGS, QUESTIONS, TIGHT, build_rows, build_tokenizer, trl_ids
 

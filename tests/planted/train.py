@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from dpo_analysis.data.pairs import load_pairs
-from dpo_analysis.data.tokens import tokenize_pairs
+from dpo_analysis.data.tokenization import tokenize_pairs
 from tests.planted.forks import Fork, fork_logps
 from tests.planted.pairs import Row
 from tests.planted.sequences import Logps, Sequences

@@ -7,8 +7,7 @@ from shared import state
 
 from dpo_analysis import figures, words
 from dpo_analysis.diagnosis import Diagnosis, Finding
-from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE
-from dpo_analysis.diagnosis.sentences import (
+from dpo_analysis.diagnosis.diagnosis_text import (
     basis_sentence,
     cause_label,
     damage_sentence,
@@ -17,6 +16,7 @@ from dpo_analysis.diagnosis.sentences import (
     shares_sentence,
     verdict_sentence,
 )
+from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE
 from dpo_analysis.figures.labels import one_line
 from dpo_analysis.figures.theme import VERDICTS, signed
 from dpo_analysis.runs import Run

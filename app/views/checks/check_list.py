@@ -8,7 +8,7 @@ from shared import state
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis import VERDICTS, Check
-from dpo_analysis.figures.checklist import answer, mark, question
+from dpo_analysis.figures.check_texts import answer, mark, question
 from dpo_analysis.runs import Run
 from dpo_analysis.schema import SCORED
 

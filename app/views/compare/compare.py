@@ -9,9 +9,9 @@ from shared import state
 from dpo_analysis import figures, words
 from dpo_analysis.runs import Run
 from dpo_analysis.tables import policy_pairs as comparison
-from views.causes import steps as step_tables
-from views.compare import changes as comparing
+from views.compare import comparison as comparing
 from views.compare import side_by_side
+from views.compare import step_changes as step_tables
 
 
 def page(run: Run) -> None:

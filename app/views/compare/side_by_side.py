@@ -4,14 +4,14 @@ import pandas as pd
 import streamlit as st
 from shared import blocks as show
 from shared import choosers as choices
+from shared import response_cards as answer_cards
 from shared import state
+from shared.token_component import show_tokens
 
 from dpo_analysis import words
 from dpo_analysis.figures.token_view.glyphs import visible
 from dpo_analysis.figures.token_view.view import payload
-from views.compare import changes as comparing
-from views.pairs import prompt_groups as answer_cards
-from views.tokens.component import show_tokens
+from views.compare import comparison as comparing
 
 
 def draw(both: comparing.Both, pair_id: str, lang: str) -> None:

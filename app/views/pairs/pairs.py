@@ -5,12 +5,12 @@ from functools import partial
 import streamlit as st
 from shared import blocks as show
 from shared import choosers as choices
+from shared import response_cards as answer_cards
 from shared import state
 
 from dpo_analysis import figures, words
 from dpo_analysis.runs import Run
 from views.pairs import pair_list
-from views.pairs import prompt_groups as answer_cards
 
 
 def page(run: Run) -> None:

@@ -5,15 +5,15 @@ from functools import partial
 import streamlit as st
 from shared import blocks as show
 from shared import choosers as choices
+from shared import response_cards as answer_cards
 from shared import state
+from shared.token_component import show_tokens
 
 from dpo_analysis import figures, words
 from dpo_analysis.figures.token_view.glyphs import visible
 from dpo_analysis.runs import Run
-from views.pairs import prompt_groups as answer_cards
-from views.tokens import choosers as token_choices
+from views.tokens import display_options as token_choices
 from views.tokens import panels as token_panels
-from views.tokens.component import show_tokens
 
 
 def page(run: Run) -> None:

@@ -7,8 +7,8 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from dpo_analysis.diagnosis.case import Case
 from dpo_analysis.diagnosis.findings import Finding
+from dpo_analysis.diagnosis.symptoms import Case
 
 
 def every_cause() -> dict[str, Callable[[Case], list[Finding]]]:

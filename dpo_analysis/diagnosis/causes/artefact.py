@@ -5,8 +5,8 @@ lack their end of text or have a mark twice.
 Counter-evidence: checks that passed. Certainty: identity (a check is arithmetic). Unit: none.
 """
 
-from dpo_analysis.diagnosis.case import Case
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import Case
 from dpo_analysis.diagnosis.thresholds import DOUBT_LOG, MISENDED, OFF_LOG
 
 RANK = 0

@@ -7,8 +7,8 @@ association; only ``score --confirm`` makes it an intervention. Unit: share of t
 Source: likelihood displacement by similar preferences, Razin et al. 2024, arXiv:2410.08847.
 """
 
-from dpo_analysis.diagnosis.case import PUSHED, UNDECIDED, Case, plain, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import PUSHED, UNDECIDED, Case, plain, share
 from dpo_analysis.diagnosis.thresholds import PUSHED as FROM
 
 RANK = 3

@@ -8,9 +8,9 @@ then it is "undecided".
 Source: benign displacement, Razin et al. 2024, arXiv:2410.08847.
 """
 
-from dpo_analysis.diagnosis.case import Case
 from dpo_analysis.diagnosis.findings import Finding
-from dpo_analysis.diagnosis.pulls import pulled_at
+from dpo_analysis.diagnosis.pull_findings import pulled_at
+from dpo_analysis.diagnosis.symptoms import Case
 
 RANK = 4
 

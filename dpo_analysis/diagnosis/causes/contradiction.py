@@ -7,8 +7,8 @@ Unit: share of the lost log-prob. Source: label noise in DPO, Chowdhury et al. 2
 arXiv:2403.00409.
 """
 
-from dpo_analysis.diagnosis.case import Case, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import Case, share
 from dpo_analysis.diagnosis.thresholds import (
     CONTRADICTED,
     CONTRADICTED_PAIRS,

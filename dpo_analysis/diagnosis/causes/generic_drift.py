@@ -5,8 +5,8 @@ responses are not near copies. Counter-evidence: what other pairs' texts account
 (nats of the highest mean). Source: common-mode drift, Ren & Sutherland 2024, arXiv:2407.10490.
 """
 
-from dpo_analysis.diagnosis.case import Case, nats, plain, share
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import Case, nats, plain, share
 from dpo_analysis.diagnosis.thresholds import FAR, NEAR, NEVER_ROSE
 
 RANK = 8

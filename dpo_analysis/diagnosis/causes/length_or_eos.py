@@ -6,8 +6,8 @@ decomposition (a place of the exact split). Unit: share of the lost log-prob. So
 arXiv:2403.19159.
 """
 
-from dpo_analysis.diagnosis.case import Case, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import Case, share
 from dpo_analysis.diagnosis.thresholds import AT_THE_END, DATA_DRIVEN
 
 RANK = 7

@@ -8,8 +8,8 @@ told. Certainty: association. Unit: none (share of the longer response).
 Source: Pal et al. 2024 (Smaug), arXiv:2402.13228; Yuan et al. 2024, arXiv:2410.13828.
 """
 
-from dpo_analysis.diagnosis.case import Case, nats, plain, share
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import Case, nats, plain, share
 from dpo_analysis.diagnosis.thresholds import NEAR, NEVER_ROSE, RISEN
 
 RANK = 9

@@ -5,8 +5,8 @@ token. Counter-evidence: what other pairs' texts account for. Certainty: associa
 gap). Source: on-policy data for preference learning, Tajwar et al. 2024, arXiv:2404.14367.
 """
 
-from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.findings import LIKELY, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import Case, plain
 
 RANK = 2
 

@@ -6,8 +6,8 @@ falls so is arithmetic (identity); that these responses are such answers is judg
 Unit: ratio. Source: Rafailov et al. 2024, arXiv:2404.12358.
 """
 
-from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import Case, plain
 from dpo_analysis.diagnosis.thresholds import EXPECTED, KEPT_CREDIT, KEPT_GAP
 
 RANK = 6

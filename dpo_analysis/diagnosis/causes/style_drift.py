@@ -7,9 +7,9 @@ opening. Unit: share of the lost log-prob. Source: learning dynamics of fine-tun
 arXiv:2407.10490.
 """
 
-from dpo_analysis.diagnosis.case import Case
 from dpo_analysis.diagnosis.findings import Finding
-from dpo_analysis.diagnosis.pulls import pulled_at
+from dpo_analysis.diagnosis.pull_findings import pulled_at
+from dpo_analysis.diagnosis.symptoms import Case
 
 RANK = 5
 

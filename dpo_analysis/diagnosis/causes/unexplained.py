@@ -3,8 +3,8 @@
 Signature: none. Certainty: decomposition (what is left of the ledger). Unit: share of the lost log-prob.
 """
 
-from dpo_analysis.diagnosis.case import Case, share
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, Finding
+from dpo_analysis.diagnosis.symptoms import Case, share
 
 RANK = 99
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dpo_analysis.diagnosis.fall import Path
+from dpo_analysis.diagnosis.fall_detection import Path
 from dpo_analysis.diagnosis.findings import Share
 from dpo_analysis.diagnosis.ledger.bigram_counts import Contexts, previous
 from dpo_analysis.diagnosis.thresholds import FALLEN, PSEUDO, PUSHED, UNLIKELY

@@ -12,7 +12,7 @@ from dpo_analysis import schema
 from dpo_analysis.figures.scales import scale_of, with_change
 from dpo_analysis.figures.token_view.colors import BY_NAME, of_units
 from dpo_analysis.figures.token_view.glyphs import Cell
-from dpo_analysis.figures.token_view.units import UNITS, units
+from dpo_analysis.figures.token_view.text_units import UNITS, units
 
 Key = tuple[str, str]
 """A policy: series and name."""

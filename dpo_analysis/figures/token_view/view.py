@@ -24,7 +24,7 @@ from dpo_analysis.figures.token_view.grid import Grid, Noise, grid_of, sides
 from dpo_analysis.figures.token_view.marks import ALIKE, OTHER, PAIRED, carriers, differences
 from dpo_analysis.figures.token_view.number_codec import packed
 from dpo_analysis.figures.token_view.page import BINS, page
-from dpo_analysis.figures.token_view.units import UNITS
+from dpo_analysis.figures.token_view.text_units import UNITS
 
 PANELS = 4
 NOISE_BIN, MISSING_BIN = "~", " "

@@ -18,7 +18,7 @@ from dpo_analysis.runs.records import Model
 from dpo_analysis.schema import EVIDENCE_SCHEMAS, SCORED
 
 if TYPE_CHECKING:
-    from dpo_analysis.data.tokens import TokenizedPair
+    from dpo_analysis.data.tokenization import TokenizedPair
 
 PAIRS = 512
 """Pairs of each split that evidence is collected of, where the user says nothing."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import GenerationConfig
 
-from dpo_analysis.data.tokens import Response
+from dpo_analysis.data.tokenization import Response
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.engine.engine import full_precision
 from dpo_analysis.scoring.engine.memory import in_memory

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from dpo_analysis.data.tokens import TokenizedPair
+from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.errors import DPOAnalysisError, Interrupted, RunBusy, StorageError
 from dpo_analysis.numerics import rewards
 from dpo_analysis.runs import Model, Run, RunWriter, open_run

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from dpo_analysis.data.tokens import Response, TokenizedPair
+from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.errors import DPOAnalysisError, Interrupted, RunBusy, StorageError
 from dpo_analysis.runs import Model, Part, Run, RunWriter, open_run
 from dpo_analysis.runs.evidence import probes

@@ -13,7 +13,7 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.engine.engine import Engine
 from dpo_analysis.scoring.models.loading import check_embedding, quiet
-from dpo_analysis.scoring.models.on_disk import Needs, Watch, active
+from dpo_analysis.scoring.models.model_loader import Needs, Watch, active
 
 OFF = ""
 """Instead of an adapter's name: every adapter off."""

@@ -13,7 +13,7 @@ from dpo_analysis.numerics.trl_losses import REFERENCE_FREE
 from dpo_analysis.runs import Model, Series
 from dpo_analysis.scoring.models.in_memory import LoadedModel, causal_model, loaded_sha256, reference_adapter
 from dpo_analysis.scoring.models.loading import check_class
-from dpo_analysis.scoring.models.on_disk import Needs, Shelf, StoredModel, Watch
+from dpo_analysis.scoring.models.model_loader import Needs, Shelf, StoredModel, Watch
 from dpo_analysis.scoring.models.policy_names import NamedPolicy, distinct, resolve_policies
 from dpo_analysis.scoring.models.preflight import ModelFiles, check_weights, find_model, saved_reference, weights_sha256
 from dpo_analysis.scoring.models.weight_files import Damaged

@@ -6,8 +6,8 @@ from typing import Any
 
 from dpo_analysis.scoring.loop import ModelSource
 from dpo_analysis.scoring.models.loading import pick_device
+from dpo_analysis.scoring.models.model_loader import Needs, Shelf, Watch
 from dpo_analysis.scoring.models.model_set import Entry
-from dpo_analysis.scoring.models.on_disk import Needs, Shelf, Watch
 
 
 @dataclass(frozen=True, slots=True)

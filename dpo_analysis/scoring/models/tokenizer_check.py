@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dpo_analysis.data.tokens import TokenizedPair
+from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.data.vocab import tokenizer_difference, tokenizer_fingerprint
 from dpo_analysis.errors import InputError
+from dpo_analysis.scoring.models.model_loader import Needs
 from dpo_analysis.scoring.models.model_set import Entry, Lineup
-from dpo_analysis.scoring.models.on_disk import Needs
 from dpo_analysis.scoring.models.tokenizer import has_tokenizer, load_tokenizer, tokenizer_content
 
 

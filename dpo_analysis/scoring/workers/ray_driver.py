@@ -206,7 +206,7 @@ class _Probe(NamedTuple):
 
 def _compare(log: Callable[..., None], probes: dict[Model, bytes]) -> None:
     """Tell which policies are the reference in disguise."""
-    from dpo_analysis.scoring.models.on_disk import Watch
+    from dpo_analysis.scoring.models.model_loader import Watch
 
     watch = Watch(lambda line: log("note", text=line))
     for model in sorted(probes, key=lambda one: not one.is_reference):

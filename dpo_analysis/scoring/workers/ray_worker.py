@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpo_analysis.data.tokens import TokenizedPair
+from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.errors import DPOAnalysisError, InputError
 from dpo_analysis.runs import Model, Part
 from dpo_analysis.scoring.loop import Session

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-from shared import choosers as choices
-from shared import state
 
 from dpo_analysis.figures.token_view.page import script, style
+from shared import choosers as choices
+from shared import state
 
 MOUNT = """
 export default function({ data, parentElement, setStateValue, setTriggerValue }) {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dpo_analysis.arrays.region_sums import cell_sums
 from dpo_analysis.arrays.response_sums import inputs, sums
-from dpo_analysis.diagnosis.fall import Path
+from dpo_analysis.diagnosis.fall_detection import Path
 from dpo_analysis.diagnosis.ledger.flipped_labels import turned
 from dpo_analysis.diagnosis.ledger.ledger import Ledger
 from dpo_analysis.diagnosis.thresholds import EARLY, FALLEN, PSEUDO

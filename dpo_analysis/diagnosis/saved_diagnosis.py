@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dpo_analysis.diagnosis.checks import run_checks
-from dpo_analysis.diagnosis.diagnose import default_split, diagnose, numbers_at_end, scored_series
 from dpo_analysis.diagnosis.findings import Diagnosis, Fall, Finding, Measured, Open, Pattern, Share, Token
+from dpo_analysis.diagnosis.series_diagnosis import default_split, diagnose, numbers_at_end, scored_series
 from dpo_analysis.errors import StorageError
 from dpo_analysis.runs import Run
 from dpo_analysis.runs.manifest import NAME, read_json

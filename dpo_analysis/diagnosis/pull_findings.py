@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from dpo_analysis.diagnosis.case import PULLED, UNDECIDED, Case, nats, plain, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
+from dpo_analysis.diagnosis.symptoms import PULLED, UNDECIDED, Case, nats, plain, share
 
 
 def pulled_at(case: Case, cause: str, where: Collection[str], source: str) -> list[Finding]:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dpo_analysis.data.formats import Row, read_rows
+from dpo_analysis.data.sources import Row, read_rows
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.gathered import FACTS, THE_REFERENCE, Gathered, Label, step_of
+from dpo_analysis.imported.imported_sums import FACTS, THE_REFERENCE, Gathered, Label, step_of
 from dpo_analysis.schema import REFERENCE, SIDES
 
 READ = ("pair_id", "row", "series", "model", "step", "side", "split", "logps", "reference_logps", *FACTS)

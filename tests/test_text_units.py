@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpo_analysis.figures.token_view.glyphs import cells, shown
-from dpo_analysis.figures.token_view.units import UNITS, units
+from dpo_analysis.figures.token_view.text_units import UNITS, units
 
 
 def cut(pieces, unit):

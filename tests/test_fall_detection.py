@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dpo_analysis.diagnosis.fall import Path, find_fall
+from dpo_analysis.diagnosis.fall_detection import Path, find_fall
 from dpo_analysis.errors import InputError
 from tests.handmade import make_run
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpo_analysis.diagnosis.checks import Check
-from dpo_analysis.diagnosis.fall import Path
+from dpo_analysis.diagnosis.fall_detection import Path
+from dpo_analysis.diagnosis.fall_statistics import Signals
 from dpo_analysis.diagnosis.findings import Fall, Share, Token
 from dpo_analysis.diagnosis.ledger.ledger import Ledger
-from dpo_analysis.diagnosis.signals import Signals
 from dpo_analysis.diagnosis.thresholds import (
     ALIKE,
     AT_THE_END,

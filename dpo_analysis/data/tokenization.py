@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.presets import PRESETS, Encoded
+from dpo_analysis.data.tokenization_presets import PRESETS, Encoded
 from dpo_analysis.errors import InputError
 from dpo_analysis.schema import CHOSEN, REJECTED, SIDES
 

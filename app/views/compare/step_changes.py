@@ -10,7 +10,7 @@ from shared import state
 from dpo_analysis import words
 from dpo_analysis.figures.theme import percent
 from dpo_analysis.runs import Run
-from views.compare import changes as comparing
+from views.compare import comparison as comparing
 
 PAIR_COLUMNS = ["between", "mean_change", "prompt", "change", "share"]
 TOKEN_COLUMNS = ["between", "mean_change", "text", "n", "change", "share"]

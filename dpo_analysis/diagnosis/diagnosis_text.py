@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dpo_analysis import words
-from dpo_analysis.diagnosis.case import nats, plain, share
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, Diagnosis, Fall, Finding
+from dpo_analysis.diagnosis.symptoms import nats, plain, share
 from dpo_analysis.diagnosis.thresholds import DAMAGE, ESTABLISHED, READ
 
 

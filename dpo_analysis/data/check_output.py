@@ -15,7 +15,7 @@ from rich.text import Text
 from dpo_analysis import words
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.row_warnings import check_frames
-from dpo_analysis.data.tokens import TokenizedPair
+from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.schema import CHOSEN, NOT_SCORED, REJECTED, SCORED, SIDES
 
 PROMPT_SHOWN = (8, 24)

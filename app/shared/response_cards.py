@@ -2,16 +2,16 @@
 
 import pandas as pd
 import streamlit as st
-from shared import blocks as show
-from shared import cached_tables as stored
-from shared import choosers as choices
-from shared import state
 
 from dpo_analysis import words
 from dpo_analysis.figures.theme import signed
 from dpo_analysis.figures.token_view.glyphs import visible
 from dpo_analysis.runs import Run
 from dpo_analysis.tables.prompt_groups import answers, groups_of_several
+from shared import blocks as show
+from shared import cached_tables as stored
+from shared import choosers as choices
+from shared import state
 
 SIDE_BY_SIDE, SHOWN = 3, 12
 TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;text-align:start;line-height:1.45"

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis.findings import Diagnosis
-from dpo_analysis.figures.splits import BAR
+from dpo_analysis.figures.decompositions import BAR
 from dpo_analysis.figures.theme import LABEL, blank, colour, dress, faded, percent
 
 CHROME = 64

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from dpo_analysis.diagnosis import diagnose, keep, known_or_made, saved
+from dpo_analysis.diagnosis import diagnose, keep, known_or_made
+from dpo_analysis.diagnosis import saved_diagnosis as saved
 from dpo_analysis.runs import open_run
 from dpo_analysis.runs.verify import verify_run
 from tests.app import synthetic

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dpo_analysis.data import hub
-from dpo_analysis.data.files import READERS
+from dpo_analysis.data.file_formats import READERS
 from dpo_analysis.errors import InputError
 
 

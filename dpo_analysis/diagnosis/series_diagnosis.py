@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from dpo_analysis.diagnosis.case import Case, plain
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.checks import Check, run_checks
-from dpo_analysis.diagnosis.fall import Path, find_fall
+from dpo_analysis.diagnosis.fall_detection import Path, find_fall
+from dpo_analysis.diagnosis.fall_statistics import Signals, signals
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosis, Finding, Measured, Open
 from dpo_analysis.diagnosis.influence_verdict import CAUSES, Confirmation, confirmed
 from dpo_analysis.diagnosis.ledger.bigram_counts import TRAIN, Contexts
 from dpo_analysis.diagnosis.ledger.ledger import Ledger, read_ledger
-from dpo_analysis.diagnosis.ledger.token_pairs import find_patterns
+from dpo_analysis.diagnosis.ledger.top_bigrams import find_patterns
 from dpo_analysis.diagnosis.probe_findings import probe_sentences
-from dpo_analysis.diagnosis.signals import Signals, signals
+from dpo_analysis.diagnosis.symptoms import Case, plain
 from dpo_analysis.diagnosis.thresholds import TOO_LATE
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run
