@@ -1,30 +1,29 @@
-"""What can go wrong in a way a person can mend: one line each, with its exit code.
+"""Errors that a user can fix, each with a message of a single line and an exit code.
 
-Every message answers what, where, why and what now:
-``<what> in <where>: <why>; <what to do>``. The command line prints it behind ``error: `` and leaves with
-``exit_code``; nothing else is printed, and nothing half-written stays behind.
+Every message has the form ``<what> in <where>: <why>; <what to do>``. The command line prints it after ``error: `` and
+exits with ``exit_code``; it prints nothing else, and leaves no half-written file.
 """
 
 
 def counted(number: int, noun: str) -> str:
-    """``3 parts``, ``1 part``, ``2 policies``: a number with its noun, for the lines that people read."""
+    """Return a number with its noun, as in ``3 parts``, ``1 part`` and ``2 policies``."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun[:-1]}ies" if noun.endswith("cy") else f"{number} {noun}s"
 
 
 class DPOAnalysisError(Exception):
-    """The base of everything that a user can mend; ``str()`` is one line."""
+    """Base class of the errors that a user can fix; ``str()`` is a single line."""
 
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        """Keep ``message`` as a single line, whatever a library put into it."""
+        """Make an error whose message is a single line, whatever a library put into it."""
         super().__init__(" ".join(str(message).split()))
 
 
 class InputError(DPOAnalysisError):
-    """An input, a file of the user's or the way a command was called cannot be taken (exit 2)."""
+    """An input file or an argument cannot be used (exit 2)."""
 
     exit_code = 2
 
@@ -36,7 +35,7 @@ class StorageError(DPOAnalysisError):
 
 
 class PartialResult(DPOAnalysisError):
-    """The work is finished except for what the message names (exit 4)."""
+    """The work is finished except for the part that the message names (exit 4)."""
 
     exit_code = 4
 
@@ -48,6 +47,6 @@ class RunBusy(DPOAnalysisError):
 
 
 class Interrupted(DPOAnalysisError):
-    """The user stopped the work; what was finished is kept (exit 130)."""
+    """The user stopped the work; finished parts are on disk (exit 130)."""
 
     exit_code = 130

@@ -1,14 +1,14 @@
-"""Every stored and every shown column: its name, unit and meaning, and the Arrow schemas of the run folder.
+"""All columns that are stored or shown, with unit and meaning, and the Arrow schemas of the run folder.
 
-Nothing here reads or writes. Axis titles, table headers, the glossary and the exported files take their units
-from ``COLUMNS``; the run folder takes its files' columns from the ``*_SCHEMA`` constants.
+Axis titles, table headers, the glossary and exported files take their units from ``COLUMNS``; the files of the run
+folder take their columns from the ``*_SCHEMA`` constants.
 """
 
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dpo_analysis.text.regions import PLACES, SPANS
+from dpo_analysis.text.regions import REGIONS, SPANS
 from dpo_analysis.text.token_types import KINDS
 
 SCHEMA_VERSION = 1
@@ -16,24 +16,24 @@ SCHEMA_VERSION = 1
 CHOSEN, REJECTED = "chosen", "rejected"
 SIDES = (CHOSEN, REJECTED)
 REFERENCE = "reference"
-"""The name of the reference among the models: scored once, kept in ``scores/reference``."""
+"""The name of the reference among the models: it is scored once, into ``scores/reference``."""
 
 SCORED = ("ok", "identical", "truncated")
-"""Pair statuses that are scored and counted, as TRL does."""
+"""Statuses of pairs that are scored and counted, as TRL counts them."""
 NOT_SCORED = ("empty", "too_long", "template_error", "bad_text")
-"""Pair statuses that are kept, shown and counted as such, but never scored."""
+"""Statuses of pairs that are stored and shown, but never scored."""
 FLAGGED = ("nonfinite", "oom")
-"""Score statuses that belong to one model: kept, flagged, not counted."""
+"""Statuses of scores that failed under a model: they are stored and shown, but do not count."""
 STATUSES = SCORED + NOT_SCORED + FLAGGED
-PARTS = {"place": PLACES, "kind": KINDS, "span": SPANS}
-"""What a response is taken apart by, and the parts of each."""
+DIVISIONS = {"place": REGIONS, "kind": KINDS, "span": SPANS}
+"""The three ways to divide the tokens of a response, and the parts of each."""
 PENDING = "pending"
-"""Shown in tables, never stored: the pair's part is not scored yet under this policy or under the reference."""
+"""Status in tables, never stored: the part of the pair is not scored yet under the policy or the reference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its unit (nats, nats per token, beta x nats, share, or a plain word) and what it means."""
+    """Unit of a column (nats, nats per token, beta x nats, share, or another word) and its meaning."""
 
     unit: str
     meaning: str
@@ -83,18 +83,18 @@ SCORES_SCHEMA = pa.schema(
         pa.field("argmax_logp", pa.list_(pa.float32())),
     ]
 )
-INPUTS_SCHEMA = pa.schema(
+PAIR_INDEX_SCHEMA = pa.schema(
     [PAIRS_SCHEMA.field(name) for name in ("row", "pair_id", "group_id", "split", "status")]
     + [pa.field(f"{side}_n_tokens", pa.int64()) for side in SIDES]
 )
-"""Summary of pairs and responses: one line per pair; a pair that is not scored has no lengths."""
-SUMS_SCHEMA = pa.schema(
+"""Pairs and the lengths of their responses: a row per pair; a pair that is not scored has no lengths."""
+PAIR_SUMS_SCHEMA = pa.schema(
     [pa.field("row", pa.int64(), nullable=False), pa.field("status", pa.string(), nullable=False)]
     + [pa.field(f"{side}_logps", pa.float64()) for side in SIDES]
     + [pa.field(f"{side}_entropy", pa.float64()) for side in SIDES]
 )
-"""Summary of one model's scores: one line per pair; logps and entropy are sums over the response, nats."""
-PROFILE_SCHEMA = pa.schema(
+"""Sums of a model's scores: a row per pair; logps and entropy are sums over the response, nats."""
+POSITION_SUMS_SCHEMA = pa.schema(
     [
         pa.field("split", pa.string(), nullable=False),
         pa.field("side", pa.string(), nullable=False),
@@ -103,7 +103,7 @@ PROFILE_SCHEMA = pa.schema(
         pa.field("logp", pa.float64(), nullable=False),
     ]
 )
-"""Summary of one model's scores by place in the response: n pairs reach it, logp is their sum there, nats."""
+"""Sums of a model's scores by position: n pairs have a token there, logp is the sum of its log-probs, nats."""
 TOPK_SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
@@ -116,7 +116,7 @@ TOPK_SCHEMA = pa.schema(
         pa.field("top_reference_logp", pa.list_(pa.float32())),
     ]
 )
-"""One value per response token; but in ``top_*`` n_top[0] values of the first token, then n_top[1] of the next."""
+"""A value per response token; but in ``top_*`` n_top[0] values of the first token, then n_top[1] of the next."""
 KL_SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
@@ -139,7 +139,7 @@ HIDDEN_SCHEMA = pa.schema(
     ]
 )
 EVIDENCE_SCHEMAS = {"topk": TOPK_SCHEMA, "kl": KL_SCHEMA, "hidden": HIDDEN_SCHEMA}
-"""What is collected of a sample of pairs, by kind; a null stands where a response did not fit into memory."""
+"""The evidence of a sample of pairs, by kind; null where a response did not fit into memory."""
 EFFECTS_SCHEMA = pa.schema(
     [
         pa.field("group", pa.string(), nullable=False),
@@ -153,7 +153,7 @@ EFFECTS_SCHEMA = pa.schema(
         pa.field("step_length", pa.float64(), nullable=False),
     ]
 )
-"""One line per group, side whose gradient was followed, and target: row and pair_id are the target's."""
+"""A row per group, side whose gradient was followed, and target pair: row and pair_id are those of the target."""
 GROUPS_SCHEMA = pa.schema(
     [
         pa.field("group", pa.string(), nullable=False),
@@ -163,12 +163,14 @@ GROUPS_SCHEMA = pa.schema(
     ]
 )
 INFLUENCE_SCHEMAS = {"effects": EFFECTS_SCHEMA, "groups": GROUPS_SCHEMA}
-"""What a confirmation stores for each model and split: the effects, and which pairs the groups were made of."""
-CELLS = tuple(f"{side}_{by}_{part}" for side in SIDES for by, parts in PARTS.items() for part in parts)
-"""What the tokens of a pair are summed by: its side, and a part of one of ``PARTS``."""
-CELLS_SCHEMA = pa.schema([pa.field("row", pa.int64(), nullable=False), *(pa.field(n, pa.float64()) for n in CELLS)])
-"""Summary of one model's scores: one line per pair; log-probs summed by cell, nats, null where it has no tokens."""
-ENTRIES_SCHEMA = pa.schema(
+"""The influence measurements of a model in a split: the effects, and the pairs of the groups."""
+REGION_COLUMNS = tuple(f"{side}_{by}_{part}" for side in SIDES for by, parts in DIVISIONS.items() for part in parts)
+"""The columns by which the tokens of a pair are counted or summed: a side, and a part of one of ``DIVISIONS``."""
+REGION_SUMS_SCHEMA = pa.schema(
+    [pa.field("row", pa.int64(), nullable=False), *(pa.field(n, pa.float64()) for n in REGION_COLUMNS)]
+)
+"""Sums of a model's scores by region: a row per pair; log-probs, nats, null where the model has no token scores."""
+VOCABULARY_SUMS_SCHEMA = pa.schema(
     [
         pa.field("split", pa.string(), nullable=False),
         pa.field("side", pa.string(), nullable=False),
@@ -177,8 +179,8 @@ ENTRIES_SCHEMA = pa.schema(
         pa.field("logp", pa.float64(), nullable=False),
     ]
 )
-"""Summary of one model's scores by vocabulary entry, over the pairs that PROFILE_SCHEMA counts; logp is a sum, nats."""
-FACTS_SCHEMA = pa.schema(
+"""Sums of a model's scores by token id, over the pairs that POSITION_SUMS_SCHEMA counts; logp is a sum, nats."""
+PAIR_FACTS_SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
         pa.field("question", pa.string(), nullable=False),
@@ -189,12 +191,12 @@ FACTS_SCHEMA = pa.schema(
             for name in ("ends_with_eos", "double_eos", "truncated")
         ),
         *(pa.field(f"{side}_key", pa.int64()) for side in SIDES),
-        *(pa.field(name, pa.int32()) for name in CELLS),
+        *(pa.field(name, pa.int32()) for name in REGION_COLUMNS),
     ]
 )
-"""Summary of pairs and responses, whatever the model: what was asked, in short, what the ends of the responses look
-like, a number for each text (``likeness``), and the number of tokens by cell; null where a pair is not scored, or where
-no vocabulary says what an end is."""
+"""Facts of the pairs that depend on no model: the prompt in short (``question``), how the responses end, a hash of each
+text (``text.duplicates``), and the number of tokens by region; null where a pair is not scored, or where no vocabulary
+tells the end of text."""
 CURVES_SCHEMA = pa.schema(
     [
         pa.field("series", pa.string(), nullable=False),
@@ -296,6 +298,6 @@ COLUMNS: dict[str, Column] = STORED | EVIDENCE | INFLUENCE | TOKEN | RESPONSE | 
 
 
 def unit(name: str) -> str:
-    """The unit of column or metric ``name``; the empty string for a name that is not in ``COLUMNS``."""
+    """Return the unit of a column or metric; empty for a name that is not in ``COLUMNS``."""
     column = COLUMNS.get(name)
     return column.unit if column else ""

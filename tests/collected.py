@@ -13,10 +13,12 @@ from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.runs import Model, Run, RunWriter, Series, open_run
 from dpo_analysis.schema import SIDES
-from dpo_analysis.scoring.evidence.collector import score_collecting
-from dpo_analysis.scoring.evidence.pair_sample import Wish
-from dpo_analysis.scoring.models.in_memory import LoadedModel, causal_model
-from dpo_analysis.scoring.models.model_loader import Needs, Watch
+from dpo_analysis.scoring.evidence.collector import score_with_evidence
+from dpo_analysis.scoring.evidence.pair_sample import EvidenceRequest
+from dpo_analysis.scoring.models.in_memory import causal_model
+from dpo_analysis.scoring.models.model_loader import LoadableModel, ModelLoader
+from dpo_analysis.scoring.models.requirements import ModelRequirements
+from dpo_analysis.scoring.models.resolved_model import ResolvedModel
 
 VOCABULARY = 40
 POLICY = Model("s", "checkpoint-1", 1, "loaded", "policy", "b" * 64)
@@ -51,14 +53,16 @@ class Two:
     reference: nn.Module
     adapter: str | None = None
 
-    def sources(self, models: Sequence[Model] = (REFERENCE, POLICY)) -> list[LoadedModel]:
+    def sources(self, models: Sequence[Model] = (REFERENCE, POLICY)) -> list[LoadableModel]:
         """What the loop opens: the reference, then the policy under each name."""
-        needs, watch = Needs(longest=40, largest_id=VOCABULARY - 1), Watch(lambda line: None)
-        policies = [LoadedModel(model, self.policy, None, needs, watch) for model in models[1:]]
-        return [LoadedModel(models[0], self.reference, self.adapter, needs, watch), *policies]
+        requirements = ModelRequirements(longest_sequence=40, largest_token_id=VOCABULARY - 1)
+        loader = ModelLoader(device="cpu", dtype="float32", requirements=requirements)
+        reference = ResolvedModel(models[0], {}, 0, module=self.reference, adapter=self.adapter)
+        policies = [ResolvedModel(model, {}, 0, module=self.policy) for model in models[1:]]
+        return [LoadableModel(resolved, loader) for resolved in (reference, *policies)]
 
 
-ALL = Wish(pairs=None)
+ALL = EvidenceRequest(max_pairs=None)
 
 
 def open_writer(path, tokenized, models: Sequence[Model] = (REFERENCE, POLICY), **changes) -> RunWriter:
@@ -67,10 +71,12 @@ def open_writer(path, tokenized, models: Sequence[Model] = (REFERENCE, POLICY), 
     return RunWriter.open(path, tokenized=tokenized, models=models, **facts)
 
 
-def collect(path, tokenized, two: Two, wish: Wish = ALL, *, report=lambda progress: None, **changes) -> Run:
-    """Score into a run folder with the evidence wished for."""
+def collect(
+    path, tokenized, two: Two, request: EvidenceRequest = ALL, *, report=lambda progress: None, **changes
+) -> Run:
+    """Score into a run folder with the evidence of ``request``."""
     with open_writer(path, tokenized, **changes) as writer:
-        score_collecting(writer, two.sources(writer.models), wish, batch_tokens=64, report=report)
+        score_with_evidence(writer, two.sources(writer.models), request, batch_tokens=64, report=report)
     return open_run(path)
 
 

@@ -14,6 +14,7 @@ settings.load_profile("shared-machine")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 NEVER_SKIPPED_IN_CI = ("browser", "parity", "scaleout")
+ALWAYS_SLOW = ("browser", "parity", "planted", "scaleout")
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,14 @@ def whole(tmp_path_factory):
 def folder(whole, tmp_path):
     """A copy of that run folder, to be changed."""
     return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark browser, parity, planted and scaleout tests as slow, too: ``-m "not slow"`` is the quick round."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ALWAYS_SLOW):
+            item.add_marker("slow")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -78,9 +78,9 @@ def make_run(
         if curves is not None:
             writer.write_curves(curves)
         if noise is not None:
-            writer.write_noise(NoiseFloor(noise, noise, 1))
+            writer.write_noise_floor(NoiseFloor(noise, noise, 1))
         for one in models:
-            for part in writer.mine(one):
+            for part in writer.missing_parts(one):
                 if (one.key, part.index) not in missing:
                     writer.write_scores(one, part, _table(part, tokenized, scores[one.key], sums_only))
         if not missing:

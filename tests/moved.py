@@ -1,7 +1,7 @@
 """Run folders in which word pairs lose probability to a token that the test names: what a diagnosis is told from."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ LIKELY, RARE = 0.6, 0.01
 """Probability of every label under the reference, and of a token that gains."""
 END = 9
 """The end-of-text token."""
+KEY = ("row", "pair_id", "side")
+"""The columns that name a response."""
 Moves = Mapping[tuple[int, int], tuple[float, int | None]]
 """(previous token, token): share of its probability that it keeps at the end, who gets the rest (None: the tail)."""
 
@@ -40,6 +42,8 @@ def make_run(
     reference: Mapping[str, float] | None = None,
     split: str = "train",
     collected: bool = True,
+    null_evidence: Collection[int] = (),
+    explained: float | None = None,
 ) -> Run:
     """Write the run and open it.
 
@@ -53,6 +57,9 @@ def make_run(
         reference: probability of a label by side, where it is not ``LIKELY``.
         split: of all pairs.
         collected: with evidence ``topk``.
+        null_evidence: numbers of the pairs whose evidence is null, as where a response did not fit into memory.
+        explained: share of what each token lost that the policy's movement explains, for evidence ``kl``; None for no
+            such evidence.
     """
     tokenized = [_pair(number, sides, split, (groups or {}) and groups[number]) for number, sides in enumerate(texts)]
     policies = [Model("s", f"checkpoint-{step}", step, "fake", "m", f"{step:064d}") for step in steps]
@@ -76,11 +83,31 @@ def make_run(
             writer.write_scores(
                 model, part, pa.Table.from_pylist([one for one, _ in rows], schema=schema.SCORES_SCHEMA)
             )
-            if collected and not model.is_reference:
-                table = pa.Table.from_pylist([top for _, top in rows], schema=schema.TOPK_SCHEMA)
-                kinds.add(writer, "topk", model, 0, table)
+            if model.is_reference:
+                continue
+            if collected:
+                tops = [_nulled(top, null_evidence) for _, top in rows]
+                kinds.add_evidence(writer, "topk", model, 0, pa.Table.from_pylist(tops, schema=schema.TOPK_SCHEMA))
+            if explained is not None:
+                divergences = [_nulled(_divergence(scores, likely, explained), null_evidence) for scores, _ in rows]
+                table = pa.Table.from_pylist(divergences, schema=schema.KL_SCHEMA)
+                kinds.add_evidence(writer, "kl", model, 0, table)
         writer.finish()
     return open_run(path)
+
+
+def _nulled(line: dict, null_evidence: Collection[int]) -> dict:
+    return {name: line[name] for name in KEY} if int(line["pair_id"], 16) in null_evidence else line
+
+
+def _divergence(scores: dict, likely: Mapping[str, float], explained: float) -> dict:
+    """KL(pi_ref || pi) at every token of one response: this share of what the token lost; its variance is 1."""
+    lost = [max(math.log(likely[scores["side"]]) - logp, 0.0) for logp in scores["logp"]]
+    key = {name: scores[name] for name in KEY}
+    ones = [1.0] * len(lost)
+    return key | {
+        "kl_reference_policy": [explained * nats for nats in lost], "kl_policy_reference": ones, "null_variance": ones,
+    }  # fmt: skip
 
 
 def _pair(number: int, sides: tuple, split: str, group: str | None) -> TokenizedPair:

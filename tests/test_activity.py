@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_asking_writes_nothing_into_a_read_only_folder(tmp_path):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
         assert activity(tmp_path).workers == 1
-        assert listing(tmp_path) == ["lock.0of1"]
+        assert listing(tmp_path) == ["lock.0of1", "lock.manifest"]
     finally:
         tmp_path.chmod(stat.S_IRWXU)
         held.release()
@@ -61,7 +62,7 @@ def test_a_reader_who_looks_does_not_make_a_worker_think_the_run_is_taken(tmp_pa
     fcntl.flock(looking, fcntl.LOCK_SH)
     with pytest.raises(RunBusy):
         locks.acquire(tmp_path, 0, 1)
-    monkeypatch.setattr(locks.time, "sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+    monkeypatch.setattr(time, "sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
     locks.acquire(tmp_path, 0, 1).release()
     os.close(looking)
 

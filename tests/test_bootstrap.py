@@ -89,7 +89,7 @@ def test_many_groups_have_the_interval_that_resampling_gives(monkeypatch):
     top = rng.lognormal(size=(4000, 2)) * rng.lognormal(size=1500)[groups][:, None]
     bottom = np.stack([np.ones(4000), rng.integers(1, 60, 4000)], axis=1)
     drawn = np.stack(ratio_intervals(top, bottom, groups, 1500))
-    monkeypatch.setattr(bootstrap, "MANY", 1000)
+    monkeypatch.setattr(bootstrap, "LARGEST_BOOTSTRAP", 1000)
     counted = np.stack(ratio_intervals(top, bottom, groups, 1500))
     assert (np.abs(counted - drawn) < 0.1 * np.diff(drawn, axis=0)).all(), "within a tenth of each one's own width"
 

@@ -7,13 +7,13 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis.cli.launcher import sample_run
-from dpo_analysis.data.row_warnings import COMPLAINTS
+from dpo_analysis.data.row_warnings import ROW_WARNINGS
 from dpo_analysis.data.tokenization import Response
-from dpo_analysis.diagnosis import VERDICTS, Check, run_checks
-from dpo_analysis.diagnosis.check_rows import rows_of_run
+from dpo_analysis.diagnosis import CHECK_VERDICTS, Check, run_checks
+from dpo_analysis.diagnosis.check_rows import rows_to_check
 from dpo_analysis.figures.check_texts import answer, question
 from dpo_analysis.runs import Series
-from dpo_analysis.words import WORDS
+from dpo_analysis.words import catalogue, text
 from tests import handmade
 from tests.handmade import make_run
 
@@ -31,7 +31,8 @@ def test_the_sample_run_is_sound_step_0_is_unknown_and_one_text_is_judged_both_w
         "step0": "unknown",
         "both_ways": "note",
     }
-    assert [VERDICTS.index(check.verdict) for check in found] == sorted(VERDICTS.index(c.verdict) for c in found)
+    ranks = [CHECK_VERDICTS.index(check.verdict) for check in found]
+    assert ranks == sorted(ranks)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_rows_of_a_run_see_ends_of_text_and_truncation(tmp_path, monkeypatch):
     own = handmade.pair
     monkeypatch.setattr(handmade, "pair", lambda *args, **facts: replace(own(*args, **facts), responses=sides))
     scores = {"reference": [([-1.0] * 2, [-1.0] * 4)], "s/m-1": [([-2.0] * 2, [-1.0] * 4)]}
-    rows = rows_of_run(make_run(tmp_path / "run", scores, vocab=vocab)).iloc[0]
+    rows = rows_to_check(make_run(tmp_path / "run", scores, vocab=vocab)).iloc[0]
     assert rows[["chosen_ends_with_eos", "rejected_ends_with_eos"]].tolist() == [True, True]
     assert rows[["chosen_double_eos", "rejected_double_eos"]].tolist() == [False, True]
     assert rows[["chosen_truncated", "rejected_truncated"]].tolist() == [True, False]
@@ -103,14 +104,14 @@ def test_rows_of_a_run_see_ends_of_text_and_truncation(tmp_path, monkeypatch):
 
 def test_every_answer_has_its_words(tmp_path):
     for name in ("finished", "scored", "weights", "twins", "start", "step0", "logged", "noise", "beginning", "labels"):
-        assert f"checks.{name}" in WORDS
-    assert all(f"check.complaint.{name}" in WORDS for name in COMPLAINTS)
+        assert f"checks.{name}" in catalogue()
+    assert all(f"check.complaint.{name}" in catalogue() for name in ROW_WARNINGS)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("name", COMPLAINTS)
+@pytest.mark.parametrize("name", ROW_WARNINGS)
 def test_a_check_of_the_rows_asks_and_its_answer_says_what_was_found(name, lang):
     found, none = (Check(name, verdict, {"n": n, "share": "40%"}) for verdict, n in (("warn", 2), ("pass", 0)))
     assert question(found, lang).endswith("?" if lang == "en" else "？")
-    assert WORDS[f"check.complaint.{name}"][lang] in answer(found, lang)
-    assert WORDS[f"check.complaint.{name}"][lang] not in answer(none, lang)
+    assert text(f"check.complaint.{name}", lang) in answer(found, lang)
+    assert text(f"check.complaint.{name}", lang) not in answer(none, lang)

@@ -1,13 +1,15 @@
-"""Packed pairs: nothing is lost, and they are what they are packed for, small."""
+"""Compressed pairs: nothing is lost, and they take less memory."""
 
 import pickle
 import tracemalloc
 
-from dpo_analysis.data.compressed_pairs import PACKED, load_kept
+from dpo_analysis.data.compressed_pairs import COMPRESSED_FIELDS, load_compressed_pairs
 from dpo_analysis.data.pairs import load_pairs
 
-SIDES = {"chosen": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "再见"}],
-         "rejected": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "no"}]}  # fmt: skip
+SIDES = {
+    "chosen": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "再见"}],
+    "rejected": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "no"}],
+}
 ROWS = [
     {"prompt": "a ", "chosen": "b", "rejected": "c", "spans": [{"start": 1, "kind": None}], "score": 0.1},
     SIDES | {"tools": '[{"name": "f"}]', "chat_template_kwargs": {"thinking": False}},
@@ -17,20 +19,20 @@ ROWS = [
 ]
 
 
-def test_a_packed_pair_is_the_pair_it_was_made_of():
-    for pair, kept in zip(load_pairs(ROWS), load_kept(ROWS), strict=True):
-        assert kept.opened() == pair
-        assert {name: getattr(kept, name) for name in PACKED} == {name: getattr(pair, name) for name in PACKED}
-        assert (kept.pair_id, kept.where, kept.problem) == (pair.pair_id, pair.where, pair.problem)
-        assert kept.conversational == pair.conversational
+def test_a_compressed_pair_has_all_fields_of_the_pair():
+    for pair, compressed in zip(load_pairs(ROWS), load_compressed_pairs(ROWS), strict=True):
+        assert compressed.decompressed() == pair
+        assert all(getattr(compressed, name) == getattr(pair, name) for name in COMPRESSED_FIELDS)
+        assert (compressed.pair_id, compressed.where, compressed.problem) == (pair.pair_id, pair.where, pair.problem)
+        assert compressed.conversational == pair.conversational
 
 
-def test_a_packed_pair_travels_to_another_process():
-    kept = load_kept(ROWS)
-    assert pickle.loads(pickle.dumps(kept)) == kept
+def test_a_compressed_pair_can_be_pickled():
+    compressed = load_compressed_pairs(ROWS)
+    assert pickle.loads(pickle.dumps(compressed)) == compressed
 
 
-def test_packed_pairs_take_a_third_of_the_memory():
+def test_compressed_pairs_take_a_third_of_the_memory():
     rows = [ROWS[0] | {"prompt": f"{n} " * 20, "spans": [{"start": n, "end": n + 1}] * 4} for n in range(300)]
 
     def bytes_of(load):
@@ -40,4 +42,4 @@ def test_packed_pairs_take_a_third_of_the_memory():
         tracemalloc.stop()
         return size / len(pairs)
 
-    assert bytes_of(load_kept) < bytes_of(load_pairs) / 3
+    assert bytes_of(load_compressed_pairs) < bytes_of(load_pairs) / 3

@@ -8,26 +8,28 @@ import pyarrow as pa
 import pytest
 
 from dpo_analysis.diagnosis import influence_groups
-from dpo_analysis.diagnosis.influence_verdict import COLUMNS, confirmed, effect_table
+from dpo_analysis.diagnosis.influence_verdict import EFFECT_COLUMNS, effect_table, read_influence_verdict
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.runs import open_run, verify_run
 from dpo_analysis.runs.evidence import influence as stored
-from dpo_analysis.runs.evidence.influence import EFFECTS, GROUPS, Asked, Question
-from dpo_analysis.runs.parquet import to_bytes
+from dpo_analysis.runs.evidence.influence import EFFECTS, GROUPS, Question, Questions
+from dpo_analysis.runs.parquet import parquet_bytes
 from dpo_analysis.schema import EFFECTS_SCHEMA, GROUPS_SCHEMA, SIDES
 from dpo_analysis.scoring import score
-from dpo_analysis.scoring.evidence.collector import score_collecting
-from dpo_analysis.scoring.evidence.influence import Target, Weighted, group_effects
-from dpo_analysis.scoring.evidence.influence_run import confirm
-from dpo_analysis.scoring.evidence.pair_sample import Wish
+from dpo_analysis.scoring.evidence.collector import score_with_evidence
+from dpo_analysis.scoring.evidence.influence import TargetTokens, WeightedPair, group_effects
+from dpo_analysis.scoring.evidence.influence_run import answer_questions
+from dpo_analysis.scoring.evidence.pair_sample import EvidenceRequest
 from dpo_analysis.scoring.requests import Request
 from dpo_analysis.words import LANGUAGES
 from tests import collected, moved
 from tests.test_influence import llama
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = Path(__file__).resolve().parent.parent / "sample_data"
 HIT, GAIN = (50, 51), (50, 52)
-NO_EVIDENCE = Wish((), None)
+NO_EVIDENCE = EvidenceRequest((), None)
 
 
 def texts(own=10, pushers=20, pullers=12, rest=9):
@@ -48,7 +50,7 @@ def run(tmp_path_factory):
 
 
 def test_groups_are_formed_by_what_lost_and_what_gained(run):
-    early, last = influence_groups.questions(run, "s", "train")
+    early, last = influence_groups.choose_questions(run, "s", "train").questions
     assert (early.model, last.model) == ("s/checkpoint-20", "s/checkpoint-40")
     assert {name: len(rows) for name, rows in last.groups.items()} == {
         "own": 10, "rejected_has_lost": 20, "chosen_has_gained": 12, "rest": 9,
@@ -62,7 +64,7 @@ def test_groups_are_formed_by_what_lost_and_what_gained(run):
 
 def test_a_group_of_a_few_pairs_is_left_out_and_a_large_one_is_drawn(tmp_path):
     run = moved.make_run(tmp_path / "run", texts(own=9, pushers=60, pullers=7, rest=8), {HIT: (0.01, GAIN[1])})
-    (*_, last) = influence_groups.questions(run, "s", "train")
+    (*_, last) = influence_groups.choose_questions(run, "s", "train").questions
     assert {name: len(rows) for name, rows in last.groups.items()} == {"own": 9, "rejected_has_lost": 48, "rest": 8}
 
 
@@ -75,7 +77,7 @@ def test_nothing_is_asked_without_training_pairs_or_a_decline_or_evidence(tmp_pa
     }
     for number, (why, change) in enumerate(cases.items()):
         made = moved.make_run(tmp_path / str(number), texts(), **(facts | change))
-        asked = influence_groups.ask(made, "s", made.splits[0])
+        asked = influence_groups.choose_questions(made, "s", made.splits[0])
         assert not asked.questions
         assert why in asked.notes[0]
 
@@ -83,7 +85,7 @@ def test_nothing_is_asked_without_training_pairs_or_a_decline_or_evidence(tmp_pa
 def test_nothing_is_asked_where_the_loss_is_spread(tmp_path):
     spread = {(1000 + 100 * n + 3, 1000 + 100 * n + 4): (0.01, None) for n in range(40)}
     run = moved.make_run(tmp_path / "run", texts(), spread)
-    asked = influence_groups.ask(run, "s", "train")
+    asked = influence_groups.choose_questions(run, "s", "train")
     assert not asked.questions
     assert "spread over many word pairs" in asked.notes[0]
 
@@ -94,10 +96,10 @@ class Hand:
     def __init__(self, run):
         self.path, self.identity_hash = run.path, run.identity_hash
 
-    def put_addition(self, path, table, label):
+    def write_addition(self, path, table, label):
         file = self.path / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(to_bytes(table, {**label, "identity": self.identity_hash}))
+        file.write_bytes(parquet_bytes(table, {**label, "identity": self.identity_hash}))
 
 
 def put(run, nets, *, error=0.0, targets=4):
@@ -113,7 +115,7 @@ def put(run, nets, *, error=0.0, targets=4):
         members = [{"group": name, "row": 0, "pair_id": "0", "gradient_weight": 0.5} for name in own]
         tables = {EFFECTS: pa.Table.from_pylist(rows, schema=EFFECTS_SCHEMA),
                   GROUPS: pa.Table.from_pylist(members, schema=GROUPS_SCHEMA)}  # fmt: skip
-        stored.store(Hand(run), model, asked, tables)
+        stored.store_influence(Hand(run), model, asked, tables)
 
 
 GUILTY = {"own": 0.5, "rejected_has_lost": -2.0, "rest": 0.1}
@@ -131,9 +133,9 @@ ANSWERS = {
 def test_a_group_is_confirmed_alone_at_both_checkpoints_or_not_at_all(tmp_path, name):
     nets, error, group, why = ANSWERS[name]
     run = moved.make_run(tmp_path / "run", texts(), {HIT: (0.01, GAIN[1])})
-    assert confirmed(run, "s") is None
+    assert read_influence_verdict(run, "s") is None
     put(run, nets, error=error)
-    found = confirmed(run, "s")
+    found = read_influence_verdict(run, "s")
     assert found is not None
     assert (found.group, found.key) == (group, f"confirmation.{why}")
     assert found.confirms("collision") == (group == "rejected_has_lost")
@@ -147,7 +149,7 @@ def test_the_net_effect_is_the_mean_over_targets_of_both_halves_with_its_interva
     run = moved.make_run(tmp_path / "run", texts(), {HIT: (0.01, GAIN[1])})
     put(run, {20: GUILTY, 40: GUILTY})
     table = effect_table(run, "s", "train")
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == EFFECT_COLUMNS
     row = table[(table["step"] == 40) & (table["group"] == "rejected_has_lost")].iloc[0]
     assert row["net"] == pytest.approx(-2.0)
     assert (row["chosen"], row["rejected"]) == pytest.approx((-1.0, -1.0))
@@ -160,7 +162,7 @@ def test_an_answer_to_an_older_question_does_not_count(tmp_path):
     put(run, {20: GUILTY}, targets=3)
     put(run, {40: GUILTY}, targets=4)
     assert list(effect_table(run, "s", "train")["step"].unique()) == [40]
-    assert confirmed(run, "s").key == "confirmation.one_checkpoint"
+    assert read_influence_verdict(run, "s").key == "confirmation.one_checkpoint"
 
 
 def test_a_damaged_answer_is_named_and_an_impossible_one_found(tmp_path):
@@ -170,12 +172,12 @@ def test_a_damaged_answer_is_named_and_an_impossible_one_found(tmp_path):
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StorageError, match="effects-train"):
-        confirmed(run, "s")
+        read_influence_verdict(run, "s")
     assert any("effects-train" in line for line in verify_run(run.path))
     bad = pa.Table.from_pylist(
         [{"group": "rest", "row": 10**6, "pair_id": "0", "gradient_weight": 0.5}], schema=GROUPS_SCHEMA
     )
-    assert stored.problem(GROUPS, bad, 512) == "its rows are not those of the run"
+    assert stored.influence_problem(GROUPS, bad, 512) == "its rows are not those of the run"
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ def scored(tmp_path):
     torch_models = collected.Two(llama(), llama(initializer_range=0.12))
     with collected.open_writer(tmp_path / "run", collected.pairs(12)) as writer:
         sources = torch_models.sources(writer.models)
-        score_collecting(writer, sources, NO_EVIDENCE, batch_tokens=64, report=lambda progress: None)
+        score_with_evidence(writer, sources, NO_EVIDENCE, batch_tokens=64, report=lambda progress: None)
         yield SimpleNamespace(writer=writer, sources=sources, two=torch_models)
 
 
@@ -194,7 +196,7 @@ def asking(run, model=None):
 
 
 def test_an_answer_is_the_models_own_effects_with_dpos_weights(scored):
-    confirm(scored.writer, scored.sources, lambda run: Asked((asking(run),)), batch_tokens=64)
+    answer_questions(scored.writer, scored.sources, lambda run: Questions((asking(run),)), batch_tokens=64)
     run = open_run(scored.writer.path)
     assert verify_run(run.path) == []
     effects = stored.read_influence(run, EFFECTS, run.models[0], "eval").to_pandas()
@@ -211,29 +213,32 @@ def test_an_answer_is_the_models_own_effects_with_dpos_weights(scored):
     assert members["gradient_weight"].to_list() == pytest.approx([weights[one] for one in members["pair_id"]], rel=1e-4)
     question = asking(run)
     pairs = {
-        name: [Weighted((request(row, "chosen"), request(row, "rejected")), 0.5 * members.loc[row, "gradient_weight"])
-               for row in rows] for name, rows in question.groups.items()
-    }  # fmt: skip
-    target = [Target(request(question.targets[0][0], "chosen"), np.array([0]))]
+        name: [
+            WeightedPair((request(row, "chosen"), request(row, "rejected")), 0.5 * members.loc[row, "gradient_weight"])
+            for row in rows
+        ]
+        for name, rows in question.groups.items()
+    }
+    target = [TargetTokens(request(question.targets[0][0], "chosen"), np.array([0]))]
     wanted = group_effects(scored.two.policy, pairs, target, batch_tokens=64)
     assert effects["effect"].to_list() == pytest.approx([one.change[0] for one in wanted], rel=1e-4, abs=1e-6)
 
 
 def test_the_same_question_is_answered_once_and_another_one_anew(scored):
     path = scored.writer.path / stored.influence_path(EFFECTS, collected.POLICY, "eval")
-    confirm(scored.writer, scored.sources, lambda run: Asked((asking(run),)), batch_tokens=64)
+    answer_questions(scored.writer, scored.sources, lambda run: Questions((asking(run),)), batch_tokens=64)
     first = path.stat().st_mtime_ns
-    confirm(scored.writer, scored.sources, lambda run: Asked((asking(run),)), batch_tokens=64)
+    answer_questions(scored.writer, scored.sources, lambda run: Questions((asking(run),)), batch_tokens=64)
     assert path.stat().st_mtime_ns == first
     other = Question(collected.POLICY.key, "eval", {"all": tuple(range(4))}, [(0, (0,))])
-    confirm(scored.writer, scored.sources, lambda run: Asked((other,)), batch_tokens=64)
+    answer_questions(scored.writer, scored.sources, lambda run: Questions((other,)), batch_tokens=64)
     assert path.stat().st_mtime_ns > first
     assert verify_run(scored.writer.path) == []
 
 
 def test_what_cannot_be_asked_is_a_note(scored):
-    asked = Asked((asking(open_run(scored.writer.path), "s/gone"),), ("nothing to confirm of series t: why",))
-    confirm(scored.writer, scored.sources, lambda run: asked, batch_tokens=64)
+    asked = Questions((asking(open_run(scored.writer.path), "s/gone"),), ("nothing to confirm of series t: why",))
+    answer_questions(scored.writer, scored.sources, lambda run: asked, batch_tokens=64)
     notes = [event["text"] for event in open_run(scored.writer.path).log() if event["event"] == "note"]
     assert notes[-2] == "nothing to confirm of series t: why"
     assert "s/gone not asked: this command was not given it" in notes[-1]
@@ -243,27 +248,26 @@ def test_an_unfinished_run_is_not_asked(tmp_path):
     two = collected.Two(llama(), llama())
     with collected.open_writer(tmp_path / "run", collected.pairs(12), shard=(0, 2)) as writer:
         sources = two.sources(writer.models)
-        score_collecting(writer, sources, NO_EVIDENCE, batch_tokens=64, report=lambda progress: None)
-        confirm(writer, sources, lambda run: pytest.fail("asked"), batch_tokens=64)
+        score_with_evidence(writer, sources, NO_EVIDENCE, batch_tokens=64, report=lambda progress: None)
+        answer_questions(writer, sources, lambda run: pytest.fail("asked"), batch_tokens=64)
         assert "nothing confirmed yet" in open_run(writer.path).log()[-1]["text"]
 
 
 def test_ray_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match="--confirm beside --ray"):
-        score([], out=tmp_path / "run", confirm=lambda run: Asked(), ray="local")
+        score([], out=tmp_path / "run", confirm=lambda run: Questions(), ray="local")
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_on_the_sample_the_planted_closings_of_others_are_confirmed(tmp_path):
     run = score(
         [f"eval={SAMPLE / 'pairs' / 'eval.jsonl'}", f"train={SAMPLE / 'pairs' / 'train.jsonl'}"],
         reference=str(SAMPLE / "sft"),
         policies=[f"strong/{step}={SAMPLE / 'strong' / f'checkpoint-{step}'}" for step in (30, 150)],
         out=tmp_path / "run",
-        confirm=influence_groups.ask,
+        confirm=influence_groups.choose_questions,
     )
-    found = confirmed(run, "strong")
+    found = read_influence_verdict(run, "strong")
     assert found is not None
     assert found.group == "rejected_has_lost"
     assert found.confirms("collision")

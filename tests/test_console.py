@@ -92,9 +92,7 @@ def test_left_out_pairs_are_counted():
         def log(self):
             return [{"event": "note", "text": "old"}, {"event": "start"}, {"event": "note", "text": "new"}]
 
-    assert scored_lines(Left(), 0.1)[1:] == [
-        "note: 3 of 4 pairs were not scored: 1 empty, 2 too_long", "note: new"
-    ]  # fmt: skip
+    assert scored_lines(Left(), 0.1)[1:] == ["note: 3 of 4 pairs were not scored: 1 empty, 2 too_long", "note: new"]
 
 
 class Table(dict):

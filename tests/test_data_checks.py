@@ -1,4 +1,4 @@
-"""Every row is counted, every complaint has its guilty and its innocent rows, and a terminal shows every token."""
+"""Every row is counted, every warning has rows with and without it, and a terminal shows every token."""
 
 import io
 
@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from dpo_analysis import words
-from dpo_analysis.data.check_output import check_frames, render_check, render_rows, token_line, visible
+from dpo_analysis.data.check_output import check_frames, render_check, render_rows, token_line, visible_text
 from dpo_analysis.data.pairs import load_pairs
-from dpo_analysis.data.row_warnings import COMPLAINTS
+from dpo_analysis.data.row_warnings import ROW_WARNINGS
 from dpo_analysis.data.tokenization import tokenize_pairs
 from dpo_analysis.data.vocab import vocabulary
 from dpo_analysis.schema import NOT_SCORED, SCORED
@@ -62,7 +62,7 @@ LONG = [
     {"prompt": "Why?", "chosen": BOILERPLATE, "rejected": " Because of the air, and of the light that it scatters."},
     {"prompt": "How?", "chosen": " By turning the key twice to the left, then pull.", "rejected": BOILERPLATE},
 ]
-GUILTY = {
+ROWS_WITH_WARNING = {
     "bad_text": tokenized(TEXT | {"chosen": "\ud800"}),
     "template_error": tokenized(CHAT, tokenizer=build_tokenizer(template="{{ raise_exception('no') }}")),
     "empty": tokenized(TEXT | {"chosen": ""}),
@@ -79,19 +79,19 @@ GUILTY = {
     "both_ways": tokenized(*LONG),
     "prompt_in_splits": tokenize_pairs(load_pairs({"a": [TEXT], "b": [TEXT | {"chosen": "x"}]}), TOKENIZER),
 }
-"""Rows with exactly one reason to complain."""
+"""Rows that give exactly one warning."""
 
 
-@pytest.mark.parametrize("complaint", COMPLAINTS)
-def test_the_guilty_rows_give_their_complaint_and_no_other(complaint):
-    found = check_frames(GUILTY[complaint])["complaints"]
-    assert found["complaint"].tolist() == [complaint]
-    assert found["first"].iloc[0] in ("list[0]", "list[1]", "a[0]")
+@pytest.mark.parametrize("warning", ROW_WARNINGS)
+def test_the_rows_give_their_warning_and_no_other(warning):
+    warnings = check_frames(ROWS_WITH_WARNING[warning])["warnings"]
+    assert warnings["warning"].tolist() == [warning]
+    assert warnings["first"].iloc[0] in ("list[0]", "list[1]", "a[0]")
 
 
-def test_sound_rows_give_no_complaint():
-    assert check_frames(tokenized(TEXT))["complaints"].empty
-    assert check_frames(tokenized(CHAT, tokenizer=SOUND))["complaints"].empty
+def test_sound_rows_give_no_warning():
+    assert check_frames(tokenized(TEXT))["warnings"].empty
+    assert check_frames(tokenized(CHAT, tokenizer=SOUND))["warnings"].empty
     assert all(frame.empty for frame in check_frames([]).values())
 
 
@@ -114,14 +114,14 @@ def test_a_line_holds_every_token_and_one_border():
 def test_split_characters_and_hidden_ones_are_written_out():
     shown = [text for text, _ in token_line(tokenized(TEXT | {"chosen": "\x1b[31m é\u202e\n"})[0], VOCAB)]
     assert {"\\x1b", "\\xc3", "↵"} <= set(shown)
-    assert visible("a\u200bb\u202e\x00") == "a\\u200bb\\u202e\\x00"
+    assert visible_text("a\u200bb\u202e\x00") == "a\\u200bb\\u202e\\x00"
 
 
 @pytest.mark.parametrize("lang", words.LANGUAGES)
-@pytest.mark.parametrize("complaint", COMPLAINTS)
-def test_every_complaint_can_be_printed_in_every_language(lang, complaint):
-    screen = printed(render_check(GUILTY[complaint], VOCAB, lang=lang))
-    assert words.text(f"check.complaint.{complaint}", lang) in screen
+@pytest.mark.parametrize("warning", ROW_WARNINGS)
+def test_every_warning_can_be_printed_in_every_language(lang, warning):
+    screen = printed(render_check(ROWS_WITH_WARNING[warning], VOCAB, lang=lang))
+    assert words.text(f"check.complaint.{warning}", lang) in screen
     assert "\n    1  " in screen or "\n    2  " in screen or "\n   1  " in screen or "\n   2  " in screen
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.trainer import find_training
-from dpo_analysis.trainer.safe_pickle import Inert, UnreadablePickle, read_pickle, read_saved
+from dpo_analysis.trainer.safe_pickle import InertObject, UnreadablePickle, read_pickle, read_torch_file
 from dpo_analysis.trainer.training_args import NO_LIMIT
 
 
@@ -27,9 +27,17 @@ class DPOConfig:
     """Pickles as the trainer's arguments do: by class and by state."""
 
     def __init__(self, **facts):
-        usual = {"beta": 0.25, "loss_type": ["sigmoid"], "max_length": 512, "truncation_mode": "keep_start",
-                 "bf16": True, "label_smoothing": 0.0, "loss_weights": None, "sync_ref_model": False,
-                 "mode": Mode.KEEP_END}  # fmt: skip
+        usual = {
+            "beta": 0.25,
+            "loss_type": ["sigmoid"],
+            "max_length": 512,
+            "truncation_mode": "keep_start",
+            "bf16": True,
+            "label_smoothing": 0.0,
+            "loss_weights": None,
+            "sync_ref_model": False,
+            "mode": Mode.KEEP_END,
+        }
         self.__dict__.update(usual | facts)
 
 
@@ -83,24 +91,23 @@ def checkpoint(folder, *, adapter=None, arguments=None, state=True):
 def test_a_full_run(tmp_path):
     for step in (100, 20, 3):
         checkpoint(tmp_path / "gentle" / f"checkpoint-{step}", arguments=DPOConfig())
-    found = find_training(tmp_path / "gentle")
-    assert found.series == "gentle"
-    assert found.checkpoints == [(n, str(tmp_path / "gentle" / f"checkpoint-{n}")) for n in (3, 20, 100)]
-    assert (found.beta, found.loss_type, found.max_length, found.truncation, found.bf16) == (
-        0.25, "sigmoid", 512, "keep_start", True,
-    )  # fmt: skip
-    assert found.parameters == {"bf16": True, "saved_dtype": "float16"}
-    assert found.log_path == str(tmp_path / "gentle" / "checkpoint-100" / "trainer_state.json")
-    assert found.reference is None
-    assert any("--reference" in note for note in found.notes)
+    training = find_training(tmp_path / "gentle")
+    assert training.series == "gentle"
+    assert training.checkpoints == [(n, str(tmp_path / "gentle" / f"checkpoint-{n}")) for n in (3, 20, 100)]
+    assert (training.beta, training.loss_type, training.bf16) == (0.25, "sigmoid", True)
+    assert (training.max_length, training.truncation) == (512, "keep_start")
+    assert training.parameters == {"bf16": True, "saved_dtype": "float16"}
+    assert training.log_path == str(tmp_path / "gentle" / "checkpoint-100" / "trainer_state.json")
+    assert training.reference is None
+    assert any("--reference" in note for note in training.notes)
 
 
 def test_a_lora_run_is_measured_against_its_base(tmp_path):
     (tmp_path / "sft").mkdir()
     checkpoint(tmp_path / "lora" / "checkpoint-5", adapter=str(tmp_path / "sft"))
-    found = find_training(tmp_path / "lora")
-    assert found.reference == str(tmp_path / "sft")
-    assert found.parameters == {"saved_dtype": "float32"}
+    training = find_training(tmp_path / "lora")
+    assert training.reference == str(tmp_path / "sft")
+    assert training.parameters == {"saved_dtype": "float32"}
 
 
 def test_a_relative_base_is_looked_for_above_the_adapter(tmp_path):
@@ -111,9 +118,9 @@ def test_a_relative_base_is_looked_for_above_the_adapter(tmp_path):
 
 def test_a_base_that_is_not_here_is_named_with_the_way_out(tmp_path):
     checkpoint(tmp_path / "lora" / "checkpoint-5", adapter="org/base")
-    found = find_training(tmp_path / "lora")
-    assert found.reference == "org/base"
-    assert any("--base" in note for note in found.notes)
+    training = find_training(tmp_path / "lora")
+    assert training.reference == "org/base"
+    assert any("--base" in note for note in training.notes)
 
 
 def test_a_run_that_went_on_from_an_adapter_is_measured_against_its_saved_copy(tmp_path):
@@ -136,9 +143,9 @@ def test_the_model_card_names_the_reference_where_it_is_a_folder(tmp_path, card)
 def test_a_model_card_that_names_no_folder_leaves_the_question(tmp_path, card):
     checkpoint(tmp_path / "run" / "checkpoint-5")
     (tmp_path / "run" / "README.md").write_text(card)
-    found = find_training(tmp_path / "run")
-    assert found.reference is None
-    assert any("--reference" in note for note in found.notes)
+    training = find_training(tmp_path / "run")
+    assert training.reference is None
+    assert any("--reference" in note for note in training.notes)
 
 
 def test_older_configs_name_where_training_started(tmp_path):
@@ -149,25 +156,36 @@ def test_older_configs_name_where_training_started(tmp_path):
 
 
 def test_parameters_of_the_loss(tmp_path):
-    facts = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.2], "label_smoothing": 0.1, "ld_alpha": 0.5,
-             "f_divergence_type": "js_divergence", "bf16": False, "max_length": None,
-             "truncation_mode": Mode.KEEP_END}  # fmt: skip
+    facts = {
+        "loss_type": ["sigmoid", "sft"],
+        "loss_weights": [1.0, 0.2],
+        "label_smoothing": 0.1,
+        "ld_alpha": 0.5,
+        "f_divergence_type": "js_divergence",
+        "bf16": False,
+        "max_length": None,
+        "truncation_mode": Mode.KEEP_END,
+    }
     checkpoint(tmp_path / "run" / "checkpoint-5", arguments=DPOConfig(**facts))
-    found = find_training(tmp_path / "run")
-    assert found.loss_type == ["sigmoid", "sft"]
-    assert found.parameters == {
-        "loss_weights": [1.0, 0.2], "label_smoothing": 0.1, "ld_alpha": 0.5, "f_divergence_type": "js_divergence",
-        "bf16": False, "saved_dtype": "float16",
-    }  # fmt: skip
-    assert (found.max_length, found.truncation, found.bf16) == (NO_LIMIT, "keep_end", False)
+    training = find_training(tmp_path / "run")
+    assert training.loss_type == ["sigmoid", "sft"]
+    assert training.parameters == {
+        "loss_weights": [1.0, 0.2],
+        "label_smoothing": 0.1,
+        "ld_alpha": 0.5,
+        "f_divergence_type": "js_divergence",
+        "bf16": False,
+        "saved_dtype": "float16",
+    }
+    assert (training.max_length, training.truncation, training.bf16) == (NO_LIMIT, "keep_end", False)
 
 
-def test_checkpoints_that_disagree_on_beta_are_told(tmp_path):
+def test_checkpoints_that_disagree_on_beta_are_noted(tmp_path):
     for step, beta in ((5, 0.1), (10, 0.5)):
         checkpoint(tmp_path / "run" / f"checkpoint-{step}", arguments=DPOConfig(beta=beta))
-    found = find_training(tmp_path / "run")
-    assert found.beta == 0.5
-    assert any(note.startswith("beta differs") for note in found.notes)
+    training = find_training(tmp_path / "run")
+    assert training.beta == 0.5
+    assert any(note.startswith("beta differs") for note in training.notes)
 
 
 def test_the_log_of_the_whole_run_is_taken_where_it_goes_further(tmp_path):
@@ -191,12 +209,12 @@ def test_a_final_model_without_checkpoints(tmp_path):
     assert find_training(tmp_path / "final").checkpoints == [(None, str(tmp_path / "final"))]
 
 
-def test_a_checkpoint_without_a_model_is_left_out_and_told(tmp_path):
+def test_a_checkpoint_without_a_model_is_left_out_and_noted(tmp_path):
     checkpoint(tmp_path / "run" / "checkpoint-5")
     (tmp_path / "run" / "checkpoint-10").mkdir()
-    found = find_training(tmp_path / "run")
-    assert [step for step, _ in found.checkpoints] == [5]
-    assert any("checkpoint-10" in note for note in found.notes)
+    training = find_training(tmp_path / "run")
+    assert [step for step, _ in training.checkpoints] == [5]
+    assert any("checkpoint-10" in note for note in training.notes)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +238,7 @@ def test_a_folder_of_nothing_is_refused(tmp_path):
         find_training(tmp_path / "none")
 
 
-def test_another_trainers_arguments_are_told(tmp_path):
+def test_another_trainers_arguments_are_noted(tmp_path):
     checkpoint(tmp_path / "run" / "checkpoint-5", arguments=KTOConfig())
     assert any("holds a KTOConfig" in note for note in find_training(tmp_path / "run").notes)
 
@@ -233,9 +251,9 @@ def test_another_trainers_arguments_are_told(tmp_path):
 def test_arguments_that_cannot_be_read_are_a_note_not_a_crash(tmp_path, content):
     folder = checkpoint(tmp_path / "run" / "checkpoint-5")
     (folder / "training_args.bin").write_bytes(content)
-    found = find_training(tmp_path / "run")
-    assert found.beta is None
-    assert any("training_args.bin cannot be read" in note for note in found.notes)
+    training = find_training(tmp_path / "run")
+    assert training.beta is None
+    assert any("training_args.bin cannot be read" in note for note in training.notes)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -262,7 +280,7 @@ def test_nothing_in_a_pickle_is_run(tmp_path, protocol):
     ids=["reduce", "inst", "obj", "stack_global", "newobj"],
 )
 def test_hand_written_attacks_are_inert(data):
-    assert isinstance(read_pickle(data), Inert)
+    assert isinstance(read_pickle(data), InertObject)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -285,10 +303,10 @@ def test_memory_is_not_taken_for_a_number_in_the_file():
 def test_a_large_pickle_is_not_read(tmp_path):
     save(tmp_path / "a.bin", b"N" * (2**20 + 1))
     with pytest.raises(UnreadablePickle, match="larger than 1 MiB"):
-        read_saved(tmp_path / "a.bin")
+        read_torch_file(tmp_path / "a.bin")
 
 
-PLAIN = (type(None), bool, int, float, str, bytes, bytearray, list, tuple, dict, Inert)
+PLAIN_TYPES = (type(None), bool, int, float, str, bytes, bytearray, list, tuple, dict, InertObject)
 
 
 def kinds(value, seen):
@@ -296,17 +314,20 @@ def kinds(value, seen):
     if id(value) in seen:
         return set()
     seen[id(value)] = value
-    inner = (
-        [value.arguments, value.state] if isinstance(value, Inert) else value if isinstance(value, list | tuple) else []
-    )
-    inner = [*value, *value.values()] if isinstance(value, dict) else inner
-    return {type(value)}.union(*(kinds(one, seen) for one in inner))
+    inner = []
+    if isinstance(value, InertObject):
+        inner = [value.arguments, value.state]
+    elif isinstance(value, dict):
+        inner = [*value, *value.values()]
+    elif isinstance(value, list | tuple):
+        inner = value
+    return {type(value)}.union(*(kinds(item, seen) for item in inner))
 
 
 def plain_or_refused(data):
     """Whether bytes give nothing but plain values, or else the one error."""
     try:
-        return kinds(read_pickle(data), {}) <= set(PLAIN)
+        return kinds(read_pickle(data), {}) <= set(PLAIN_TYPES)
     except UnreadablePickle as error:
         return str(error) != ""
 
@@ -328,8 +349,8 @@ def test_every_instruction_is_known():
     from dpo_analysis.trainer import safe_pickle
 
     names = {operation.name for operation in pickletools.opcodes}
-    known = safe_pickle.PUSHED | set(safe_pickle.CONSTANTS) | set(safe_pickle.TUPLES)
-    assert {name for name in names - known if not hasattr(safe_pickle._Machine, f"_{name.lower()}")} == set()
+    known = safe_pickle.PUSH_OPCODES | set(safe_pickle.CONSTANT_OPCODES) | set(safe_pickle.TUPLE_OPCODES)
+    assert {name for name in names - known if not hasattr(safe_pickle._PickleMachine, f"_{name.lower()}")} == set()
 
 
 @pytest.mark.parity
@@ -337,15 +358,28 @@ def test_arguments_that_trl_saved_are_read(tmp_path):
     import torch
     from trl import DPOConfig as Config
 
-    arguments = Config(output_dir=str(tmp_path / "o"), beta=0.3, loss_type=["sigmoid", "sft"], loss_weights=[1.0, 0.5],
-                       max_length=77, bf16=False, use_cpu=True, report_to="none")  # fmt: skip
+    arguments = Config(
+        output_dir=str(tmp_path / "o"),
+        beta=0.3,
+        loss_type=["sigmoid", "sft"],
+        loss_weights=[1.0, 0.5],
+        max_length=77,
+        bf16=False,
+        use_cpu=True,
+        report_to="none",
+    )
     folder = checkpoint(tmp_path / "run" / "checkpoint-5")
     torch.save(arguments, folder / "training_args.bin")
-    found = find_training(tmp_path / "run")
-    assert (found.beta, found.loss_type, found.max_length, found.bf16) == (0.3, ["sigmoid", "sft"], 77, False)
-    assert found.parameters["loss_weights"] == [1.0, 0.5]
-    assert found.truncation == "keep_start"
-    assert not any("training_args" in note for note in found.notes)
+    training = find_training(tmp_path / "run")
+    assert (training.beta, training.loss_type, training.max_length, training.bf16) == (
+        0.3,
+        ["sigmoid", "sft"],
+        77,
+        False,
+    )
+    assert training.parameters["loss_weights"] == [1.0, 0.5]
+    assert training.truncation == "keep_start"
+    assert not any("training_args" in note for note in training.notes)
 
 
 def test_a_zip_that_names_no_pickle_is_told(tmp_path):
@@ -354,4 +388,4 @@ def test_a_zip_that_names_no_pickle_is_told(tmp_path):
         archive.writestr("a.txt", "x")
     (tmp_path / "a.bin").write_bytes(buffer.getvalue())
     with pytest.raises(UnreadablePickle, match=r"holds no data\.pkl"):
-        read_saved(tmp_path / "a.bin")
+        read_torch_file(tmp_path / "a.bin")

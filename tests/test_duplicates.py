@@ -1,4 +1,4 @@
-"""Which pairs say the same, against a loop over all of them."""
+"""Duplicates and contradictions, against a loop over all pairs."""
 
 import pandas as pd
 from hypothesis import given

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.scoring.engine.engine import Engine, careful
+from dpo_analysis.scoring.engine.engine import Engine
+from dpo_analysis.scoring.engine.float32 import full_precision_inference
 from dpo_analysis.scoring.engine.model_head import chunk_rows, reduce_logits
-from dpo_analysis.scoring.engine.packing import distinct
-from dpo_analysis.scoring.models.weight_files import Damaged
+from dpo_analysis.scoring.engine.packing import deduplicate
+from dpo_analysis.scoring.models.weight_files import DamagedWeights
 from dpo_analysis.scoring.requests import Request
 
 SIZES = {
@@ -69,14 +70,14 @@ def test_a_chunk_never_falls_below_the_rows_that_pay_for_reading_the_head():
 
 
 def test_equal_requests_are_scored_once_and_are_exactly_equal():
-    kept, inverse = distinct([*REQUESTS, REQUESTS[1], request([5, 6], [7, 8, 10])])
+    kept, inverse = deduplicate([*REQUESTS, REQUESTS[1], request([5, 6], [7, 8, 10])])
     assert (len(kept), inverse.tolist()) == (4, [0, 1, 2, 1, 3])
     scores = Engine(llama()).score([REQUESTS[0], REQUESTS[2], REQUESTS[0]], batch_tokens=8)
     assert np.array_equal(scores.logp[:3], scores.logp[-3:])
 
 
 def test_prompt_and_response_do_not_run_into_each_other():
-    assert len(distinct([request([1, 2], [3]), request([1], [2, 3])])[0]) == 2
+    assert len(deduplicate([request([1, 2], [3]), request([1], [2, 3])])[0]) == 2
 
 
 def test_no_requests_give_empty_columns():
@@ -137,7 +138,7 @@ def test_nan_weights_are_refused():
     model = llama()
     with torch.no_grad():
         model.model.layers[0].mlp.up_proj.weight[0, 0] = math.nan
-    with pytest.raises(Damaged, match="no finite output: its weights hold NaN"):
+    with pytest.raises(DamagedWeights, match="no finite output: its weights hold NaN"):
         Engine(model)
 
 
@@ -167,7 +168,7 @@ class Unsliced(Doubled):
 def test_a_model_that_does_not_come_apart_goes_through_whole(kind):
     model = llama(kind)
     engine = Engine(model)
-    assert engine.path == "whole"
+    assert engine.route_name == "whole"
     scores = engine.score(REQUESTS, batch_tokens=100)
     ids = torch.tensor([[5, 6, 7, 8, 9]])
     with torch.no_grad():
@@ -188,7 +189,7 @@ def test_bfloat16_weights_still_give_float32_columns_near_the_truth():
     want = Engine(llama()).score(REQUESTS, batch_tokens=100)
     engine = Engine(llama().bfloat16())
     found = engine.score(REQUESTS, batch_tokens=100)
-    assert (engine.dtype, engine.path, found.logp.dtype) == ("bfloat16", "packed", np.float32)
+    assert (engine.dtype, engine.route_name, found.logp.dtype) == ("bfloat16", "packed", np.float32)
     assert np.abs(found.logp - want.logp).max() < 0.2
 
 
@@ -214,5 +215,5 @@ def test_a_failure_inside_does_not_leave_the_trunk_replaced_or_gradients_off():
         engine.score(REQUESTS, batch_tokens=100)
     assert "forward" not in model.model.__dict__
     assert torch.is_grad_enabled()
-    with careful(torch.device("cpu")):
+    with full_precision_inference(torch.device("cpu")):
         assert not torch.is_grad_enabled()

@@ -11,8 +11,8 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForC
 
 from dpo_analysis import ches_table, credit_table, token_table
 from dpo_analysis.numerics import rewards
-from dpo_analysis.scoring.evidence.distributions import TOP
-from dpo_analysis.scoring.models.in_memory import OFF
+from dpo_analysis.scoring.evidence.distributions import TOP_K
+from dpo_analysis.scoring.models.in_memory import ADAPTERS_OFF
 from dpo_analysis.tables.evidence import ches
 from tests.collected import POLICY, VOCABULARY, Two, collect, distributions, pair, pairs
 
@@ -39,7 +39,7 @@ def adapted(targets, **options):
     module = get_peft_model(llama(0), LoraConfig(r=2, task_type="CAUSAL_LM", target_modules=targets, **options))
     for value in (value for value in module.parameters() if value.requires_grad):
         torch.nn.init.normal_(value, std=0.2)
-    return Two(module.eval(), module, OFF)
+    return Two(module.eval(), module, ADAPTERS_OFF)
 
 
 KINDS = {
@@ -58,7 +58,7 @@ def scored(request, tmp_path_factory):
     run = collect(tmp_path_factory.mktemp("evidence") / "run", tokenized, two, part_size=8)
     truth = {}
     for line in run.responses().to_pylist():
-        off = two.reference.disable_adapter() if two.adapter == OFF else nullcontext()
+        off = two.reference.disable_adapter() if two.adapter == ADAPTERS_OFF else nullcontext()
         ids = line["prompt_token_ids"], line["token_ids"]
         own = distributions(two.policy, *ids)
         with off:
@@ -94,7 +94,7 @@ def test_top_ids_are_the_likeliest_of_both_and_the_token_with_both_log_probs(sco
         assert stops[-1] == len(line["top_id"])
         for t, (first, stop) in enumerate(zip([0, *stops], stops, strict=False)):
             ids = line["top_id"][first:stop]
-            likeliest = set(np.argsort(-p[t])[:TOP]) | set(np.argsort(-q[t])[:TOP])
+            likeliest = set(np.argsort(-p[t])[:TOP_K]) | set(np.argsort(-q[t])[:TOP_K])
             assert ids == sorted(likeliest | {tokens[key]["token_ids"][t]})
             assert line["top_logp"][first:stop] == pytest.approx(p[t][ids], abs=1e-5)
             assert line["top_reference_logp"][first:stop] == pytest.approx(q[t][ids], abs=1e-5)

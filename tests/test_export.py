@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import dpo_analysis as dpo
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.runs import Series, open_run
-from dpo_analysis.tables import export, pairs
+from dpo_analysis.tables import export
 from dpo_analysis.tables.export import export_run, export_table
 from tests.handmade import make_run
 
@@ -29,10 +30,10 @@ def run(tmp_path):
 @pytest.mark.parametrize("table", ["pair", "response", "step", "token", "position"])
 def test_parquet_holds_the_table(run, tmp_path, table):
     file = tmp_path / "t.parquet"
-    made = getattr(pairs, f"{table}_table")(run)
+    made = getattr(dpo, f"{table}_table")(run)
     assert export_run(run, table, file) == len(made)
     back = pq.read_table(file)
-    assert back.column_names == [*made, *export.ADDED.get(table, ())]
+    assert back.column_names == [*made, *export.ADDED_COLUMNS.get(table, ())]
     for name in made.columns:
         expected = [None if isinstance(v, float | type(pd.NA)) and pd.isna(v) else v for v in made[name].tolist()]
         assert back[name].to_pylist() == expected
@@ -51,9 +52,14 @@ def test_a_file_tells_what_its_numbers_were_made_with(tmp_path):
 
 @pytest.mark.parametrize(
     ("table", "file"),
-    [("token", "vocab.parquet"), ("step", "noise.json"), ("pair", "pairs/part-00000.parquet"),
-     ("response", "responses/part-00001.parquet"), ("position", "scores/reference/part-00000.parquet")],
-)  # fmt: skip
+    [
+        ("token", "vocab.parquet"),
+        ("step", "noise.json"),
+        ("pair", "pairs/part-00000.parquet"),
+        ("response", "responses/part-00001.parquet"),
+        ("position", "scores/reference/part-00000.parquet"),
+    ],
+)
 def test_no_flipped_byte_of_what_a_table_is_made_from_passes(tmp_path, table, file):
     run = make_run(tmp_path / "run", SCORES, part_size=1, noise=1e-4)
     data = (run.path / file).read_bytes()
@@ -65,7 +71,7 @@ def test_no_flipped_byte_of_what_a_table_is_made_from_passes(tmp_path, table, fi
 
 
 def test_csv_and_jsonl_hold_the_numbers(run, tmp_path):
-    made = pairs.pair_table(run)
+    made = dpo.pair_table(run)
     assert export_run(run, "pair", tmp_path / "t.csv") == export_run(run, "pair", tmp_path / "t.jsonl") == len(made)
     back = pd.read_csv(tmp_path / "t.csv")
     assert back["margin"].to_numpy() == pytest.approx(made["margin"].to_numpy(), nan_ok=True, abs=1e-15)
@@ -105,7 +111,7 @@ def test_chosen_rows_only(run, tmp_path):
 def test_an_empty_table_keeps_its_columns(tmp_path):
     run = make_run(tmp_path / "run", {"reference": SCORES["reference"]})
     assert export_run(run, "token", tmp_path / "t.parquet") == 0
-    assert pq.read_schema(tmp_path / "t.parquet").names == list(pairs.token_table(run))
+    assert pq.read_schema(tmp_path / "t.parquet").names == list(dpo.token_table(run))
     assert export_run(run, "token", tmp_path / "t.csv") == 0
     assert (tmp_path / "t.csv").read_text().startswith("pair_id,side,")
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dpo_analysis.diagnosis.fall_detection import Path, find_fall
+from dpo_analysis.diagnosis.fall_detection import detect_fall
+from dpo_analysis.diagnosis.series_log_ratios import SeriesLogRatios
 from dpo_analysis.errors import InputError
 from tests.handmade import make_run
 
@@ -18,7 +19,7 @@ def run_of(path, *changes, noise=None, start=0):
         values = change + spread if np.isscalar(change) else change
         scores[f"s/m-{10 * number + start}"] = [([-20.0 + value], [-20.0]) for value in values]
     run = make_run(path, scores, noise=noise)
-    return find_fall(run, Path(run, "s", "eval"))
+    return detect_fall(SeriesLogRatios(run, "s", "eval"))
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,6 @@ def test_a_run_without_a_scored_checkpoint_has_no_fall_and_an_unknown_series_is_
     run = make_run(
         tmp_path / "run", {"reference": [([-1.0], [-1.0])], "s/m-1": [([-1.0], [-1.0])]}, missing=(("s/m-1", 0),)
     )
-    assert find_fall(run, Path(run, "s", "eval")).kind == "none"
+    assert detect_fall(SeriesLogRatios(run, "s", "eval")).kind == "none"
     with pytest.raises(InputError, match=r"no series 'x'.*it has s"):
-        Path(run, "x", "eval")
+        SeriesLogRatios(run, "x", "eval")

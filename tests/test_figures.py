@@ -8,7 +8,8 @@ import pytest
 
 from dpo_analysis import figures
 from dpo_analysis.figures import labels, scales, theme
-from dpo_analysis.figures.token_view import view as tokens
+from dpo_analysis.figures.token_view.payload import payload
+from dpo_analysis.text import numbers
 from dpo_analysis.words import LANGUAGES
 from tests.token_rows import token_rows
 
@@ -172,7 +173,7 @@ def test_every_curve_is_drawn_in_both_languages_and_themes(lang, look):
 
 
 def test_labels_at_line_ends_never_touch():
-    placed = labels.spread([0.0, 0.01, 0.02, 1.0], (0.0, 1.0), 0.1)
+    placed = labels.spread_labels([0.0, 0.01, 0.02, 1.0], (0.0, 1.0), 0.1)
     assert np.diff(placed).min() >= 0.1 - 1e-9
     assert placed == sorted(placed)
     assert 0 <= placed[0] <= placed[-1] <= 1
@@ -261,20 +262,20 @@ def test_the_bar_of_a_map_says_small_numbers_as_they_are():
 def test_rounding_gets_no_colour():
     table = positions().assign(log_ratio=5e-11)
     assert figures.position_heatmap(table).layout.coloraxis.cmax == scales.FLAT
-    assert scales.scale_end(scales.FLAT) == "+1e\u22126"
+    assert numbers.signed_significant(scales.FLAT) == "+1e\u22126"
 
 
 def test_the_map_of_log_probs_ends_at_zero_as_the_legend_does():
     axis = figures.token_heatmap(token_rows(), color="logp").layout.coloraxis
     assert axis.cmax == 0
     assert axis.colorscale[-1] == (1.0, theme.LIGHT.background)
-    assert tokens.payload(token_rows(), color="logp")["words"]["high"] == "0"
+    assert payload(token_rows(), color="logp")["words"]["high"] == "0"
 
 
 def test_view_and_map_share_a_scale_and_its_words():
     rows = token_rows(models=["checkpoint-1", "checkpoint-2", "checkpoint-5"])
     scale = scales.scale_of(rows["advantage"])
-    view = tokens.payload(rows[rows["step"] < 5], scale=scale)
+    view = payload(rows[rows["step"] < 5], scale=scale)
     axis = figures.token_heatmap(rows, scale=scale).layout.coloraxis
     assert view["scale"] == axis.cmax == scale
     assert [view["words"][end] for end in ("low", "high")] == [axis.colorbar.ticktext[0], axis.colorbar.ticktext[-1]]
@@ -291,7 +292,7 @@ def test_the_change_since_a_checkpoint_is_a_column():
     ("value", "said"), [(0.0, "0"), (-0.004, "\u22120.004"), (5e-11, "+5e\u221211"), (1.5, "+1.50"), (np.nan, "–")]
 )
 def test_a_number_that_is_not_zero_is_never_said_to_be(value, said):
-    assert theme.signed(value) == said
+    assert numbers.signed(value) == said
 
 
 def test_the_token_map_names_tokens_and_escapes_them():

@@ -7,7 +7,7 @@ import pytest
 
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.report import glossary
-from dpo_analysis.words import WORDS
+from dpo_analysis.words import LANGUAGES, catalogue, text
 
 SHARES = {"end", "first", "share", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs",
           "no_data", "worst", "turned", "turned_pairs",
@@ -23,7 +23,7 @@ TERMS = {
     "log-prob": "logp", "association": "certainty", "identity": "certainty", "decomposition": "certainty",
 }  # fmt: skip
 PROBES = ("diagnosis.probe.", "diagnosis.signal.")
-SAID = sorted(key for key in WORDS if key.startswith("diagnosis.") and not key.startswith(PROBES))
+SAID = sorted(key for key in catalogue() if key.startswith("diagnosis.") and not key.startswith(PROBES))
 NATS = {"drop", "gain", "near", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin",
         "edit", "x", "z", "both", "limit"}  # fmt: skip
 
@@ -38,20 +38,20 @@ def behind(sentence):
 
 @pytest.mark.parametrize("key", SAID)
 def test_every_number_in_a_sentence_is_followed_by_its_unit(key):
-    for field, following in behind(WORDS[key]["en"]):
+    for field, following in behind(text(key)):
         assert field in SHARES | TEXT | NATS, f"{field} has no unit known to this test"
         if field in NATS - {"chosen_reward", "rejected_reward", "edit", "x", "z", "both", "limit"}:
             assert re.match(r" (nats|β × nats)", following), (field, following)
         if field == "edit":
             assert "of the longer one's tokens, share" in following
         if field in {"chosen_reward", "rejected_reward"}:
-            assert "β × nats" in WORDS[key]["en"]
+            assert "β × nats" in text(key)
         if field == "x":
             assert following.startswith(", from −1 to 1")
         if field in ("z", "limit"):
             assert following.startswith(" standard deviations")
         if field == "both":
-            assert "ratio" in WORDS[key]["en"]
+            assert "ratio" in text(key)
 
 
 def test_a_probe_says_its_units():
@@ -59,8 +59,8 @@ def test_a_probe_says_its_units():
         "kept": " of what the reference says (share", "own": " nats per pair", "high": ";| nats", "low": " to ",
         "n": " (samples|pairs)", "same": " of them", "chosen": " nats per pair", "model": " ",
     }  # fmt: skip
-    for key in (key for key in WORDS if key.startswith("diagnosis.probe.")):
-        for field, following in behind(WORDS[key]["en"]):
+    for key in (key for key in catalogue() if key.startswith("diagnosis.probe.")):
+        for field, following in behind(text(key)):
             allowed = [re.escape(one) if "(" in one and "|" not in one else one for one in [units[field]]]
             assert re.match(allowed[0], following), (key, field, following)
 
@@ -68,25 +68,25 @@ def test_a_probe_says_its_units():
 @pytest.mark.parametrize("field", ["n"])
 def test_every_count_has_its_noun(field):
     for key in SAID:
-        for name, following in behind(WORDS[key]["en"]):
+        for name, following in behind(text(key)):
             assert name != field or re.match(r" (pairs|of its checks)", following), key
 
 
 def test_every_word_of_art_stands_in_the_glossary():
-    sentences = " ".join(WORDS[key]["en"] for key in SAID)
+    sentences = " ".join(text(key) for key in SAID)
     for words, term in TERMS.items():
         assert words in sentences, f"no sentence says {words!r} any more"
         if term is not None:
             assert term in glossary.TERMS
     for term in glossary.TERMS:
         for end in ("", ".formula", ".meaning"):
-            assert set(WORDS[f"details.term.{term}{end}"]) == {"en", "zh"}
+            assert all(f"details.term.{term}{end}" in catalogue(lang) for lang in LANGUAGES)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_every_cause_stands_in_the_glossary_with_the_numbers_of_its_rule(lang):
     found = {one.name: one for one in glossary.glossary(lang)}
     for cause in every_cause():
-        term = found[WORDS[f"diagnosis.cause.{cause}"][lang]]
+        term = found[text(f"diagnosis.cause.{cause}", lang)]
         assert "{" not in "".join(term)
-    assert "0.22" in found[WORDS["diagnosis.cause.near_identical"][lang]].formula
+    assert "0.22" in found[text("diagnosis.cause.near_identical", lang)].formula

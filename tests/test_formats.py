@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpo_analysis.data import file_formats as files
+from dpo_analysis.data import file_formats
 from dpo_analysis.data.sources import read_rows
 from dpo_analysis.errors import InputError
 
@@ -150,10 +150,10 @@ def test_a_broken_source_is_one_line_that_names_the_place(tmp_path, case):
 
 
 def test_a_line_over_the_cap_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_LINE_BYTES", 2**20)
+    monkeypatch.setattr(file_formats, "MAX_LINE_BYTES", 2**20)
     path = write(tmp_path / "p.jsonl", '{"a": 1}\n{"a": "' + "x" * 2**20 + '"}')
     with pytest.raises(InputError, match=r"line too long in .*p\.jsonl:2: over 1 MiB"):
-        list(files.read_jsonl(path))
+        list(file_formats.read_jsonl(path))
 
 
 @pytest.mark.parametrize(

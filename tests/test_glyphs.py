@@ -1,13 +1,13 @@
-"""Cells: the shortest runs of tokens that decode, and nothing hidden in them."""
+"""Glyphs: the shortest runs of tokens that decode, and nothing hidden in them."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.figures.token_view.glyphs import _cells, cells, shown, visible
+from dpo_analysis.figures.token_view.glyphs import decoded_glyphs, glyph_text, glyphs, visible
 
 
 def texts(*pieces):
-    return [(cell.count, shown(cell)) for cell in cells(pieces)]
+    return [(cell.count, glyph_text(cell)) for cell in glyphs(pieces)]
 
 
 def test_a_token_that_decodes_is_a_cell_of_its_own():
@@ -66,7 +66,7 @@ def test_visible_keeps_lines_and_shows_controls():
 
 @given(st.lists(st.binary(max_size=6), max_size=40))
 def test_cells_cover_every_token_once_and_in_order(pieces):
-    found = cells(pieces)
+    found = glyphs(pieces)
     assert [cell.first + place for cell in found for place in range(cell.count)] == list(range(len(pieces)))
     assert all(cell.parts for cell in found)
 
@@ -75,7 +75,7 @@ def test_cells_cover_every_token_once_and_in_order(pieces):
 def test_however_a_text_is_cut_its_letters_come_back(text, size):
     data = text.encode()
     pieces = [data[place : place + size] for place in range(0, len(data), size)]
-    assert "".join(shown(cell) for cell in cells(pieces)) == text
+    assert "".join(glyph_text(cell) for cell in glyphs(pieces)) == text
 
 
 PIECES = [b"a", b" ", b"  ", b" a", b"a b", b"\n", "é".encode(), "\u0301".encode(), "\u200d".encode(), b"\xe4"]
@@ -84,4 +84,4 @@ PIECES += [b"\xbd\xa0", "👩".encode(), b"x ", b"", b"\t", b"<b>", "你".encode
 
 @given(st.lists(st.sampled_from(PIECES), max_size=9))
 def test_the_short_way_for_plain_tokens_gives_what_the_long_way_gives(pieces):
-    assert cells(pieces) == _cells(pieces)
+    assert glyphs(pieces) == decoded_glyphs(pieces)

@@ -19,14 +19,14 @@ from tests.handmade import make_run
 
 OUTSIDE = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 NUMBERS = OUTSIDE / "pythia410m-dpo-logps.npz"
-SUMS = {0: [(-10.0, -8.0), (-5.0, -6.0)], 4: [(-9.0, -9.0), (-6.0, -8.0)], 8: [(-11.0, -12.0), (-7.0, -10.0)]}
+PAIR_SUMS = {0: [(-10.0, -8.0), (-5.0, -6.0)], 4: [(-9.0, -9.0), (-6.0, -8.0)], 8: [(-11.0, -12.0), (-7.0, -10.0)]}
 
 
 def long_rows(**more):
     """A long table of two pairs at steps 0, 4 and 8, by pair_id."""
     return [
         {"pair_id": f"q{pair}", "step": step, "side": side, "logps": sums[pair][place], **more}
-        for step, sums in SUMS.items()
+        for step, sums in PAIR_SUMS.items()
         for pair in range(2)
         for place, side in enumerate(("chosen", "rejected"))
     ]
@@ -46,7 +46,7 @@ def written(path, rows):
 
 def arrays(path, **more):
     """The same numbers as arrays of shape (checkpoints, pairs)."""
-    values = np.array([SUMS[step] for step in SUMS])
+    values = np.array([PAIR_SUMS[step] for step in PAIR_SUMS])
     np.savez(path, chosen=values[:, :, 0], rejected=values[:, :, 1], **more)
     return path
 

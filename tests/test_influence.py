@@ -11,8 +11,10 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.schema import SIDES
 from dpo_analysis.scoring.engine.engine import Engine
 from dpo_analysis.scoring.evidence import influence
-from dpo_analysis.scoring.evidence.influence import Target, Weighted, group_effects, movable
+from dpo_analysis.scoring.evidence.influence import TargetTokens, WeightedPair, group_effects, trainable_parameters
 from dpo_analysis.scoring.requests import Request
+
+pytestmark = pytest.mark.slow
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -44,11 +46,11 @@ def request(draw, most=8):
 def problem(seed=0, pairs=5, targets=8):
     draw = np.random.default_rng(seed)
     groups = {
-        name: [Weighted((request(draw), request(draw)), float(draw.uniform(0.01, 0.1))) for _ in range(pairs)]
+        name: [WeightedPair((request(draw), request(draw)), float(draw.uniform(0.01, 0.1))) for _ in range(pairs)]
         for name in ("one", "two")
     }
     watched = [request(draw) for _ in range(targets)]
-    return groups, [Target(one, np.arange(0, len(one.token_ids), 2)) for one in watched]
+    return groups, [TargetTokens(one, np.arange(0, len(one.token_ids), 2)) for one in watched]
 
 
 def logps(model, own):
@@ -67,7 +69,7 @@ def direction(model, parameters, pairs, place):
 
 def expected(model, groups, targets):
     """Inner products of gradients, (group, side) -> (targets,)."""
-    parameters = movable(model)
+    parameters = trainable_parameters(model)
     for one in model.parameters():
         one.requires_grad_(any(one is own for own in parameters))
     found = {}
@@ -146,8 +148,8 @@ def test_a_group_of_two_groups_has_the_mean_of_their_effects():
 def test_a_pairs_own_chosen_half_lifts_it_and_its_own_rejected_half_on_the_same_tokens_does_the_reverse():
     draw = np.random.default_rng(3)
     own, other = request(draw), request(draw)
-    target = [Target(own, np.arange(len(own.token_ids)))]
-    up, down = group_effects(llama(), {"own": [Weighted((own, own), 0.05)]}, target, batch_tokens=64)
+    target = [TargetTokens(own, np.arange(len(own.token_ids)))]
+    up, down = group_effects(llama(), {"own": [WeightedPair((own, own), 0.05)]}, target, batch_tokens=64)
     assert up.change[0] > 0 > down.change[0]
     assert up.change[0] == pytest.approx(-down.change[0], rel=1e-5)
     assert other is not own
@@ -180,12 +182,12 @@ def test_an_adapter_is_moved_alone_and_another_one_not_at_all():
     peft.add_adapter("other", LoraConfig(r=2, target_modules=["q_proj"]))
     peft.set_adapter("default")
     base = peft.get_base_model()
-    names = [name for name, value in base.named_parameters() if any(value is one for one in movable(base))]
+    names = [name for name, value in base.named_parameters() if any(value is one for one in trainable_parameters(base))]
     assert names
     assert all(".default." in name for name in names)
     with peft.disable_adapter():
         assert not any("lora_" in name for name, value in base.named_parameters()
-                       if any(value is one for one in movable(base)))  # fmt: skip
+                       if any(value is one for one in trainable_parameters(base)))  # fmt: skip
 
 
 def test_sums_are_those_of_the_engine_whatever_the_batch():
@@ -198,7 +200,7 @@ def test_sums_are_those_of_the_engine_whatever_the_batch():
     ]
     for budget in (1, 16, 1000):
         with torch.no_grad():
-            assert influence._sums(model, targets, budget) == pytest.approx(wanted, abs=1e-4)
+            assert influence._target_sums(model, targets, budget) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_batch_that_does_not_fit_is_tried_again_at_half_and_one_response_alone_is_refused(monkeypatch):
@@ -213,11 +215,11 @@ def test_a_batch_that_does_not_fit_is_tried_again_at_half_and_one_response_alone
 
     limit = 30
     requests = [one.request for one in targets]
-    assert influence._fitting(work, requests, 100, torch.device("cpu")) == 25
+    assert influence._with_fitting_budget(work, requests, 100, torch.device("cpu")) == 25
     assert tried == [100, 50, 25]
     limit = 0
     with pytest.raises(MemoryError, match="with its gradient"):
-        influence._fitting(work, requests, 100, torch.device("cpu"))
+        influence._with_fitting_budget(work, requests, 100, torch.device("cpu"))
 
 
 def test_weights_that_are_not_in_memory_are_refused():

@@ -16,6 +16,8 @@ from dpo_analysis.cli import launcher
 from dpo_analysis.errors import InputError
 from tests.servers import own_port
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "schema-1"
 
@@ -75,7 +77,7 @@ def test_a_taken_port_is_refused_and_the_next_free_one_found():
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} .* something else listens"):
             launcher.free_port(port)
-    assert launcher.FIRST_PORT <= launcher.free_port() < launcher.FIRST_PORT + launcher.PORTS
+    assert launcher.FIRST_PORT <= launcher.free_port() < launcher.FIRST_PORT + launcher.N_PORTS
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999])
@@ -92,7 +94,7 @@ def test_what_is_no_host_name_is_refused_before_anything_is_served(name):
 
 def test_host_names_are_taken():
     names = ["hub", "hub.example.org", "*.example.org", "10.0.0.7", "my_host"]
-    assert [name for name in names if not launcher.HOST.fullmatch(name)] == []
+    assert [name for name in names if not launcher.HOST_NAME.fullmatch(name)] == []
 
 
 def test_runs_are_found_by_their_manifest():

@@ -21,15 +21,28 @@ def values(table):
 
 
 def test_trl_names_become_ours(tmp_path):
-    record = {"step": 5, "epoch": 0.5, "loss": 0.69, "rewards/chosen": -0.1, "rewards/margins": 0.2,
-              "rewards/accuracies": 0.75, "logps/rejected": -12.5, "entropy": 1.5, "grad_norm": 3}  # fmt: skip
+    record = {
+        "step": 5,
+        "epoch": 0.5,
+        "loss": 0.69,
+        "rewards/chosen": -0.1,
+        "rewards/margins": 0.2,
+        "rewards/accuracies": 0.75,
+        "logps/rejected": -12.5,
+        "entropy": 1.5,
+        "grad_norm": 3,
+    }
     table = read_trainer_state(state(tmp_path / "gentle" / "checkpoint-10", [record]))
     assert table.schema.equals(CURVES_SCHEMA)
     assert values(table) == {
-        ("train", "loss", 5): 0.69, ("train", "chosen_reward", 5): -0.1, ("train", "margin", 5): 0.2,
-        ("train", "accuracy_trl", 5): 0.75, ("train", "rejected_logps", 5): -12.5, ("train", "entropy", 5): 1.5,
+        ("train", "loss", 5): 0.69,
+        ("train", "chosen_reward", 5): -0.1,
+        ("train", "margin", 5): 0.2,
+        ("train", "accuracy_trl", 5): 0.75,
+        ("train", "rejected_logps", 5): -12.5,
+        ("train", "entropy", 5): 1.5,
         ("train", "grad_norm", 5): 3.0,
-    }  # fmt: skip
+    }
     assert set(table["series"].to_pylist()) == {"gentle"}
     assert set(table["epoch"].to_pylist()) == {0.5}
 
@@ -76,9 +89,16 @@ def test_the_highest_checkpoint_of_a_run_is_read(tmp_path):
 
 
 def test_records_of_other_shapes_are_passed_over(tmp_path):
-    history = ["x", None, {"loss": 1.0}, {"step": "3", "loss": 1.0}, {"step": -1, "loss": 1.0},
-               {"step": True, "loss": 1}, {"step": 2**70, "loss": 1.0},
-               {"step": 4, "loss": "0.5", "flag": True, "list": [1], "big": 10**400}]  # fmt: skip
+    history = [
+        "x",
+        None,
+        {"loss": 1.0},
+        {"step": "3", "loss": 1.0},
+        {"step": -1, "loss": 1.0},
+        {"step": True, "loss": 1},
+        {"step": 2**70, "loss": 1.0},
+        {"step": 4, "loss": "0.5", "flag": True, "list": [1], "big": 10**400},
+    ]
     assert values(read_trainer_state(state(tmp_path, history))) == {("train", "big", 4): None}
 
 
@@ -104,7 +124,7 @@ def test_a_folder_without_a_log_is_refused(tmp_path):
 
 
 def test_a_log_larger_than_the_cap_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("dpo_analysis.trainer.logs.LARGEST", 10)
+    monkeypatch.setattr("dpo_analysis.trainer.logs.MAX_BYTES", 10)
     with pytest.raises(InputError, match="larger than 256 MiB"):
         read_trainer_state(state(tmp_path, []))
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from dpo_analysis import words
 from dpo_analysis.numerics import rewards
-from dpo_analysis.numerics.metrics import METRICS, summary
-from dpo_analysis.tables.pairs import step_table
+from dpo_analysis.numerics.metrics import METRICS, metrics_with_intervals
+from dpo_analysis.tables.steps import step_table
 from tests.handmade import make_run
 
 UNITS = {"nats", "nats per token", "beta x nats", "share", "loss"}
@@ -22,11 +22,20 @@ def columns(chosen, rejected, *, beta=0.1, noise=0.0, chosen_logps=None, rejecte
     own |= {} if chosen_logps is None else {"chosen_logps": np.asarray(chosen_logps, float)}
     own |= {} if rejected_logps is None else {"rejected_logps": np.asarray(rejected_logps, float)}
     return own | {
-        "chosen_log_ratio": c, "rejected_log_ratio": r, "chosen_reward": beta * c, "rejected_reward": beta * r,
-        "margin": beta * (c - r), "gradient_weight": rewards.gradient_weight(beta * (c - r)),
-        "reference_margin": 10 * one, "loss": 2 * one, "noise": noise * one, "chosen_n_tokens": 4 * one,
-        "rejected_n_tokens": np.arange(1.0, len(c) + 1), "chosen_entropy": 6 * one, "rejected_entropy": 3 * one,
-    }  # fmt: skip
+        "chosen_log_ratio": c,
+        "rejected_log_ratio": r,
+        "chosen_reward": beta * c,
+        "rejected_reward": beta * r,
+        "margin": beta * (c - r),
+        "gradient_weight": rewards.gradient_weight(beta * (c - r)),
+        "reference_margin": 10 * one,
+        "loss": 2 * one,
+        "noise": noise * one,
+        "chosen_n_tokens": 4 * one,
+        "rejected_n_tokens": np.arange(1.0, len(c) + 1),
+        "chosen_entropy": 6 * one,
+        "rejected_entropy": 3 * one,
+    }
 
 
 FOUR = columns([-1.0, -2.0, 1.0, 2.0], [-3.0, -1.0, 1.0, -4.0], chosen_logps=[-1, -9, -5, -5], rejected_logps=[-2] * 4)
@@ -99,7 +108,9 @@ def test_a_number_that_is_missing_does_not_count_for_its_metric_alone():
 
 
 def test_without_pairs_every_metric_is_undefined():
-    numbers = summary({name: values[:0] for name, values in FOUR.items()}, np.zeros(0, dtype=np.int64), 3)
+    numbers = metrics_with_intervals(
+        {name: values[:0] for name, values in FOUR.items()}, np.zeros(0, dtype=np.int64), 3
+    )
     assert len(numbers) == 3 * len(METRICS)
     assert all(np.isnan(value) for value in numbers.values())
 
@@ -118,15 +129,28 @@ def test_the_order_of_pairs_changes_no_metric(values, random):
 
 @given(ratios)
 def test_a_metric_lies_inside_its_interval(values):
-    numbers = summary(columns(*zip(*values, strict=True)), np.arange(len(values)), len(values))
+    numbers = metrics_with_intervals(columns(*zip(*values, strict=True)), np.arange(len(values)), len(values))
     for name, metric in METRICS.items():
         low, value, high = numbers[f"{name}_low"], numbers[name], numbers[f"{name}_high"]
         assert np.isnan(low) == np.isnan(high)
-        assert metric.quantile or np.isnan(low) or low - 1e-9 <= value <= high + 1e-9
+        assert np.isnan(low) or low - 1e-9 <= value <= high + 1e-9
+        assert metric.quantile is None or not np.isnan(low), "a quantile of two pairs or more has an interval"
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.quantile is not None])
+def test_the_interval_of_a_quantile_is_that_of_resampled_quantiles(name):
+    rng = np.random.default_rng(8)
+    pairs = columns(rng.normal(-3, 5, 500), rng.standard_t(3, 500))
+    values, quantile = METRICS[name].function(pairs).numerator, METRICS[name].quantile
+    draws = np.quantile(values[rng.integers(0, 500, (1000, 500))], quantile, axis=1)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    numbers = metrics_with_intervals(pairs, np.arange(500), 500)
+    assert numbers[f"{name}_low"] == pytest.approx(low, abs=(high - low) / 4)
+    assert numbers[f"{name}_high"] == pytest.approx(high, abs=(high - low) / 4)
 
 
 def test_every_metric_has_a_unit_a_meaning_and_a_name_in_both_languages():
     for name, metric in METRICS.items():
         assert metric.unit in UNITS
         assert len(metric.meaning) > 10
-        assert set(words.WORDS[f"metric.{name}"]) == {"en", "zh"}
+        assert all(f"metric.{name}" in words.catalogue(lang) for lang in words.LANGUAGES)

@@ -17,16 +17,19 @@ from transformers.utils import logging as transformers_logging
 from dpo_analysis.data.vocab import byte_level_alphabet
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model
-from dpo_analysis.scoring.models.in_memory import OFF, LoadedModel, loaded_sha256, reference_adapter
-from dpo_analysis.scoring.models.loading import SMALL, check_class, few_threads, pick_device, pick_dtype, quiet
-from dpo_analysis.scoring.models.model_loader import Needs, Shelf, StoredModel, Watch
+from dpo_analysis.scoring.models.devices import ONE_THREAD_PARAMETERS, few_threads, pick_device, pick_dtype
+from dpo_analysis.scoring.models.in_memory import ADAPTERS_OFF, loaded_sha256, reference_adapter
+from dpo_analysis.scoring.models.loading import check_class, quiet
+from dpo_analysis.scoring.models.model_loader import LoadableModel, ModelLoader, ReferenceComparison
 from dpo_analysis.scoring.models.preflight import find_model
+from dpo_analysis.scoring.models.requirements import ModelRequirements
+from dpo_analysis.scoring.models.resolved_model import resolve_files, resolve_module
 from dpo_analysis.scoring.models.tokenizer import load_tokenizer
-from dpo_analysis.scoring.models.weight_files import Damaged
+from dpo_analysis.scoring.models.weight_files import DamagedWeights
 from dpo_analysis.scoring.requests import Request
 
 CPU = torch.device("cpu")
-NEEDS = Needs(longest=8, largest_id=255)
+REQUIREMENTS = ModelRequirements(longest_sequence=8, largest_token_id=255)
 REQUESTS = [Request(np.array([1, 2]), np.array([3, 4, 5])), Request(np.array([7]), np.array([8]))]
 
 
@@ -82,12 +85,21 @@ def copy(saved, tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
-def shelf_of(notes=None, needs=NEEDS):
-    return Shelf(device=CPU, dtype="float32", needs=needs, note=(notes if notes is not None else []).append)
+def loader_of(notes=None, requirements=REQUIREMENTS, **options):
+    note = (notes if notes is not None else []).append
+    return ModelLoader(device="cpu", dtype="float32", requirements=requirements, note=note, **options)
 
 
-def logps(folder, shelf=None, **options):
-    with (shelf or shelf_of()).opened(find_model(folder, **options)) as engine:
+def on_disk(folder, model=None, **options):
+    return resolve_files(model or Model.reference(), find_model(folder, **options))
+
+
+def in_memory(module, adapter=None):
+    return resolve_module(Model.reference(), module, adapter)
+
+
+def logps(folder, loader=None, **options):
+    with (loader or loader_of()).open(on_disk(folder, **options)) as engine:
         return engine.score(REQUESTS, batch_tokens=16).logp
 
 
@@ -97,7 +109,7 @@ def edit(path, change):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-def refusal(folder, kind=Damaged, **options):
+def refusal(folder, kind=DamagedWeights, **options):
     """The one line with which a model is refused."""
     with pytest.raises(kind) as caught:
         logps(folder, **options)
@@ -106,8 +118,7 @@ def refusal(folder, kind=Damaged, **options):
 
 
 def test_a_saved_model_gives_the_numbers_of_the_one_in_memory(copy):
-    source = LoadedModel(Model.reference(), tiny(), None, NEEDS, Watch(lambda line: None))
-    with source.open() as engine:
+    with loader_of().open(in_memory(tiny())) as engine:
         assert np.array_equal(engine.score(REQUESTS, batch_tokens=16).logp, logps(copy / "sft"))
 
 
@@ -142,7 +153,7 @@ def test_unmerged_adapter_weights_are_refused(copy):
 def test_other_unexpected_weights_are_noted(copy):
     notes = []
     edit(copy / "sft/model.safetensors", lambda tensors: tensors.update({"v_head.weight": torch.zeros(2)}))
-    logps(copy / "sft", shelf_of(notes))
+    logps(copy / "sft", loader_of(notes))
     assert "ignored weights v_head.weight" in notes[0]
 
 
@@ -175,23 +186,23 @@ def test_a_truncated_file_is_refused_before_it_is_loaded(copy):
 
 
 def test_adapters_share_one_base_and_off_is_exactly_the_base(copy):
-    shelf = shelf_of()
-    base = logps(copy / "sft", shelf)
-    one, two = (logps(copy / f"lora/checkpoint-{step}", shelf) for step in (1, 2))
-    assert len(shelf._loaded) == 1
+    loader = loader_of()
+    base = logps(copy / "sft", loader)
+    one, two = (logps(copy / f"lora/checkpoint-{step}", loader) for step in (1, 2))
+    assert len(loader._cached) == 1
     assert np.abs(one - two).max() > 1e-3
-    assert np.array_equal(logps(copy / "sft", shelf), base)
-    assert np.array_equal(logps(copy / "lora/checkpoint-1", shelf), one)
+    assert np.array_equal(logps(copy / "sft", loader), base)
+    assert np.array_equal(logps(copy / "lora/checkpoint-1", loader), one)
 
 
 def test_many_adapters_do_not_pile_up_on_the_base(copy, monkeypatch):
-    monkeypatch.setattr("dpo_analysis.scoring.models.model_loader.KEPT_ADAPTERS", 1)
-    shelf = shelf_of()
-    one = logps(copy / "lora/checkpoint-1", shelf)
-    logps(copy / "lora/checkpoint-2", shelf)
-    (loaded,) = shelf._loaded.values()
+    monkeypatch.setattr("dpo_analysis.scoring.models.model_loader.MAX_CACHED_ADAPTERS", 1)
+    loader = loader_of()
+    one = logps(copy / "lora/checkpoint-1", loader)
+    logps(copy / "lora/checkpoint-2", loader)
+    (loaded,) = loader._cached.values()
     assert len(loaded.peft.peft_config) == 1
-    assert np.array_equal(logps(copy / "lora/checkpoint-1", shelf), one)
+    assert np.array_equal(logps(copy / "lora/checkpoint-1", loader), one)
 
 
 def test_an_adapter_equals_itself_loaded_by_peft(copy):
@@ -206,33 +217,33 @@ def test_an_adapter_equals_itself_loaded_by_peft(copy):
 
 
 def test_large_models_take_turns(copy, monkeypatch):
-    monkeypatch.setattr("dpo_analysis.scoring.models.model_loader.KEPT_BYTES", 0)
+    monkeypatch.setattr("dpo_analysis.scoring.models.model_loader.MAX_CACHED_BYTES", 0)
     shutil.copytree(copy / "sft", copy / "other")
-    shelf = shelf_of()
-    first = logps(copy / "sft", shelf)
-    logps(copy / "other", shelf)
-    assert list(shelf._loaded) == [str((copy / "other").resolve())]
-    assert np.array_equal(logps(copy / "sft", shelf), first)
+    loader = loader_of()
+    first = logps(copy / "sft", loader)
+    logps(copy / "other", loader)
+    assert list(loader._cached) == [str((copy / "other").resolve())]
+    assert np.array_equal(logps(copy / "sft", loader), first)
 
 
-def test_memory_that_runs_out_while_loading_frees_the_shelf_and_tries_once_more(copy, monkeypatch):
-    shelf = shelf_of()
-    first = logps(copy / "sft", shelf)
+def test_memory_that_runs_out_while_loading_frees_the_cache_and_tries_once_more(copy, monkeypatch):
+    loader = loader_of()
+    first = logps(copy / "sft", loader)
     load, calls = torch.nn.Module.to, []
 
     def short(module, *args, **options):
-        calls.append(len(shelf._loaded))
+        calls.append(len(loader._cached))
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return load(module, *args, **options)
 
     shutil.copytree(copy / "sft", copy / "other")
     monkeypatch.setattr(LlamaForCausalLM, "to", short)
-    assert np.array_equal(logps(copy / "other", shelf), first)
+    assert np.array_equal(logps(copy / "other", loader), first)
     assert calls == [1, 0]
     monkeypatch.setattr(LlamaForCausalLM, "to", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("out")))
     with pytest.raises(MemoryError, match="does not fit on cpu"):
-        logps(copy / "sft", shelf)
+        logps(copy / "sft", loader)
 
 
 def test_renamed_adapter_keys_are_refused(copy):
@@ -254,13 +265,13 @@ def test_an_adapter_for_layers_the_base_lacks_is_refused(copy):
 
 
 def test_a_refused_adapter_leaves_the_next_one_unharmed(copy):
-    shelf = shelf_of()
-    want = logps(copy / "lora/checkpoint-2", shelf)
+    loader = loader_of()
+    want = logps(copy / "lora/checkpoint-2", loader)
     path = copy / "lora/checkpoint-1/adapter_model.safetensors"
     save_file({key.replace("q_proj", "query"): value for key, value in load_file(path).items()}, path)
-    with pytest.raises(Damaged):
-        logps(copy / "lora/checkpoint-1", shelf)
-    assert np.array_equal(logps(copy / "lora/checkpoint-2", shelf), want)
+    with pytest.raises(DamagedWeights):
+        logps(copy / "lora/checkpoint-1", loader)
+    assert np.array_equal(logps(copy / "lora/checkpoint-2", loader), want)
 
 
 def test_an_adapter_that_does_nothing_is_noted(copy):
@@ -269,15 +280,15 @@ def test_an_adapter_that_does_nothing_is_noted(copy):
         copy / "lora/checkpoint-1/adapter_model.safetensors",
         lambda tensors: [value.zero_() for key, value in tensors.items() if "lora_B" in key],
     )
-    logps(copy / "lora/checkpoint-1", shelf_of(notes))
+    logps(copy / "lora/checkpoint-1", loader_of(notes))
     assert "all lora_B are zero" in notes[0]
 
 
 def test_a_policy_that_is_the_reference_is_noted_once(copy):
-    notes, shelf = [], shelf_of()
-    watch = Watch(notes.append)
+    notes = []
+    loader = loader_of(on_open=ReferenceComparison(notes.append).compare)
     for model in (Model.reference(), Model("s", "a"), Model("s", "a")):
-        with StoredModel(model, find_model(copy / "sft"), shelf, watch).open():
+        with LoadableModel(on_disk(copy / "sft", model), loader).open():
             pass
     assert notes == ["s/a gives exactly the reference's numbers: all its rewards are 0"]
 
@@ -285,40 +296,39 @@ def test_a_policy_that_is_the_reference_is_noted_once(copy):
 @pytest.mark.parametrize("config", [{"max_position_embeddings": 7}, {"vocab_size": 255, "max_position_embeddings": 32}])
 def test_pairs_beyond_positions_or_vocabulary_are_refused_from_the_config(config):
     with pytest.raises(InputError, match=r"positions end at 7; pass --max-length 7|token id 255 .*vocabulary has 255"):
-        NEEDS.check(config, "m")
+        REQUIREMENTS.check(config, "m")
 
 
 def test_ids_beyond_the_embedding_are_refused_before_a_forward(copy):
     with pytest.raises(InputError, match=r"token id 300 .*it knows 258"):
-        logps(copy / "sft", shelf_of(needs=Needs(8, 300)))
+        logps(copy / "sft", loader_of(requirements=ModelRequirements(8, 300)))
 
 
 def test_a_loaded_adapter_model_is_given_back_as_it_was():
     model = lora(tiny()).train()
     trainable = {name for name, value in model.named_parameters() if value.requires_grad}
-    source = LoadedModel(Model.reference(), model, reference_adapter(model), NEEDS, Watch(lambda line: None))
-    with source.open() as engine:
+    with loader_of().open(in_memory(model, reference_adapter(model))) as engine:
         off = engine.score(REQUESTS, batch_tokens=16).logp
         assert not model.training
     assert all(part.training for part in model.modules())
     assert {name for name, value in model.named_parameters() if value.requires_grad} == trainable
-    with LoadedModel(Model.reference(), tiny(), None, NEEDS, Watch(lambda line: None)).open() as engine:
+    with loader_of().open(in_memory(tiny())) as engine:
         assert np.array_equal(off, engine.score(REQUESTS, batch_tokens=16).logp)
 
 
 def test_a_saved_ref_adapter_is_the_reference_of_a_loaded_model():
     model = lora(tiny())
-    assert reference_adapter(model) == OFF
+    assert reference_adapter(model) == ADAPTERS_OFF
     model.add_adapter("ref", LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
     assert reference_adapter(model) == "ref"
-    with LoadedModel(Model.reference(), model, "ref", NEEDS, Watch(lambda line: None)).open():
+    with loader_of().open(in_memory(model, "ref")):
         assert model.active_adapter == "ref"
     assert model.active_adapter == "default"
 
 
 def test_the_hash_of_a_loaded_model_is_of_what_acts():
     plain, one, two = tiny(), lora(tiny(), 1), lora(tiny(), 2)
-    assert loaded_sha256(one, OFF) == loaded_sha256(two, OFF) == loaded_sha256(plain, None)
+    assert loaded_sha256(one, ADAPTERS_OFF) == loaded_sha256(two, ADAPTERS_OFF) == loaded_sha256(plain, None)
     assert len({loaded_sha256(model, None) for model in (plain, one, two)}) == 3
 
 
@@ -354,7 +364,7 @@ def test_small_models_use_one_thread_and_the_callers_number_is_put_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        for size, threads in ((SMALL - 1, 1), (SMALL, 2)):
+        for size, threads in ((ONE_THREAD_PARAMETERS - 1, 1), (ONE_THREAD_PARAMETERS, 2)):
             with few_threads(size, CPU):
                 assert torch.get_num_threads() == threads
             assert torch.get_num_threads() == 2

@@ -9,8 +9,8 @@ CODE = """
 import sys
 import pandas as pd
 import dpo_analysis as dpo
-from dpo_analysis.tables.policy_pairs import compare_pairs, profile_change
-from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.tables.policy_pairs import compare_pairs, position_changes
+from dpo_analysis.tables.decompositions import decomposition_table
 
 run = dpo.open_run("sample_data/run")
 plain = lambda frame: pd.DataFrame(frame.to_dict("list"))
@@ -28,9 +28,9 @@ made = [
     figures.reward_curves(steps), figures.logp_curves(steps), figures.accuracy_curves(steps),
     figures.position_heatmap(places), figures.drop_scatter(pairs), figures.token_heatmap(tokens),
     figures.token_trajectory(tokens, side="chosen", position=0),
-    figures.split_bars(split_table(run, model="strong/checkpoint-150").query("by == 'place'")),
+    figures.split_bars(decomposition_table(run, model="strong/checkpoint-150").query("by == 'place'")),
     figures.pair_changes(both, axis=("margin", "margin", "A", "B"), labels=labels),
-    figures.position_change(profile_change(one, other)),
+    figures.position_change(position_changes(one, other)),
 ]
 assert all(len(figure.data) for figure in made), made
 view = figures.token_view(tokens)

@@ -6,10 +6,10 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis import figures
-from dpo_analysis.figures.pair_scatter import DRAWN, thinned
-from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.figures.pair_scatter import MAX_POINTS, sample_points
+from dpo_analysis.tables.decompositions import decomposition_table
 from dpo_analysis.tables.filters import Box
-from dpo_analysis.tables.policy_pairs import compare_pairs, outcomes, profile_change
+from dpo_analysis.tables.policy_pairs import compare_pairs, pair_outcomes, position_changes
 from tests.app import synthetic
 
 HOSTILE = "<img src=http://example.invalid/x onerror=alert(1)>"
@@ -44,17 +44,17 @@ def test_the_scatter_has_every_pair_once_and_counts_the_quarters(run, lang, them
 def test_many_pairs_are_thinned_and_the_deepest_falls_stay():
     falls = np.linspace(-9, 1, 10_000)
     rows = pd.DataFrame({"chosen_log_ratio": falls})
-    few = thinned(rows)
-    assert len(few) == DRAWN
+    few = sample_points(rows)
+    assert len(few) == MAX_POINTS
     assert few["chosen_log_ratio"].min() == -9
     assert (few["chosen_log_ratio"].to_numpy()[:1000] == falls[:1000]).all()
-    assert thinned(few) is few
+    assert sample_points(few) is few
 
 
 @pytest.mark.parametrize("by", ["place", "kind", "span", "quantile"])
 @pytest.mark.parametrize(("lang", "theme"), [("en", "dark"), ("zh", "light")])
 def test_bars_are_the_parts_and_their_heads_the_whole(run, by, lang, theme):
-    rows = split_table(run, model="strong/checkpoint-120", split="eval")
+    rows = decomposition_table(run, model="strong/checkpoint-120", split="eval")
     rows = rows[rows["by"] == by]
     drawn = figures.split_bars(rows, lang=lang, theme=theme)
     bars = [trace for trace in drawn.data if trace.type == "bar"]
@@ -80,7 +80,7 @@ def test_pairs_of_two_policies_stand_by_outcome(run, bare):
         dpo.pair_table(run, model=name, split="eval") for name in ("gentle/checkpoint-60", "strong/checkpoint-120")
     ]
     both = compare_pairs(*tables, bare=bare)
-    both["outcome"] = outcomes(both, "chosen")
+    both["outcome"] = pair_outcomes(both, "chosen")
     labels = pd.Series(HOSTILE, index=both["pair_id"])
     drawn = figures.pair_changes(both, axis=("margin", "margin", "<b>A</b>", "B"), labels=labels, box=Box(0, 1, 0, 1))
     counts = {trace.name: len(trace.x) for trace in drawn.data if trace.customdata is not None}
@@ -91,7 +91,7 @@ def test_pairs_of_two_policies_stand_by_outcome(run, bare):
 
 def test_the_profile_has_a_line_per_side(run):
     tables = [dpo.position_table(run, model=f"strong/checkpoint-{step}", split="eval") for step in (60, 120)]
-    drawn = figures.position_change(profile_change(*tables), lang="zh", theme="dark")
+    drawn = figures.position_change(position_changes(*tables), lang="zh", theme="dark")
     assert "nats" in drawn.layout.yaxis.title.text
     assert len([trace for trace in drawn.data if trace.mode == "lines+markers"]) == 2
 

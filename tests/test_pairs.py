@@ -1,4 +1,4 @@
-"""Rows of every shape become pairs of one shape; nothing is dropped, and a row that cannot be read names its place."""
+"""Rows of every format become pairs of the same form; nothing is dropped, and an unreadable row names its place."""
 
 import hashlib
 import json
@@ -13,15 +13,15 @@ from dpo_analysis.data.pairs import load_pairs, read_pairs, split_prompt
 from dpo_analysis.errors import InputError
 
 
-def said(role, content):
+def as_message(role, content):
     return {"role": role, "content": content}
 
 
-USER, GOOD, BAD = said("user", "Why?"), said("assistant", "Because."), said("assistant", "No.")
+USER, GOOD, BAD = as_message("user", "Why?"), as_message("assistant", "Because."), as_message("assistant", "No.")
 TEXT = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
 
 
-def one(row):
+def load_pair(row):
     return load_pairs([row])[0]
 
 
@@ -45,7 +45,7 @@ def sides(pair):
     ids=["text", "space given back", "letters", "prefix", "messages", "implicit", "mixed", "mixed answers", "null"],
 )
 def test_a_shape_resolves_to_prompt_chosen_and_rejected(row, expected):
-    assert sides(one(row)) == expected
+    assert sides(load_pair(row)) == expected
 
 
 def test_with_nothing_shared_and_a_space_at_the_end_the_split_is_trls_odd_one():
@@ -61,7 +61,7 @@ def test_an_empty_side_leaves_an_empty_prompt():
 
 
 def test_the_id_is_the_hash_of_the_three_sides_whatever_else_the_row_holds():
-    ids = {one(TEXT | extra).pair_id for extra in ({}, {"score": 3}, {"tools": "[]"})}
+    ids = {load_pair(TEXT | extra).pair_id for extra in ({}, {"score": 3}, {"tools": "[]"})}
     assert ids == {hashlib.sha256(b'["Why?", "Because.", "No."]').hexdigest()[:16]}
 
 
@@ -80,12 +80,12 @@ def test_shuffling_rows_changes_no_id(prompts, chance: random.Random):
 
 def test_a_key_that_arrow_filled_with_null_changes_no_id():
     filled = {"prompt": [USER | {"name": None}], "chosen": [GOOD | {"tool_calls": None}], "rejected": [BAD]}
-    assert one(filled).pair_id == one({"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]}).pair_id
+    assert load_pair(filled).pair_id == load_pair({"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]}).pair_id
 
 
 def test_other_columns_are_kept_json_able_in_source():
     row = TEXT | {"score": 2.5, "when": pd.Timestamp("2024-01-02"), "raw": b"abc", "bad": float("nan"), "tags": ("a",)}
-    source = one(row).source
+    source = load_pair(row).source
     assert json.loads(json.dumps(source, allow_nan=False)) == source
     assert source == TEXT | {
         "score": 2.5,
@@ -98,23 +98,23 @@ def test_other_columns_are_kept_json_able_in_source():
 
 def test_tools_may_be_json_and_template_values_are_kept():
     row = {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD], "tools": '[{"name": "clock"}]'}
-    pair = one(row | {"chat_template_kwargs": {"enable_thinking": False}})
+    pair = load_pair(row | {"chat_template_kwargs": {"enable_thinking": False}})
     assert (pair.tools, pair.chat_template_kwargs) == ([{"name": "clock"}], {"enable_thinking": False})
-    assert (one(TEXT).tools, one(TEXT).chat_template_kwargs) == (None, {})
+    assert (load_pair(TEXT).tools, load_pair(TEXT).chat_template_kwargs) == (None, {})
 
 
 def test_a_lone_surrogate_is_kept_as_bad_text_and_can_be_stored():
-    pair = one(TEXT | {"chosen": "a\ud800b"})
+    pair = load_pair(TEXT | {"chosen": "a\ud800b"})
     assert (pair.problem, pair.chosen) == ("bad_text", "a\ufffdb")
     json.dumps(pair.source, ensure_ascii=False).encode()
-    harmless = one(TEXT | {"note": "\ud800"})
+    harmless = load_pair(TEXT | {"note": "\ud800"})
     assert (harmless.problem, harmless.source["note"]) == ("", "\ufffd")
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(codec=None), max_size=8))
 def test_any_text_becomes_a_pair_that_utf_8_can_hold(text):
-    pair = one(TEXT | {"chosen": text})
+    pair = load_pair(TEXT | {"chosen": text})
     assert pair.problem == ("bad_text" if any(0xD800 <= ord(c) < 0xE000 for c in text) else "")
     pair.chosen.encode()
 
@@ -160,22 +160,21 @@ def test_a_bad_row_names_its_place_what_it_is_and_what_is_needed(tmp_path, case)
         load_pairs(path)
 
 
-def test_every_bad_row_is_complained_about_and_the_others_are_read(tmp_path):
+def test_every_bad_row_is_reported_and_the_others_are_read(tmp_path):
     row = '{"prompt": "a", "chosen": "b", "rejected": "c"}'
     (tmp_path / "p.jsonl").write_text(f'{row}\n{{"chosen": null}}\n17\n{row}\n{{"chosen": ')
     (tmp_path / "p.csv").write_text("chosen,rejected\nx,y,z\nx,y\n")
-    pairs, bad = read_pairs(str(tmp_path / "p.jsonl"), str(tmp_path / "p.csv"))
+    pairs, errors = read_pairs(str(tmp_path / "p.jsonl"), str(tmp_path / "p.csv"))
     assert [pair.where.rpartition("/")[2] for pair in pairs] == ["p.jsonl:1", "p.jsonl:4", "p.csv:3"]
-    assert [str(error).split(": ")[0].rpartition("/")[2] for error in bad] == [
-        "p.jsonl:2", "p.jsonl:3", "p.jsonl:5", "p.csv:2"
-    ]  # fmt: skip
+    places = [str(error).split(": ")[0].rpartition("/")[2] for error in errors]
+    assert places == ["p.jsonl:2", "p.jsonl:3", "p.jsonl:5", "p.csv:2"]
     with pytest.raises(InputError, match=r"p\.jsonl:2: the field 'chosen' is empty \(null"):
         load_pairs(str(tmp_path / "p.jsonl"))
 
 
-def test_a_source_that_cannot_be_read_on_joins_the_complaints_before_it():
+def test_a_source_that_cannot_be_read_is_reported_after_the_bad_rows_before_it():
     rows = [{"chosen": float("nan"), "rejected": "x"}]
-    pairs, bad = read_pairs(rows, "nowhere.jsonl", rows)
-    assert (pairs, len(bad)) == ([], 2)
+    pairs, errors = read_pairs(rows, "nowhere.jsonl", rows)
+    assert (pairs, len(errors)) == ([], 2)
     with pytest.raises(InputError, match="no such file"):
         read_pairs("nowhere.jsonl", rows)

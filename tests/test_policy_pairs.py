@@ -1,4 +1,4 @@
-"""Two policies on the same pairs, by hand: differences, outcomes, the reference cancelling, what moved each step."""
+"""Two policies on the same pairs, by hand: differences, outcomes, and the largest changes of each step."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,9 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis.runs import Series
-from dpo_analysis.tables.policy_pairs import CRITERIA, compare_pairs, outcomes, profile_change
+from dpo_analysis.tables.policy_pairs import CRITERIA, compare_pairs, pair_outcomes, position_changes
 from dpo_analysis.tables.positions import position_table
-from dpo_analysis.tables.step_changes import pair_movers, token_movers
+from dpo_analysis.tables.step_changes import largest_pair_changes, largest_token_changes
 from tests.handmade import make_run
 
 REFERENCE = [([-1.0, -1.0], [-1.0, -2.0]), ([-4.0], [-1.0]), ([-1.0], [-1.0])]
@@ -41,9 +41,9 @@ def test_with_one_reference_and_beta_a_change_is_beta_times_the_change_without(e
 
 def test_outcomes_by_hand(ends):
     both = compare_pairs(*ends)
-    assert outcomes(both, "margin").tolist() == ["fixed", "broken", "neither"]
-    assert outcomes(both, "chosen").tolist() == ["fixed", "broken", "both"]
-    assert outcomes(both, "ranking").tolist() == ["fixed", "neither", "neither"]
+    assert pair_outcomes(both, "margin").tolist() == ["fixed", "broken", "neither"]
+    assert pair_outcomes(both, "chosen").tolist() == ["fixed", "broken", "both"]
+    assert pair_outcomes(both, "ranking").tolist() == ["fixed", "neither", "neither"]
     assert set(CRITERIA) == {"margin", "chosen", "ranking"}
 
 
@@ -63,13 +63,13 @@ def test_another_beta_on_the_other_side_changes_rewards_and_not_log_probs(tmp_pa
 
 def test_the_profile_is_the_difference_of_both(run):
     tables = [position_table(run, model=name) for name in ("m-1", "m-2")]
-    rows = profile_change(*tables).set_index(["side", "position"])
+    rows = position_changes(*tables).set_index(["side", "position"])
     assert rows.loc[("chosen", 0), "log_ratio"] == pytest.approx((1 - 6 + 0) / 3)
     assert rows.loc[("rejected", 1), "n_used"] == 1
 
 
 def test_the_pair_that_moved_the_mean_most_by_hand(run):
-    rows = pair_movers(run, series="s", top=1).set_index("model")
+    rows = largest_pair_changes(run, series="s", top=1).set_index("model")
     assert rows.loc["m-2", ["before", "pair_id"]].tolist() == ["m-1", "p1"]
     assert rows.loc["m-2", "change"] == pytest.approx(-6.0)
     assert rows.loc["m-2", "mean_change"] == pytest.approx(-5 / 3)
@@ -78,24 +78,24 @@ def test_the_pair_that_moved_the_mean_most_by_hand(run):
 
 
 def test_steps_add_up_and_begin_at_the_reference_only_where_training_did(run, tmp_path):
-    rows = pair_movers(run, series="s", side="rejected", top=3)
+    rows = largest_pair_changes(run, series="s", side="rejected", top=3)
     means = rows.drop_duplicates("model")["mean_change"].sum()
     assert means == pytest.approx(dpo.pair_table(run, model="m-2")["rejected_log_ratio"].mean())
     unknown = make_run(
         tmp_path / "u", {"reference": REFERENCE, "s/m-1": FIRST, "s/m-2": SECOND}, series=[Series("s", start="unknown")]
     )
-    assert set(pair_movers(unknown, series="s")["before"]) == {"m-1"}
+    assert set(largest_pair_changes(unknown, series="s")["before"]) == {"m-1"}
 
 
 def test_the_tokens_of_a_step_add_up_to_its_mean(run):
-    rows = token_movers(run, series="s", side="rejected", top=9).query("model == 'm-2'")
+    rows = largest_token_changes(run, series="s", side="rejected", top=9).query("model == 'm-2'")
     assert rows["text"].tolist() == ["\\xE4\\xB8", " sky"]
     assert rows["change"].tolist() == pytest.approx([-2.0, -1.5])
     assert rows["n"].tolist() == [1, 3]
     assert rows["mean_change"].iloc[0] == pytest.approx(-3.5 / 3)
 
 
-def test_a_run_of_sums_has_no_token_movers(tmp_path):
+def test_a_run_of_sums_has_no_token_changes(tmp_path):
     run = make_run(tmp_path / "run", {"reference": REFERENCE, "s/m-1": FIRST, "s/m-2": SECOND}, sums_only=True)
-    assert token_movers(run, series="s").empty
-    assert isinstance(pair_movers(run, series="s"), pd.DataFrame)
+    assert largest_token_changes(run, series="s").empty
+    assert isinstance(largest_pair_changes(run, series="s"), pd.DataFrame)

@@ -15,10 +15,11 @@ from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.scoring import score
 from dpo_analysis.scoring.engine.engine import Engine
 from dpo_analysis.scoring.engine.float32 import in_float32
-from dpo_analysis.scoring.engine.placement import check_device_map, device_of, is_plain
+from dpo_analysis.scoring.engine.placement import check_device_map, input_device, is_plain_linear
 from dpo_analysis.scoring.models.loading import quiet
 from dpo_analysis.scoring.noise_floor import noise_floor
-from dpo_analysis.tables.pairs import pair_table, token_table
+from dpo_analysis.tables.pairs import pair_table
+from dpo_analysis.tables.tokens import token_table
 from tests.test_score import ROWS, byte_tokenizer, lora, tiny
 
 SPREAD = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.layers.0": "cpu", "model.layers.1": "disk",
@@ -60,10 +61,10 @@ def test_in_float32_widens_every_weight_and_gives_them_back_to_the_bit():
 def test_exact_scores_are_those_of_the_same_weights_in_float32():
     low = tiny(0).to(torch.bfloat16)
     requests = [one for pair in pairs() for one in requests_of(pair)]
-    exact = Engine(low).exact(requests)
+    exact = Engine(low).score_in_float32(requests)
     wide = Engine(tiny(0).to(torch.bfloat16).float()).score(requests, batch_tokens=512)
     np.testing.assert_allclose(exact.logp, wide.logp, atol=1e-5)
-    assert Engine(tiny(0)).exact(requests) is None
+    assert Engine(tiny(0)).score_in_float32(requests) is None
 
 
 def pairs():
@@ -79,7 +80,7 @@ def requests_of(pair):
 def test_the_noise_floor_of_16_bits_is_twice_the_gap_to_float32_which_two_packings_do_not_see():
     engine = Engine(tiny(0).to(torch.bfloat16))
     requests = [one for pair in sorted(pairs(), key=lambda one: one.group_id) for one in requests_of(pair)]
-    together, exact = engine.score(requests, batch_tokens=512), engine.exact(requests)
+    together, exact = engine.score(requests, batch_tokens=512), engine.score_in_float32(requests)
     floor = noise_floor(engine, pairs(), batch_tokens=512)
     gap = 2 * np.abs(together.logp.astype(float) - exact.logp.astype(float)).max()
     assert floor.against == "float32"
@@ -90,7 +91,7 @@ def test_the_noise_floor_of_16_bits_is_twice_the_gap_to_float32_which_two_packin
 
 def test_where_float32_cannot_be_had_the_packings_stay(monkeypatch):
     engine = Engine(tiny(0).to(torch.bfloat16))
-    monkeypatch.setattr(engine, "exact", lambda requests: None)
+    monkeypatch.setattr(engine, "score_in_float32", lambda requests: None)
     assert noise_floor(engine, pairs(), batch_tokens=512).against == "packing"
 
 
@@ -141,10 +142,10 @@ def test_a_spread_model_is_still_packed_and_its_head_used_by_tiles_where_it_lies
         there = AutoModelForCausalLM.from_pretrained(place / "sft", device_map=SPREAD | {"lm_head": "cpu"}).eval()
         away = AutoModelForCausalLM.from_pretrained(place / "sft", device_map=SPREAD).eval()
         gone = AutoModelForCausalLM.from_pretrained(place / "sft", device_map={"": "disk"}).eval()
-    assert (Engine(there).path, Engine(away).path, Engine(gone).path) == ("packed",) * 3
-    assert (is_plain(there.lm_head), is_plain(away.lm_head)) == (True, False)
-    assert device_of(gone) == torch.device("cpu"), "its first weight is on no device"
-    assert not is_plain(nn.Identity())
+    assert (Engine(there).route_name, Engine(away).route_name, Engine(gone).route_name) == ("packed",) * 3
+    assert (is_plain_linear(there.lm_head), is_plain_linear(away.lm_head)) == (True, False)
+    assert input_device(gone) == torch.device("cpu"), "its first weight is on no device"
+    assert not is_plain_linear(nn.Identity())
 
 
 @pytest.mark.parametrize(("given", "why"), [("all", "unknown --device-map"), ("auto", "beside --ray")])

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.scoring.models.policy_names import resolve_policies
+from dpo_analysis.scoring.models.policy_names import name_policies
 from dpo_analysis.scoring.models.preflight import (
+    check_weights,
     find_model,
-    inspect_model,
+    find_saved_reference,
     position_limit,
-    saved_reference,
     weights_sha256,
 )
-from dpo_analysis.scoring.models.weight_files import Damaged, file_sha256, safetensors_header
+from dpo_analysis.scoring.models.weight_files import DamagedWeights, file_sha256, safetensors_header
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8, "max_position_embeddings": 16}
 
@@ -61,6 +61,13 @@ def adapter(tmp_path, full):
     return folder
 
 
+def inspect_model(folder, **options):
+    """The files of a model, with all that is checked before torch is loaded."""
+    files = find_model(folder, **options)
+    check_weights(files)
+    return files
+
+
 def set_config(folder: Path, **changes) -> None:
     (folder / "config.json").write_text(json.dumps(CONFIG | changes))
 
@@ -76,8 +83,8 @@ def refusal(folder, kind=InputError, **options):
 
 def test_a_whole_model_passes(full):
     files = inspect_model(full)
-    assert (files.kind, files.weights, files.base) == ("full", (full / "model.safetensors",), None)
-    assert safetensors_header(files.weights[0])["w"].shape == (2, 2)
+    assert (files.kind, files.weight_paths, files.base) == ("full", (full / "model.safetensors",), None)
+    assert safetensors_header(files.weight_paths[0])["w"].shape == (2, 2)
 
 
 def test_a_folder_that_is_not_there_is_no_hub_name(tmp_path):
@@ -152,7 +159,7 @@ def test_zero_3_pieces_are_told_how_to_gather(full):
 
 def test_the_empty_tensors_that_zero_3_saves(full):
     write_tensors(full / "model.safetensors", shape=(0, 2))
-    assert re.search("empty tensor w .*zero_to_fp32", refusal(full, Damaged))
+    assert re.search("empty tensor w .*zero_to_fp32", refusal(full, DamagedWeights))
 
 
 def test_fsdp_shards_are_told_how_to_merge(full):
@@ -207,7 +214,7 @@ def test_a_damaged_weight_file(full, damage):
         "garbage header": whole[:8] + b"x" * (len(whole) - 8),
     }
     path.write_bytes(broken[damage])
-    assert re.search("truncated weights|bad safetensors header", refusal(full, Damaged))
+    assert re.search("truncated weights|bad safetensors header", refusal(full, DamagedWeights))
 
 
 def shard(full, weight_map):
@@ -217,23 +224,23 @@ def shard(full, weight_map):
 
 def test_a_missing_shard(full):
     shard(full, {"w": "model-00001-of-00002.safetensors", "v": "model-00002-of-00002.safetensors"})
-    assert re.search("missing shard model-00002-of-00002.safetensors in .*1 of 2", refusal(full, Damaged))
+    assert re.search("missing shard model-00002-of-00002.safetensors in .*1 of 2", refusal(full, DamagedWeights))
 
 
 def test_a_shard_without_the_tensor_its_index_names(full):
     shard(full, {"w": "model-00001-of-00002.safetensors", "v": "model-00001-of-00002.safetensors"})
-    assert re.search("no tensor v in", refusal(full, Damaged))
+    assert re.search("no tensor v in", refusal(full, DamagedWeights))
 
 
 def test_an_index_that_points_out_of_the_folder(full):
     shard(full, {"w": "../other.safetensors"})
-    assert re.search("not files of this folder", refusal(full, Damaged))
+    assert re.search("not files of this folder", refusal(full, DamagedWeights))
 
 
 def test_an_index_that_does_not_parse(full):
     shard(full, {})
     (full / "model.safetensors.index.json").write_text("[")
-    assert re.search("no weight_map can be read", refusal(full, Damaged))
+    assert re.search("no weight_map can be read", refusal(full, DamagedWeights))
 
 
 def test_a_recorded_base_is_found_beside_the_adapter_or_above_it(adapter, full, monkeypatch, tmp_path):
@@ -285,12 +292,12 @@ def test_an_adapter_that_fits_its_base(adapter, full):
 
 def test_an_adapter_for_a_layer_that_the_base_lacks(adapter, full):
     lora_on(adapter, full, [f"{LAYER}.lora_A.weight", f"{LAYER.replace('0', '7')}.lora_A.weight"])
-    assert re.search("does not fit base .*the base has no model.layers.7", refusal(adapter, Damaged))
+    assert re.search("does not fit base .*the base has no model.layers.7", refusal(adapter, DamagedWeights))
 
 
 def test_an_adapter_for_a_layer_of_another_size(adapter, full):
     lora_on(adapter, full, [f"{LAYER}.lora_A.weight"], shape=(2, 3))
-    assert re.search("is for 3 where .* is 4 x 2", refusal(adapter, Damaged))
+    assert re.search("is for 3 where .* is 4 x 2", refusal(adapter, DamagedWeights))
 
 
 def test_a_config_of_another_model(full):
@@ -299,14 +306,14 @@ def test_a_config_of_another_model(full):
     assert inspect_model(full).kind == "full"
     set_config(full, hidden_size=6)
     assert re.search(
-        "config.json in .* does not fit its weights: .* is 4 wide, the config says 6", refusal(full, Damaged)
+        "config.json in .* does not fit its weights: .* is 4 wide, the config says 6", refusal(full, DamagedWeights)
     )
 
 
 def test_the_ref_adapter_a_trainer_saved_is_the_reference(adapter):
-    assert saved_reference(find_model(adapter)) is None
+    assert find_saved_reference(find_model(adapter)) is None
     shutil.copytree(adapter, adapter / "ref")
-    found = saved_reference(find_model(adapter))
+    found = find_saved_reference(find_model(adapter))
     assert found.kind == "adapter"
     assert found.folder == adapter / "ref"
 
@@ -365,43 +372,45 @@ def test_the_end_of_the_positions(config, limit):
 
 
 def test_a_bare_checkpoint_takes_its_series_from_its_parent(adapter, tmp_path):
-    assert [policy[:3] for policy in resolve_policies([str(adapter)])] == [("lora", "checkpoint-3", 3)]
+    assert [policy[:3] for policy in name_policies([str(adapter)])] == [("lora", "checkpoint-3", 3)]
 
 
 def test_a_folder_of_checkpoints_stands_for_all_by_step(tmp_path):
     for step in (20, 3, 100):
         (tmp_path / "strong" / f"checkpoint-{step}").mkdir(parents=True)
-    found = resolve_policies([tmp_path / "strong"])
+    found = name_policies([tmp_path / "strong"])
     assert [policy.key for policy in found] == [f"strong/checkpoint-{step}" for step in (3, 20, 100)]
-    assert resolve_policies([f"renamed={tmp_path / 'strong'}"])[0].key == "renamed/checkpoint-3"
+    assert name_policies([f"renamed={tmp_path / 'strong'}"])[0].key == "renamed/checkpoint-3"
 
 
 def test_labels_give_series_name_and_step(full):
-    found = resolve_policies({"strong/100": full, "last": full, "strong/checkpoint-7": "org/model"})
+    found = name_policies({"strong/100": full, "last": full, "strong/checkpoint-7": "org/model"})
     assert [policy[:3] for policy in found] == [
-        ("strong", "100", 100), ("policy", "last", None), ("strong", "checkpoint-7", 7)
-    ]  # fmt: skip
+        ("strong", "100", 100),
+        ("policy", "last", None),
+        ("strong", "checkpoint-7", 7),
+    ]
 
 
 def test_a_path_with_an_equals_sign_is_a_path(tmp_path):
     folder = tmp_path / "beta=0.1"
     folder.mkdir()
-    assert resolve_policies([str(folder)])[0].name == "beta=0.1"
+    assert name_policies([str(folder)])[0].name == "beta=0.1"
 
 
 def test_two_policies_of_one_name_are_refused(full, tmp_path):
     with pytest.raises(InputError, match="two policies named policy/a"):
-        resolve_policies([f"a={full}", f"a={tmp_path}"])
+        name_policies([f"a={full}", f"a={tmp_path}"])
 
 
 def test_a_name_with_two_slashes_is_refused():
     with pytest.raises(InputError, match="bad policy name 'a/b/c'"):
-        resolve_policies(["a/b/c=org/model"])
+        name_policies(["a/b/c=org/model"])
 
 
 def test_a_policy_without_a_model_is_refused():
     with pytest.raises(InputError, match=r"bad policy 'a='"):
-        resolve_policies(["a="])
+        name_policies(["a="])
 
 
 def test_none_of_this_loads_torch():

@@ -14,21 +14,23 @@ from dpo_analysis.runs.evidence import probes as stored
 from dpo_analysis.runs.evidence.probes import GREEDY, SAMPLES, SWAP
 from dpo_analysis.schema import SIDES
 from dpo_analysis.scoring import score
-from dpo_analysis.scoring.evidence.collector import score_collecting
-from dpo_analysis.scoring.evidence.generation import continuations
-from dpo_analysis.scoring.evidence.pair_sample import Wish
-from dpo_analysis.scoring.evidence.probes import DRAWN, probe
+from dpo_analysis.scoring.evidence.collector import score_with_evidence
+from dpo_analysis.scoring.evidence.generation import generate_continuations
+from dpo_analysis.scoring.evidence.pair_sample import EvidenceRequest
+from dpo_analysis.scoring.evidence.probes import N_SAMPLES, run_probes
 from dpo_analysis.tables import probes
 from tests import collected
 from tests.test_influence import llama
+
+pytestmark = pytest.mark.slow
 
 PROMPT = np.array([5, 6, 7], dtype=np.int32)
 TWIN = Model("s", "checkpoint-2", 2, "loaded", "twin", "c" * 64)
 
 
 def say(model, **changes):
-    facts = {"count": 0, "longest": 6, "ends": (), "seed": "x"} | changes
-    return continuations(model, PROMPT, **facts)
+    facts = {"n_samples": 0, "max_new_tokens": 6, "eos_token_ids": (), "seed": "x"} | changes
+    return generate_continuations(model, PROMPT, **facts)
 
 
 @torch.no_grad()
@@ -48,7 +50,7 @@ def test_a_greedy_continuation_is_the_likeliest_token_each_time():
     assert found.token_ids.tolist() == by_hand(model)
     assert found.truncated
     end = int(found.token_ids[2])
-    (stopped,) = say(model, ends=(end,))
+    (stopped,) = say(model, eos_token_ids=(end,))
     assert stopped.token_ids.tolist() == by_hand(model, ends=(end,))
     assert not stopped.truncated
 
@@ -56,7 +58,7 @@ def test_a_greedy_continuation_is_the_likeliest_token_each_time():
 def test_samples_are_drawn_from_the_whole_distribution_whatever_the_models_own_settings():
     model = llama(initializer_range=0.5)
     model.generation_config.top_k, model.generation_config.repetition_penalty = 1, 5.0
-    first = [int(one.token_ids[0]) for one in say(model, count=4000, longest=1)]
+    first = [int(one.token_ids[0]) for one in say(model, n_samples=4000, max_new_tokens=1)]
     with torch.no_grad():
         wanted = model(torch.tensor([PROMPT.tolist()])).logits[0, -1].softmax(-1).numpy()
     found = np.bincount(first, minlength=len(wanted)) / len(first)
@@ -69,7 +71,7 @@ def test_the_same_seed_draws_the_same_and_leaves_the_callers_random_numbers_alon
     torch.manual_seed(7)
     wanted = torch.rand(3)
     torch.manual_seed(7)
-    one, same, other = (say(model, count=3, seed=seed) for seed in ("a", "a", "b"))
+    one, same, other = (say(model, n_samples=3, seed=seed) for seed in ("a", "a", "b"))
     assert torch.equal(torch.rand(3), wanted)
     ids = [[own.token_ids.tolist() for own in said] for said in (one, same, other)]
     assert ids[0] == ids[1] != ids[2]
@@ -77,7 +79,9 @@ def test_the_same_seed_draws_the_same_and_leaves_the_callers_random_numbers_alon
 
 def test_a_prompt_that_fills_the_positions_is_refused():
     with pytest.raises(InputError, match="fills the 64 positions"):
-        continuations(llama(), np.zeros(64, np.int32), count=0, longest=4, ends=(), seed="x")
+        generate_continuations(
+            llama(), np.zeros(64, np.int32), n_samples=0, max_new_tokens=4, eos_token_ids=(), seed="x"
+        )
 
 
 def long_pairs(count=6):
@@ -111,9 +115,9 @@ def probed(tmp_path_factory):
     path = tmp_path_factory.mktemp("probed") / "run"
     with collected.open_writer(path, long_pairs(), models=models) as writer:
         sources = two.sources(models)
-        sources[2] = type(sources[2])(TWIN, two.reference, None, sources[2].needs, sources[2].watch)
-        score_collecting(writer, sources, Wish((), None), batch_tokens=64, report=lambda progress: None)
-        probe(writer, sources, 4, batch_tokens=64)
+        sources[2] = replace(sources[2], resolved=replace(sources[2].resolved, module=two.reference))
+        score_with_evidence(writer, sources, EvidenceRequest((), None), batch_tokens=64, report=lambda progress: None)
+        run_probes(writer, sources, 4, batch_tokens=64)
         yield SimpleNamespace(run=open_run(path), two=two, writer=writer, sources=sources)
 
 
@@ -135,12 +139,12 @@ def test_every_set_is_scored_as_by_brute_force(probed):
     run, two = probed.run, probed.two
     modules = {"reference": two.reference, collected.POLICY.key: two.policy, TWIN.key: two.reference}
     count = 0
-    for name, maker, scorer in stored.asked(run):
+    for name, maker, scorer in stored.possible_scores(run):
         for text, one in everything(run, name, maker, scorer):
             wanted = brute(modules[scorer.key], text["prompt_token_ids"], text["token_ids"])
             assert one["logp"] == pytest.approx(wanted, abs=1e-4)
             count += 1
-    assert count == 4 * (3 * (DRAWN + 1) + 2 * 2 * 2)
+    assert count == 4 * (3 * (N_SAMPLES + 1) + 2 * 2 * 2)
 
 
 def test_one_prompt_is_probed_once(probed):
@@ -163,7 +167,7 @@ def test_the_reference_keeps_all_of_itself_and_a_policy_what_brute_force_says(pr
     row = table.loc[collected.POLICY.name]
     assert row["kept_mass"] == pytest.approx(np.mean(kept), abs=1e-4)
     assert 0 <= row["low"] <= row["kept_mass"] <= row["high"] <= 1
-    assert (row["n_prompts"], row["n_samples"], row["share_cut"]) == (4, 4 * DRAWN, 1)
+    assert (row["n_prompts"], row["n_samples"], row["share_cut"]) == (4, 4 * N_SAMPLES, 1)
 
 
 def test_greedy_continuations_are_compared_with_the_references(probed):
@@ -212,10 +216,10 @@ def test_the_core_stands_behind_the_policys_own_opening_and_behind_the_chosen_on
 def test_a_second_command_makes_nothing_anew_and_more_prompts_do(probed):
     file = probed.run.path / stored.scores_path(SAMPLES, probed.run.reference, collected.POLICY)
     before = file.stat().st_mtime_ns
-    probe(probed.writer, probed.sources, 4, batch_tokens=64)
+    run_probes(probed.writer, probed.sources, 4, batch_tokens=64)
     assert file.stat().st_mtime_ns == before
     assert verify_run(probed.run.path) == []
-    probe(probed.writer, probed.sources, 5, batch_tokens=64)
+    run_probes(probed.writer, probed.sources, 5, batch_tokens=64)
     assert file.stat().st_mtime_ns > before
     assert list(probes.kept_mass_table(open_run(probed.run.path))["n_prompts"]) == [5, 5]
     assert verify_run(probed.run.path) == []
@@ -226,12 +230,12 @@ def test_a_policy_that_cannot_be_opened_is_passed_over_and_a_damaged_file_named(
     models = (collected.REFERENCE, collected.POLICY)
     with collected.open_writer(tmp_path / "run", long_pairs(), models=models) as writer:
         sources = two.sources(models)
-        score_collecting(writer, sources, Wish((), None), batch_tokens=64, report=lambda progress: None)
-        probe(writer, [sources[0], Closed(collected.POLICY)], 2, batch_tokens=64)
+        score_with_evidence(writer, sources, EvidenceRequest((), None), batch_tokens=64, report=lambda progress: None)
+        run_probes(writer, [sources[0], Closed(collected.POLICY)], 2, batch_tokens=64)
         run = open_run(writer.path)
         assert any("cannot be probed: its weights are gone" in str(event.get("text")) for event in run.log())
         assert probes.kept_mass_table(run).empty
-        probe(writer, sources, 2, batch_tokens=64)
+        run_probes(writer, sources, 2, batch_tokens=64)
     run = open_run(tmp_path / "run")
     assert len(probes.kept_mass_table(run)) == 1
     file = run.path / stored.scores_path(SWAP, collected.POLICY, collected.POLICY)
@@ -243,8 +247,8 @@ def test_a_run_without_probes_has_empty_tables_and_an_unfinished_one_is_not_prob
     two = collected.Two(llama(), llama())
     with collected.open_writer(tmp_path / "run", collected.pairs(12), shard=(0, 2)) as writer:
         sources = two.sources(writer.models)
-        score_collecting(writer, sources, Wish((), None), batch_tokens=64, report=lambda progress: None)
-        probe(writer, sources, 4, batch_tokens=64)
+        score_with_evidence(writer, sources, EvidenceRequest((), None), batch_tokens=64, report=lambda progress: None)
+        run_probes(writer, sources, 4, batch_tokens=64)
     run = open_run(tmp_path / "run")
     assert "nothing probed yet" in run.log()[-1]["text"]
     for table in (probes.kept_mass_table, probes.greedy_table, probes.swap_table):

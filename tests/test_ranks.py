@@ -11,9 +11,9 @@ from dpo_analysis.cli import main
 from dpo_analysis.cli.console import scored_lines
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Part, open_run
-from dpo_analysis.scoring.workers.ranks import Rank, own_rank, own_share
-from dpo_analysis.scoring.workers.ray_cluster import Cluster, check_workers
-from dpo_analysis.scoring.workers.ray_driver import _Tasks, check_entries
+from dpo_analysis.scoring.workers.ranks import Rank, current_rank, worker_share
+from dpo_analysis.scoring.workers.ray_cluster import Cluster, check_ray_options
+from dpo_analysis.scoring.workers.ray_driver import _TaskQueue, check_models_on_disk
 from tests.faults import fakes
 
 LAUNCHED = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
@@ -25,40 +25,40 @@ def launched(monkeypatch, **changes):
 
 
 def test_a_launcher_tells_a_process_its_rank():
-    assert own_rank(LAUNCHED) == Rank(3, 8, 1, 2)
-    assert own_rank({}) == Rank()
-    assert own_rank({"RANK": "1"}) == Rank(), "half of it is nothing"
+    assert current_rank(LAUNCHED) == Rank(3, 8, 1, 2)
+    assert current_rank({}) == Rank()
+    assert current_rank({"RANK": "1"}) == Rank(), "half of it is nothing"
 
 
 def test_slurms_own_variables_mean_nothing():
-    assert own_rank({"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}) == Rank()
+    assert current_rank({"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}) == Rank()
 
 
 @pytest.mark.parametrize("wrong", [{"RANK": "8"}, {"RANK": "-1"}, {"WORLD_SIZE": "two"}, {"LOCAL_RANK": "²"}])
 def test_ranks_that_cannot_be_are_refused(wrong):
     with pytest.raises(InputError, match="bad ranks in the environment"):
-        own_rank(LAUNCHED | wrong)
+        current_rank(LAUNCHED | wrong)
 
 
 def test_parts_are_dealt_by_rank_or_by_shard(monkeypatch):
-    assert own_share(None) == (0, 1)
-    assert own_share("1/3") == (1, 3)
+    assert worker_share(None) == (0, 1)
+    assert worker_share("1/3") == (1, 3)
     launched(monkeypatch)
-    assert own_share(None) == (3, 8)
+    assert worker_share(None) == (3, 8)
 
 
 @pytest.mark.parametrize("shard", ["3/3", "1", "a/2", "-1/2", "1/²"])
 def test_a_shard_that_is_none_is_refused(shard):
     with pytest.raises(InputError, match="bad --shard"):
-        own_share(shard)
+        worker_share(shard)
 
 
 def test_a_shard_in_one_of_several_ranks_is_refused(monkeypatch):
     launched(monkeypatch)
     with pytest.raises(InputError, match="--shard 0/2 in one of 8 ranks"):
-        own_share("0/2")
+        worker_share("0/2")
     launched(monkeypatch, RANK="0", WORLD_SIZE="1")
-    assert own_share("0/2") == (0, 2), "one rank alone is no rank"
+    assert worker_share("0/2") == (0, 2), "one rank alone is no rank"
 
 
 def test_every_rank_tells_its_errors_and_only_the_first_that_it_was_stopped(monkeypatch, capsys):
@@ -96,26 +96,26 @@ def test_ray_takes_an_address_or_nothing(given, taken):
 
 
 def test_ray_beside_another_way_of_sharing_is_refused(monkeypatch):
-    check_workers(None, (1, 2))
+    check_ray_options(None, (1, 2))
     with pytest.raises(InputError, match="beside --shard or several ranks"):
-        check_workers("local", (0, 2))
+        check_ray_options("local", (0, 2))
     with pytest.raises(InputError, match="bad --ray 'somewhere'"):
-        check_workers("somewhere", (0, 1))
+        check_ray_options("somewhere", (0, 1))
     launched(monkeypatch)
     with pytest.raises(InputError, match="beside --shard or several ranks"):
-        check_workers("local", (0, 1))
+        check_ray_options("local", (0, 1))
 
 
 def test_a_model_that_only_this_process_has_is_refused_on_ray():
     with pytest.raises(InputError, match="gentle/checkpoint-10 is in the memory of this process"):
-        check_entries([SimpleNamespace(model=fakes.POLICIES[0], files=None)])
+        check_models_on_disk([SimpleNamespace(model=fakes.POLICIES[0], files=None)])
 
 
 def test_a_missing_ray_is_one_line_with_what_to_install(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else found(name))
     with pytest.raises(InputError, match=r"no ray .*pip install 'dpo-analysis\[ray\]'"):
-        check_workers("local", (0, 1))
+        check_ray_options("local", (0, 1))
 
 
 def test_ray_is_not_imported_until_it_is_asked_for():
@@ -130,10 +130,10 @@ def cluster(resources, device="auto", workers=None):
 
 
 def test_workers_take_a_gpu_each_where_there_are_gpus_else_a_core():
-    assert (cluster({"GPU": 4.0, "CPU": 64.0}).device, cluster({"GPU": 4.0, "CPU": 64.0}).slots()) == ("cuda", 4)
-    assert (cluster({"CPU": 3.0}).device, cluster({"CPU": 3.0}).slots()) == ("cpu", 3)
-    assert cluster({"GPU": 4.0, "CPU": 8.0}, device="cpu").slots() == 8
-    assert cluster({"CPU": 8.0}, device="cuda", workers=2).slots() == 2, "the cluster may bring GPUs when asked"
+    assert (cluster({"GPU": 4.0, "CPU": 64.0}).device, cluster({"GPU": 4.0, "CPU": 64.0}).max_workers()) == ("cuda", 4)
+    assert (cluster({"CPU": 3.0}).device, cluster({"CPU": 3.0}).max_workers()) == ("cpu", 3)
+    assert cluster({"GPU": 4.0, "CPU": 8.0}, device="cpu").max_workers() == 8
+    assert cluster({"CPU": 8.0}, device="cuda", workers=2).max_workers() == 2, "the cluster may bring GPUs when asked"
     with pytest.raises(InputError, match="no GPU in the Ray cluster now"):
         cluster({"CPU": 8.0}, device="cuda")
     with pytest.raises(InputError, match="--device mps beside --ray"):
@@ -144,15 +144,17 @@ def tasks():
     """Six parts of the reference, of which the noise floor is wanted too, and two parts of one policy."""
     reference, policy = fakes.MODELS[:2]
     left = {reference: [Part(n, [], []) for n in range(6)], policy: [Part(n, [], []) for n in range(2)]}
-    writer = SimpleNamespace(mine=left.get, parts=[Part(0, [0], [fakes.pair(0)])], shard=(0, 1), has_noise=False)
-    return _Tasks(SimpleNamespace(writer=writer, missing=left.get), [reference, policy])
+    writer = SimpleNamespace(
+        missing_parts=left.get, parts=[Part(0, [0], [fakes.pair(0)])], shard=(0, 1), has_noise_floor=False
+    )
+    return _TaskQueue(SimpleNamespace(writer=writer, missing_parts=left.get), [reference, policy])
 
 
 def test_a_worker_keeps_to_its_model_and_the_noise_is_measured_once():
     dealt = tasks()
     first, second = dealt.take(""), dealt.take("gentle/checkpoint-10")
-    assert (first.model.key, first.part.index, len(first.noise)) == ("reference", 0, 1)
-    assert (second.model.key, second.part.index, second.noise) == ("gentle/checkpoint-10", 0, None)
+    assert (first.model.key, first.part.index, len(first.noise_pairs)) == ("reference", 0, 1)
+    assert (second.model.key, second.part.index, second.noise_pairs) == ("gentle/checkpoint-10", 0, None)
     assert [dealt.take("gentle/checkpoint-10").model.key for _ in range(2)] == ["gentle/checkpoint-10", "reference"]
     assert len(dealt) == 4
     dealt.drop("reference")

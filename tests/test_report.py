@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 import dpo_analysis as dpo
 from dpo_analysis.cli.main import app, main
 from dpo_analysis.errors import InputError, StorageError
-from dpo_analysis.report.report import GENERATOR, Asked, report_html, write_report
+from dpo_analysis.report.report import GENERATOR, ReportOptions, report_html, write_report
 from dpo_analysis.words import LANGUAGES, text
 from tests.app import synthetic
+
+pytestmark = pytest.mark.slow
 
 NUMBER = re.compile(r"checkpoint-120 · chosen reward .([\d.]+)")
 GOLDEN = Path(__file__).parent / "golden" / "schema-1"
@@ -52,7 +54,7 @@ def run(tmp_path_factory):
 def test_the_pairs_that_fell_most_come_first_with_their_numbers(run):
     pairs = dpo.pair_table(run, model="checkpoint-120", split="eval").dropna(subset=["margin"])
     worst = pairs.sort_values("chosen_reward", kind="stable").head(2)
-    page = report_html(run, Asked(pairs=2))
+    page = report_html(run, ReportOptions(pairs=2))
     shown = re.findall(r"pair ([0-9a-f]{16}) · gentle, checkpoint-120 · chosen reward ([+\u2212][\d.]+)", page)
     assert [pair_id for pair_id, _ in shown] == worst["pair_id"].tolist()
     numbers = [float(value.replace("\u2212", "-")) for _, value in shown]
@@ -60,25 +62,25 @@ def test_the_pairs_that_fell_most_come_first_with_their_numbers(run):
 
 
 def test_a_pair_has_the_token_view_of_its_first_and_last_checkpoint(run):
-    data = Page(report_html(run, Asked(pairs=1))).data[0]
+    data = Page(report_html(run, ReportOptions(pairs=1))).data[0]
     assert data["models"] == ["step 60", "step 120"]
 
 
 def test_named_pairs_are_shown_in_the_order_asked(run):
     ids = dpo.pair_table(run, model="checkpoint-60")["pair_id"].tolist()
-    page = report_html(run, Asked(pair_ids=(ids[3], ids[1])))
+    page = report_html(run, ReportOptions(pair_ids=(ids[3], ids[1])))
     assert re.findall(r"pair ([0-9a-f]{16}) ", page) == [ids[3], ids[1]]
 
 
 def test_a_pair_that_does_not_count_says_why(run):
     table = dpo.pair_table(run, model="checkpoint-60")
     lost = table.loc[table["status"] == "too_long", "pair_id"].iloc[0]
-    assert text("status.too_long") in report_html(run, Asked(pair_ids=(lost,)))
+    assert text("status.too_long") in report_html(run, ReportOptions(pair_ids=(lost,)))
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_page_is_of_one_language_and_has_every_part(run, lang):
-    page = report_html(run, Asked(lang=lang))
+    page = report_html(run, ReportOptions(lang=lang))
     wanted = ("overview.title", "overview.reward.title", "checks.title", "report.pairs.title", "details.glossary.title")
     assert [key for key in wanted if f"<h2>{text(key, lang)}</h2>" not in page] == []
     assert f'<html lang="{lang}">' in page
@@ -86,15 +88,14 @@ def test_the_page_is_of_one_language_and_has_every_part(run, lang):
 
 
 def test_another_beta_scales_the_rewards(run):
-    shown = [
-        re.search(r"chosen reward .([\d.]+)", report_html(run, Asked(pairs=1, beta=beta)))[1] for beta in (10, 100)
-    ]
+    pages = [report_html(run, ReportOptions(pairs=1, beta=beta)) for beta in (10, 100)]
+    shown = [re.search(r"chosen reward .([\d.]+)", page)[1] for page in pages]
     ten, hundred = map(float, shown)
     assert hundred == pytest.approx(10 * ten, abs=0.05)
 
 
 def test_no_text_becomes_a_tag_an_address_or_a_style(run):
-    page = Page(report_html(run, Asked(pairs=20)))
+    page = Page(report_html(run, ReportOptions(pairs=20)))
     assert set(page.tags) <= ALLOWED
     assert page.tags.count("script") == len(page.data) + 1
     assert page.addresses == []
@@ -130,8 +131,8 @@ def test_what_is_no_report_is_not_written_over(run, tmp_path):
         write_report(run, target)
     assert target.read_text() == "<html>my thesis</html>"
     target.unlink()
-    write_report(run, target, Asked(pairs=0))
-    assert write_report(run, target, Asked(pairs=1)) == target.stat().st_size
+    write_report(run, target, ReportOptions(pairs=0))
+    assert write_report(run, target, ReportOptions(pairs=1)) == target.stat().st_size
     assert GENERATOR in target.read_text("utf-8")
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.numerics import rewards
-from dpo_analysis.numerics.losses import LOSSES, PairLogps, check_loss, loss
+from dpo_analysis.numerics.losses import LOSSES
+from dpo_analysis.numerics.pair_loss import PairLogps, check_loss, loss
 
 LOG2 = np.log(2.0)
 nats = st.floats(-300, 0)
@@ -48,9 +49,13 @@ def test_value_is_the_soft_value_under_the_reference_by_enumeration():
     rng = np.random.default_rng(0)
     beta, length, vocabulary = 0.3, 3, 3
     policy, reference = (
-        {state: _normalised(rng.normal(size=vocabulary)) for k in range(length)
-         for state in itertools.product(range(vocabulary), repeat=k)} for _ in range(2)
-    )  # fmt: skip
+        {
+            state: _normalised(rng.normal(size=vocabulary))
+            for k in range(length)
+            for state in itertools.product(range(vocabulary), repeat=k)
+        }
+        for _ in range(2)
+    )
     answer = (2, 0, 1)
     trace = rewards.value_trace([beta * (policy[answer[:t]] - reference[answer[:t]])[answer[t]] for t in range(length)])
     for t in range(length):
@@ -130,10 +135,14 @@ def test_several_losses_are_added_with_their_weights():
 def test_ld_alpha_weights_the_longer_tail_and_refuses_sums():
     whole = pairs(2.0, -1.0)
     shared = PairLogps(
-        whole.chosen, whole.rejected, whole.reference_chosen, whole.reference_rejected,
-        whole.chosen_n_tokens, whole.rejected_n_tokens,
+        whole.chosen,
+        whole.rejected,
+        whole.reference_chosen,
+        whole.reference_rejected,
+        whole.chosen_n_tokens,
+        whole.rejected_n_tokens,
         (np.array([-5.0]), whole.rejected, np.array([-6.0]), whole.reference_rejected),
-    )  # fmt: skip
+    )
     got = loss(shared, beta=0.1, parameters={"ld_alpha": 0.5})
     assert got == pytest.approx(np.log1p(np.exp(-0.1 * ((1.0 + 0.5 * (2.0 - 1.0)) + 1.0))))
     with pytest.raises(InputError, match="ld_alpha"):
@@ -170,18 +179,26 @@ def test_beta_must_be_above_zero(beta):
 
 
 LENGTHS = ((5, 3), (2, 6), (4, 4), (1, 1))
-DIVERGENCES = ({}, {"f_divergence_type": "forward_kl"}, {"f_divergence_type": "js_divergence"},
-               {"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": 0.3},
-               {"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": 1.0})  # fmt: skip
+DIVERGENCES = (
+    {},
+    {"f_divergence_type": "forward_kl"},
+    {"f_divergence_type": "js_divergence"},
+    {"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": 0.3},
+    {"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": 1.0},
+)
 NO_DIVERGENCE = ("nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down")
 CONFIGURATIONS = [
     *((name, {"label_smoothing": 0.1}) for name in LOSSES),
-    *((name, divergence | {"label_smoothing": 0.1}) for name in LOSSES if name not in NO_DIVERGENCE
-      for divergence in DIVERGENCES[1:]),
+    *(
+        (name, divergence | {"label_smoothing": 0.1})
+        for name in LOSSES
+        if name not in NO_DIVERGENCE
+        for divergence in DIVERGENCES[1:]
+    ),
     *((name, {"label_smoothing": 0.1, "ld_alpha": 0.4}) for name in LOSSES),
     (["sigmoid", "bco_pair", "sft"], {"loss_weights": [0.8, 0.2, 1.0]}),
     (["sigmoid", "ipo"], {"ld_alpha": 0.0}),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +240,13 @@ def _trl_loss(trainer, policy, reference, beta, loss_type, parameters) -> float:
     from trl import DPOConfig
 
     names = [loss_type] if isinstance(loss_type, str) else loss_type
-    facts = {"label_smoothing": 0.0, "f_divergence_type": "reverse_kl", "f_alpha_divergence_coef": 0.5,
-             "ld_alpha": None, "loss_weights": None} | parameters  # fmt: skip
+    facts = {
+        "label_smoothing": 0.0,
+        "f_divergence_type": "reverse_kl",
+        "f_alpha_divergence_coef": 0.5,
+        "ld_alpha": None,
+        "loss_weights": None,
+    } | parameters
     trainer.beta, trainer.loss_types, trainer.label_smoothing = beta, names, facts["label_smoothing"]
     trainer.loss_weights = facts["loss_weights"] or [1.0] * len(names)
     trainer.f_divergence_type = facts["f_divergence_type"]

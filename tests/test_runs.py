@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 
 from dpo_analysis import schema
 from dpo_analysis.errors import DPOAnalysisError, InputError, StorageError
-from dpo_analysis.runs import Model, NoiseFloor, decode_name, encode_name, open_run
-from dpo_analysis.runs.manifest import load_manifest, seal
-from dpo_analysis.runs.parquet import to_bytes
+from dpo_analysis.runs import Model, NoiseFloor, atomic_write, decode_name, encode_name, open_run
+from dpo_analysis.runs import run as run_module
+from dpo_analysis.runs.file_stamps import ABSENT, file_stamps
+from dpo_analysis.runs.list_columns import flatten_lists, list_lengths
+from dpo_analysis.runs.manifest import load_manifest, manifest_bytes
+from dpo_analysis.runs.parquet import parquet_bytes
 from dpo_analysis.runs.parts import plan_parts
+from dpo_analysis.runs.safe_files import sha256_inside
 from dpo_analysis.runs.summaries.pair_rows import find_pair
 from tests.faults import fakes
 
@@ -94,6 +98,44 @@ def test_what_was_scored_can_be_read(whole):
     assert run.curves()["value"].to_pylist() == [0.69]
 
 
+def test_the_noise_floor_is_hashed_once_and_damaged_bytes_are_refused(folder, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(run_module, "sha256_inside", lambda *path: hashed.append(path) or sha256_inside(*path))
+    run = open_run(folder)
+    assert [run.noise_floor for _ in range(3)] == [NoiseFloor(0.0, 0.0, 9)] * 3
+    assert len(hashed) == 1
+    path = folder / "noise.json"
+    path.write_bytes(path.read_bytes().replace(b"9", b"8"))
+    assert run.noise_floor.n_pairs == 9, "read when the run was opened"
+    damaged = open_run(folder)
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"damaged .*noise.json"):
+            _ = damaged.noise_floor
+    path.unlink()
+    assert open_run(folder).noise_floor is None
+
+
+def test_stamps_are_equal_until_a_file_changes(folder):
+    first = file_stamps(open_run(folder), "pairs", "vocab.parquet", label="a")
+    assert file_stamps(open_run(folder), "pairs", "vocab.parquet", label="a") == first
+    assert file_stamps(open_run(folder), "pairs", "vocab.parquet", label="b") != first
+    assert len({first, file_stamps(open_run(folder), "pairs", "vocab.parquet", label="a")}) == 1
+    atomic_write(folder / "pairs" / "part-00000.parquet", (folder / "pairs" / "part-00000.parquet").read_bytes())
+    second = file_stamps(open_run(folder), "pairs", "vocab.parquet", label="a")
+    assert second.stamps[0] != first.stamps[0]
+    assert second.stamps[1] == first.stamps[1]
+    (folder / "vocab.parquet").unlink()
+    assert file_stamps(open_run(folder), "vocab.parquet").stamps == (ABSENT,)
+
+
+def test_lists_are_flattened_and_null_lists_counted_apart():
+    column = pa.chunked_array([pa.array([[1.0, 2.0], None, []]), pa.array([[3.0]])])
+    lengths, values = flatten_lists(column)
+    assert lengths.tolist() == [2, 0, 0, 1]
+    assert values.tolist() == [1, 2, 3]
+    assert list_lengths(column).tolist() == [2, -1, 0, 1]
+
+
 def test_scores_are_those_of_the_scorer(whole):
     table = open_run(whole).scores("gentle/checkpoint-10", columns=["side", "status", "logp", "logps", "rank"])
     pair = fakes.pairs()[0].responses["rejected"]
@@ -149,7 +191,7 @@ def test_an_unknown_model_is_refused_with_the_known_names(whole):
 def rewritten(path: Path, change) -> None:
     table = pq.read_table(path)
     label = {key.decode(): value.decode() for key, value in table.schema.metadata.items() if key != b"ARROW:schema"}
-    path.write_bytes(to_bytes(change(table), label))
+    path.write_bytes(parquet_bytes(change(table), label))
 
 
 def test_unknown_columns_files_and_manifest_keys_are_ignored(folder):
@@ -157,7 +199,7 @@ def test_unknown_columns_files_and_manifest_keys_are_ignored(folder):
     rewritten(folder / FIRST, lambda table: table.append_column("surprise", pa.array(range(table.num_rows))))
     (folder / "scores/gentle/checkpoint-10/notes.txt").write_text("mine")
     manifest = load_manifest(folder) | {"colour": "green"}
-    (folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
     assert open_run(folder).scores("gentle/checkpoint-10").equals(before)
 
 
@@ -219,7 +261,7 @@ def test_a_damaged_manifest_is_one_line(folder, name):
 
 def test_a_run_of_a_newer_version_is_refused(folder):
     manifest = load_manifest(folder) | {"schema_version": schema.SCHEMA_VERSION + 1}
-    (folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
     with pytest.raises(InputError, match=r"newer version.*upgrade dpo-analysis"):
         open_run(folder)
 
@@ -255,7 +297,7 @@ def test_a_linked_folder_is_refused(folder, tmp_path):
 def test_names_in_a_manifest_never_leave_the_folder(folder, series):
     manifest = load_manifest(folder)
     manifest["models"][1] |= {"series": series, "name": "../../../outside"}
-    (folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
     try:
         run = open_run(folder)
     except DPOAnalysisError:
@@ -266,7 +308,7 @@ def test_names_in_a_manifest_never_leave_the_folder(folder, series):
 def test_a_model_of_the_wrong_type_in_a_manifest_is_one_line(folder):
     manifest = load_manifest(folder)
     manifest["models"][1]["step"] = "ten"
-    (folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
     with pytest.raises(StorageError, match="'step' of model gentle/checkpoint-10 is str"):
         open_run(folder)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.runs import open_run, verify_run
-from dpo_analysis.runs.manifest import load_manifest, seal
+from dpo_analysis.runs.manifest import load_manifest, manifest_bytes
 from tests.faults import fakes
 
 PART = "scores/gentle/checkpoint-10/part-00001.parquet"
@@ -34,6 +34,7 @@ def test_a_finished_run_has_no_problems(whole):
     assert verify_run(whole) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_flipped_bit_in_any_file_is_noticed(small, data):
@@ -58,7 +59,7 @@ def test_a_flipped_bit_in_a_part_is_named_and_readers_refuse_the_part(folder):
 
 
 def test_every_flipped_bit_in_a_page_stops_a_reader_without_the_manifest(folder):
-    (folder / "manifest.json").write_bytes(seal(load_manifest(folder) | {"parts": []}))
+    (folder / "manifest.json").write_bytes(manifest_bytes(load_manifest(folder) | {"parts": []}))
     footer = pq.read_metadata(folder / PART).row_group(0)
     before, run = (folder / PART).read_bytes(), open_run(folder)
     for name in ("logp", "entropy", "rank"):
@@ -83,7 +84,7 @@ def test_a_path_that_would_leave_the_folder_is_a_problem_and_is_not_read(folder,
     (folder.parent / "secret").write_text("mine")
     manifest = load_manifest(folder)
     manifest["parts"].append({"path": path, "rows": None, "sha256": fakes.sha("mine")})
-    (folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
     assert [line for line in verify_run(folder) if "unsafe path" in line]
 
 
@@ -103,23 +104,23 @@ def test_a_run_that_is_still_being_scored_is_not_whole(tmp_path):
 
 
 def test_parts_without_checksums_are_told(folder):
-    (folder / "manifest.json").write_bytes(seal(load_manifest(folder) | {"parts": []}))
+    (folder / "manifest.json").write_bytes(manifest_bytes(load_manifest(folder) | {"parts": []}))
     assert [line[:10] for line in verify_run(folder)] == ["unfinished"]
 
 
 def swap(folder, change):
     """Put another table into a part, with its own label and checksum, as a wrong writer would."""
-    from dpo_analysis.runs.parquet import to_bytes
+    from dpo_analysis.runs.parquet import parquet_bytes
     from dpo_analysis.runs.safe_files import sha256_inside
 
     table = pq.read_table(folder / PART)
     label = {key.decode(): value.decode() for key, value in table.schema.metadata.items() if key != b"ARROW:schema"}
-    (folder / PART).write_bytes(to_bytes(change(table), label))
+    (folder / PART).write_bytes(parquet_bytes(change(table), label))
     manifest = load_manifest(folder)
     for record in manifest["parts"]:
         if record["path"] == PART:
             record |= {"sha256": sha256_inside(folder, PART), "rows": pq.read_metadata(folder / PART).num_rows}
-    (folder / "manifest.json").write_bytes(seal(manifest))
+    (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
 
 
 def with_logp(table, row_of):

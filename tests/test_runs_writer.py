@@ -19,7 +19,9 @@ GENTLE = "scores/gentle/checkpoint-10"
 
 
 def stamps(path):
-    return {str(f.relative_to(path)): (f.stat().st_ino, f.stat().st_mtime_ns) for f in path.rglob("*") if f.is_file()}
+    """Inode and time of every file but the locks, into which each worker writes its name."""
+    files = [f for f in path.rglob("*") if f.is_file() and not f.name.startswith("lock.")]
+    return {str(f.relative_to(path)): (f.stat().st_ino, f.stat().st_mtime_ns) for f in files}
 
 
 # resuming
@@ -35,7 +37,7 @@ def test_with_one_part_left_only_that_one_is_scored(folder):
     whole = fakes.bytes_of(folder)
     (folder / GENTLE / "part-00001.parquet").unlink()
     with fakes.open_writer(folder) as writer:
-        assert {m.key: [p.index for p in writer.mine(m)] for m in writer.models} == {
+        assert {m.key: [p.index for p in writer.missing_parts(m)] for m in writer.models} == {
             "reference": [], "gentle/checkpoint-10": [1], "strong/checkpoint-10": [],
         }  # fmt: skip
     fakes.score_run(folder)
@@ -110,7 +112,7 @@ def refused(folder, match, error=InputError, **changes):
     with pytest.raises(error, match=match):
         fakes.open_writer(folder, **changes)
     assert fakes.bytes_of(folder) == before
-    assert not list(folder.glob("lock.*"))
+    assert locks.held_shards(folder) == []
 
 
 def test_another_identity_is_refused_with_the_difference(folder):
@@ -143,20 +145,20 @@ def test_a_series_with_another_beta_is_refused_with_what_to_do(folder):
 def test_what_the_user_gave_corrects_a_stored_series_and_touches_nothing_else(folder):
     before = fakes.bytes_of(folder)
     series = [Series("gentle", beta=0.05), Series("strong", beta=0.05, loss_type="ipo")]
-    with fakes.open_writer(folder, series=series, given={"beta"}) as writer:
+    with fakes.open_writer(folder, series=series, explicit={"beta"}) as writer:
         assert writer.corrected == ["beta of series gentle: 0.1 -> 0.05", "beta of series strong: 0.5 -> 0.05"]
         writer.finish()
     assert {name: one.beta for name, one in open_run(folder).series.items()} == {"gentle": 0.05, "strong": 0.05}
     assert open_run(folder).series["strong"].loss_type == "ipo"
     after = fakes.bytes_of(folder)
     assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
-    with fakes.open_writer(folder, series=series, given={"beta"}) as writer:
+    with fakes.open_writer(folder, series=series, explicit={"beta"}) as writer:
         assert writer.corrected == []
 
 
 def test_what_the_user_did_not_give_is_still_refused(folder):
     with pytest.raises(InputError, match=r"loss_type is .*give --beta or --loss-type"):
-        fakes.open_writer(folder, series=[Series("gentle", loss_type="ipo"), fakes.SERIES[1]], given={"beta"})
+        fakes.open_writer(folder, series=[Series("gentle", loss_type="ipo"), fakes.SERIES[1]], explicit={"beta"})
 
 
 def test_one_name_for_two_models_is_refused(folder):
@@ -203,9 +205,9 @@ def test_the_same_shard_twice_is_busy_and_another_count_is_refused(tmp_path):
         with pytest.raises(InputError, match=r"scored by 2 workers .*not 3: .*--shard I/2"):
             fakes.open_writer(tmp_path / "run", shard=(1, 3))
         with fakes.open_writer(tmp_path / "run", shard=(1, 2)) as other:
-            assert [part.index for part in other.mine(fakes.REFERENCE)] == [1]
+            assert [part.index for part in other.missing_parts(fakes.REFERENCE)] == [1]
     with fakes.open_writer(tmp_path / "run", shard=(2, 3)) as later:
-        assert [part.index for part in later.mine(fakes.REFERENCE)] == [2]
+        assert [part.index for part in later.missing_parts(fakes.REFERENCE)] == [2]
 
 
 def test_a_lock_on_a_file_that_was_removed_meanwhile_is_not_taken_for_one(tmp_path, monkeypatch):

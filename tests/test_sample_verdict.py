@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.diagnosis import diagnose
-from dpo_analysis.diagnosis.influence_groups import ask
-from dpo_analysis.diagnosis.thresholds import DAMAGE
+from dpo_analysis.diagnosis.influence_groups import choose_questions
+from dpo_analysis.diagnosis.thresholds import DAMAGE_SHARE
 from dpo_analysis.scoring import score
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "sample_data"
@@ -34,7 +36,7 @@ def scored(policy, out, *, confirm=None):
 
 @pytest.fixture(scope="module")
 def strong(tmp_path_factory):
-    return scored(SAMPLE / "strong", tmp_path_factory.mktemp("strong") / "run", confirm=ask)
+    return scored(SAMPLE / "strong", tmp_path_factory.mktemp("strong") / "run", confirm=choose_questions)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +73,10 @@ def test_the_pairs_that_reject_the_closing_are_confirmed(strong):
     assert found.measured.values["group"] == "confirmation.group.rejected_has_lost"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("split", ["eval", "train"])
 def test_an_sft_term_is_told_apart(strong, with_sft_term, split):
     without, found = diagnose(strong, split=split), diagnose(with_sft_term, split=split)
     assert without.fall.kind == "below_start"
     assert found.fall.kind != "below_start" or found.fall.hidden, "the mean stays up"
     assert without.fall.high < found.fall.low, "the intervals of the two falls lie apart"
-    assert found.numbers.get("no_data_at_end", 0) < DAMAGE <= without.numbers["no_data_at_end"]
+    assert found.numbers.get("no_data_at_end", 0) < DAMAGE_SHARE <= without.numbers["no_data_at_end"]

@@ -6,17 +6,19 @@ import shutil
 
 import pytest
 
-from dpo_analysis.diagnosis import diagnose, keep, known_or_made
-from dpo_analysis.diagnosis import saved_diagnosis as saved
+from dpo_analysis.diagnosis import diagnose, load_or_diagnose, save_diagnoses, saved_diagnosis, thresholds
+from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.runs import open_run
 from dpo_analysis.runs.verify import verify_run
 from tests.app import synthetic
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    path = synthetic.build(tmp_path_factory.mktemp("kept") / "run", evident=6)
-    keep(open_run(path))
+    path = synthetic.build(tmp_path_factory.mktemp("saved") / "run", evident=6)
+    save_diagnoses(open_run(path))
     return path
 
 
@@ -35,36 +37,36 @@ def forbid(monkeypatch):
     def made(*_, **__):
         raise AssertionError("made anew")
 
-    monkeypatch.setattr(saved, "diagnose", made)
+    monkeypatch.setattr(saved_diagnosis, "diagnose", made)
 
 
 @pytest.mark.parametrize("series", ["gentle", "strong"])
 @pytest.mark.parametrize("split", ["eval", "train"])
-def test_what_is_kept_is_what_would_be_made(folder, series, split, monkeypatch):
+def test_what_is_saved_is_what_would_be_made(folder, series, split, monkeypatch):
     run = open_run(folder)
     anew = diagnose(run, series=series, split=split)
     forbid(monkeypatch)
-    assert same(known_or_made(run, series=series, split=split), anew)
+    assert same(load_or_diagnose(run, series=series, split=split), anew)
 
 
 def test_another_beta_changes_the_numbers_at_the_end_alone(folder, monkeypatch):
     run = open_run(folder)
     anew = diagnose(run, series="strong", split="eval", beta=0.5)
     forbid(monkeypatch)
-    assert same(known_or_made(run, series="strong", split="eval", beta=0.5), anew)
+    assert same(load_or_diagnose(run, series="strong", split="eval", beta=0.5), anew)
 
 
 def test_what_is_not_a_number_is_not_a_number_again(folder):
-    found = known_or_made(open_run(folder), series="gentle", split="eval")
+    found = load_or_diagnose(open_run(folder), series="gentle", split="eval")
     assert any(math.isnan(one.share) for one in found.findings)
 
 
 def test_commands_name_the_folder_where_it_lies_now(folder, monkeypatch):
-    (folder / saved.FILE).unlink()
+    (folder / saved_diagnosis.FILE).unlink()
     monkeypatch.chdir(folder)
-    keep(open_run("."))
+    save_diagnoses(open_run("."))
     forbid(monkeypatch)
-    here, there = (known_or_made(open_run(path), series="gentle", split="eval").open for path in (".", folder))
+    here, there = (load_or_diagnose(open_run(path), series="gentle", split="eval").open for path in (".", folder))
     assert [one.command.replace(str(folder), ".") for one in there] == [one.command for one in here]
     assert all("..." in one.command for one in here if one.command)
 
@@ -72,47 +74,55 @@ def test_commands_name_the_folder_where_it_lies_now(folder, monkeypatch):
 def test_a_diagnosis_of_other_files_is_not_read(folder, monkeypatch):
     manifest = folder / "manifest.json"
     forbid(monkeypatch)
-    assert known_or_made(open_run(folder), series="gentle", split="eval")
+    assert load_or_diagnose(open_run(folder), series="gentle", split="eval")
     manifest.write_text(manifest.read_text() + " ")
     with pytest.raises(AssertionError, match="made anew"):
-        known_or_made(open_run(folder), series="gentle", split="eval")
+        load_or_diagnose(open_run(folder), series="gentle", split="eval")
 
 
 def test_a_diagnosis_by_other_rules_is_not_read(folder, monkeypatch):
     forbid(monkeypatch)
-    monkeypatch.setattr(saved, "_rules", lambda: b"others")
+    monkeypatch.setattr(thresholds, "RULES_VERSION", thresholds.RULES_VERSION + 1)
     with pytest.raises(AssertionError, match="made anew"):
-        known_or_made(open_run(folder), series="gentle", split="eval")
+        load_or_diagnose(open_run(folder), series="gentle", split="eval")
+
+
+def test_a_diagnosis_by_other_causes_is_not_read(folder, monkeypatch):
+    forbid(monkeypatch)
+    fewer = dict(list(every_cause().items())[1:])
+    monkeypatch.setattr(saved_diagnosis, "every_cause", lambda: fewer)
+    with pytest.raises(AssertionError, match="made anew"):
+        load_or_diagnose(open_run(folder), series="gentle", split="eval")
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"of": 1, "diagnoses": 3}'])
 def test_a_damaged_file_is_no_file(folder, text):
-    (folder / saved.FILE).write_text(text)
+    (folder / saved_diagnosis.FILE).write_text(text)
     run = open_run(folder)
-    assert same(known_or_made(run, series="gentle", split="eval"), diagnose(run, series="gentle", split="eval"))
+    assert same(load_or_diagnose(run, series="gentle", split="eval"), diagnose(run, series="gentle", split="eval"))
 
 
 def test_a_diagnosis_that_lacks_a_field_is_made_anew(folder):
-    data = json.loads((folder / saved.FILE).read_text())
+    data = json.loads((folder / saved_diagnosis.FILE).read_text())
     for one in data["diagnoses"]:
         del one["fall"]["drop"]
-    (folder / saved.FILE).write_text(json.dumps(data))
-    assert known_or_made(open_run(folder), series="gentle", split="eval").fall.n_pairs
+    (folder / saved_diagnosis.FILE).write_text(json.dumps(data))
+    assert load_or_diagnose(open_run(folder), series="gentle", split="eval").fall.n_pairs
 
 
-def test_an_unfinished_run_keeps_none(tmp_path):
+def test_an_unfinished_run_saves_none(tmp_path):
     path = synthetic.build(tmp_path / "run", series=["gentle"], parts=1)
-    keep(open_run(path))
-    assert not (path / saved.FILE).exists()
+    save_diagnoses(open_run(path))
+    assert not (path / saved_diagnosis.FILE).exists()
 
 
-def test_keeping_twice_changes_nothing(folder):
-    before = (folder / saved.FILE).read_bytes()
-    keep(open_run(folder))
-    assert (folder / saved.FILE).read_bytes() == before
-    (folder / saved.FILE).unlink()
-    keep(open_run(folder))
-    assert (folder / saved.FILE).read_bytes() == before
+def test_saving_twice_changes_nothing(folder):
+    before = (folder / saved_diagnosis.FILE).read_bytes()
+    save_diagnoses(open_run(folder))
+    assert (folder / saved_diagnosis.FILE).read_bytes() == before
+    (folder / saved_diagnosis.FILE).unlink()
+    save_diagnoses(open_run(folder))
+    assert (folder / saved_diagnosis.FILE).read_bytes() == before
 
 
 def test_verify_finds_nothing_wrong_with_it(folder):

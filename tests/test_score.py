@@ -22,7 +22,7 @@ from dpo_analysis.scoring import score, score_text
 from dpo_analysis.scoring.models.loading import quiet
 from dpo_analysis.scoring.models.preflight import model_sha256
 from dpo_analysis.scoring.single_pair import in_python
-from dpo_analysis.tables.pairs import token_table
+from dpo_analysis.tables.tokens import token_table
 
 ROWS = [
     {"prompt": "Say hi.", "chosen": " Hi there.", "rejected": " No."},
@@ -104,8 +104,10 @@ def nothing_written(place):
 def test_a_folder_of_checkpoints_an_adapter_and_a_reference_become_a_run(place):
     run = score(["eval=pairs.jsonl"], reference="sft", policies=["strong", "lora/checkpoint-5"], out="run", part_size=2)
     assert [(model.key, model.step, model.kind) for model in run.models] == [
-        ("lora/checkpoint-5", 5, "adapter"), ("strong/checkpoint-10", 10, "full"), ("strong/checkpoint-20", 20, "full")
-    ]  # fmt: skip
+        ("lora/checkpoint-5", 5, "adapter"),
+        ("strong/checkpoint-10", 10, "full"),
+        ("strong/checkpoint-20", 20, "full"),
+    ]
     assert run.is_complete
     assert run.splits == ["eval"]
     assert run.noise_floor.n_pairs == 5
@@ -209,8 +211,11 @@ def test_loaded_models_need_a_tokenizer(place):
 def test_one_damaged_checkpoint_of_three_costs_only_itself(place):
     path = place / "strong/checkpoint-10/model.safetensors"
     path.write_bytes(path.read_bytes()[:-5])
-    error = refused("finished without 1 of 4 models: strong/checkpoint-10: truncated", PartialResult,
-                    policies=["strong", "lora/checkpoint-5"])  # fmt: skip
+    error = refused(
+        "finished without 1 of 4 models: strong/checkpoint-10: truncated",
+        PartialResult,
+        policies=["strong", "lora/checkpoint-5"],
+    )
     assert error.exit_code == 4
     progress = open_run("run").progress()
     assert progress["strong/checkpoint-10"] == (0, 1)
@@ -240,8 +245,15 @@ def test_an_unknown_loss_is_refused_before_the_work(place):
 
 
 def test_the_series_keep_beta_and_loss(place):
-    run = score("pairs.jsonl", reference="sft", policies=["strong"], out="run", beta=0.5, loss_type=["sigmoid", "sft"],
-                parameters={"loss_weights": [1.0, 0.2]})  # fmt: skip
+    run = score(
+        "pairs.jsonl",
+        reference="sft",
+        policies=["strong"],
+        out="run",
+        beta=0.5,
+        loss_type=["sigmoid", "sft"],
+        parameters={"loss_weights": [1.0, 0.2]},
+    )
     series = run.series["strong"]
     assert (series.beta, series.loss_type, series.parameters) == (0.5, ["sigmoid", "sft"], {"loss_weights": [1.0, 0.2]})
 
@@ -288,8 +300,13 @@ def test_a_padding_token_that_only_the_policy_has_is_no_difference(place):
 
 
 def test_different_chat_templates_need_a_choice(place):
-    rows = [{name: [{"role": role, "content": row[name]}] for name, role in
-             (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant"))} for row in ROWS[:2]]  # fmt: skip
+    rows = [
+        {
+            name: [{"role": role, "content": row[name]}]
+            for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant"))
+        }
+        for row in ROWS[:2]
+    ]
     (place / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for step, template in ((10, TEMPLATE), (20, "x" + TEMPLATE)):
         byte_tokenizer(template=template).save_pretrained(place / f"strong/checkpoint-{step}")
@@ -346,8 +363,15 @@ def test_two_shards_give_the_scores_of_one_worker(place):
 
 
 def test_an_answer_as_a_token_table(place):
-    found = score_text(ROWS[2]["prompt"], ROWS[2]["chosen"], ROWS[2]["rejected"], policy=tiny(10), reference=tiny(0),
-                       tokenizer=byte_tokenizer(), beta=0.5)  # fmt: skip
+    found = score_text(
+        ROWS[2]["prompt"],
+        ROWS[2]["chosen"],
+        ROWS[2]["rejected"],
+        policy=tiny(10),
+        reference=tiny(0),
+        tokenizer=byte_tokenizer(),
+        beta=0.5,
+    )
     assert list(found.columns) == (
         "pair_id side series model step position token_id token_bytes text logp reference_logp log_ratio advantage "
         "value entropy rank argmax_id argmax_logp kl_reference_policy kl_policy_reference credit credit_variance "
@@ -394,11 +418,15 @@ def test_a_refused_text_is_told_in_the_words_of_python(place, given, said):
 
 def test_no_advice_to_score_text_names_an_option_of_the_command_line():
     for line in (
-        "x; pass --tokenizer FOLDER, or tokenizer= for loaded models", "x; pass --reference MODEL",
-        "x; copy its files or pass --tokenizer", "x; pass the base it was trained on as --base",
-        "x; pass --base MODEL", "x; give another with --chat-template FILE",
-        "x: pass the one to use as --chat-template FILE", "x; pass a larger --max-length",
+        "x; pass --tokenizer FOLDER, or tokenizer= for loaded models",
+        "x; pass --reference MODEL",
+        "x; copy its files or pass --tokenizer",
+        "x; pass the base it was trained on as --base",
+        "x; pass --base MODEL",
+        "x; give another with --chat-template FILE",
+        "x: pass the one to use as --chat-template FILE",
+        "x; pass a larger --max-length",
         "x; give them names, as in --policy SERIES/NAME=MODEL",
-    ):  # fmt: skip
+    ):
         assert "--" not in in_python(line)
         assert in_python(line).endswith(("=", "texts"))

@@ -10,8 +10,9 @@ import pytest
 import dpo_analysis as dpo
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.errors import InputError
-from dpo_analysis.figures.static_svg import nice_step, svg
-from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.figures.static_svg import svg
+from dpo_analysis.figures.svg_plane import nice_step
+from dpo_analysis.tables.decompositions import decomposition_table
 
 NAME = {"svg": "http://www.w3.org/2000/svg"}
 
@@ -51,7 +52,7 @@ def test_a_gap_parts_a_line():
 
 def test_every_figure_of_lines_or_bars_is_drawn_in_both_themes(run):
     steps = dpo.step_table(run, split="eval")
-    rows = split_table(run, model="strong/checkpoint-150").query("by == 'place'")
+    rows = decomposition_table(run, model="strong/checkpoint-150").query("by == 'place'")
     for theme in ("light", "dark"):
         for figure in (
             dpo.figures.reward_curves(steps, theme=theme),

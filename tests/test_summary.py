@@ -9,14 +9,14 @@ import pyarrow.compute as pc
 import pytest
 
 from dpo_analysis import position_table, step_table
-from dpo_analysis.diagnosis.check_rows import rows_of_run
+from dpo_analysis.diagnosis.check_rows import rows_to_check
 from dpo_analysis.runs import open_run, verify_run
-from dpo_analysis.runs.parquet import to_bytes
+from dpo_analysis.runs.parquet import parquet_bytes
 from dpo_analysis.runs.summaries import store
 from dpo_analysis.scoring.part_table import part_requests, part_table
-from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.tables.decompositions import decomposition_table
 from dpo_analysis.tables.pairs import pair_table
-from dpo_analysis.tables.step_changes import token_movers
+from dpo_analysis.tables.step_changes import largest_token_changes
 from tests.faults import fakes
 
 KEY = "gentle/checkpoint-10"
@@ -24,14 +24,14 @@ KINDS = ("cells", "entries", "profile", "sums")
 
 
 def splits_of(run):
-    return split_table(run, model=KEY)
+    return decomposition_table(run, model=KEY)
 
 
 def token_movers_of(run):
-    return token_movers(run, series="gentle")
+    return largest_token_changes(run, series="gentle")
 
 
-TABLES = (pair_table, step_table, position_table, splits_of, token_movers_of, rows_of_run)
+TABLES = (pair_table, step_table, position_table, splits_of, token_movers_of, rows_to_check)
 
 
 def summaries(path):
@@ -83,17 +83,17 @@ def test_those_of_a_part_that_is_scored_anew_go_before_it(folder):
     assert fakes.bytes_of(folder) == before
 
 
-@pytest.mark.parametrize("kind", [store.SUMS, store.PROFILE])
+@pytest.mark.parametrize("kind", [store.PAIR_SUMS, store.POSITION_SUMS])
 def test_one_of_other_bytes_is_not_believed(folder, kind):
     run = open_run(folder)
     right = tables_of(folder)
-    path = store.merged_file(kind, run.model(KEY))
+    path = store.model_summary_path(kind, run.model(KEY))
     table = store.read_summary(run, kind, run.model(KEY))
     label = {"identity": run.identity_hash, "model": KEY, "weights": run.model(KEY).weights}
-    index = table.schema.get_field_index("logp" if kind == store.PROFILE else "chosen_logps")
+    index = table.schema.get_field_index("logp" if kind == store.POSITION_SUMS else "chosen_logps")
     wrong = table.set_column(index, table.field(index), pc.subtract(table.column(index), 1.0))
     copy = Path(shutil.copytree(folder, folder.parent / "other"))
-    (copy / path).write_bytes(to_bytes(wrong, label | {"of": "0" * 64}))
+    (copy / path).write_bytes(parquet_bytes(wrong, label | {"of": "0" * 64}))
     for one, other in zip(right, tables_of(copy), strict=True):
         pd.testing.assert_frame_equal(one, other, rtol=1e-12)
     assert verify_run(copy), "but verify tells of it"

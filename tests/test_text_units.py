@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.figures.token_view.glyphs import cells, shown
+from dpo_analysis.figures.token_view.glyphs import glyph_text, glyphs
 from dpo_analysis.figures.token_view.text_units import UNITS, units
 
 
 def cut(pieces, unit):
-    return [shown(cell) for cell in units(pieces, unit)]
+    return [glyph_text(cell) for cell in units(pieces, unit)]
 
 
 def bytes_of(text):
@@ -71,4 +71,4 @@ def test_every_unit_covers_every_token_once_and_loses_no_letter(pieces):
         found = units(pieces, unit)
         assert [cell.first for cell in found] == [sum(c.count for c in found[:n]) for n in range(len(found))]
         assert sum(cell.count for cell in found) == len(pieces)
-        assert "".join(map(shown, found)) == "".join(map(shown, cells(pieces)))
+        assert "".join(map(glyph_text, found)) == "".join(map(glyph_text, glyphs(pieces)))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_analysis.figures.token_view.marks import carriers, differences
+from dpo_analysis.figures.token_view.marks import difference_marks, largest_falls
 
 SOME = st.lists(st.integers(0, 4), max_size=12)
 
@@ -21,7 +21,7 @@ SOME = st.lists(st.integers(0, 4), max_size=12)
     ],
 )
 def test_marks_of_two_responses(first, second, marks):
-    assert differences([ord(c) for c in first], [ord(c) for c in second]) == marks
+    assert difference_marks([ord(c) for c in first], [ord(c) for c in second]) == marks
 
 
 def longest(first, second):
@@ -35,29 +35,29 @@ def longest(first, second):
 
 @given(SOME, SOME)
 def test_as_few_tokens_as_possible_differ_and_those_paired_are_the_same(first, second):
-    both = zip((first, second), differences(first, second), strict=True)
+    both = zip((first, second), difference_marks(first, second), strict=True)
     kept = [[token for token, mark in zip(ids, own, strict=True) if mark != "x"] for ids, own in both]
     assert kept[0] == kept[1]
     assert len(kept[0]) == longest(first, second)
 
 
 def test_the_fewest_that_carry_eighty_percent():
-    assert carriers(np.array([-1.0, 5.0, -6.0, -2.0, -1.0])).tolist() == [False, False, True, True, False]
+    assert largest_falls(np.array([-1.0, 5.0, -6.0, -2.0, -1.0])).tolist() == [False, False, True, True, False]
 
 
 def test_exactly_eighty_percent_is_enough():
-    assert carriers(np.array([-0.8, -0.2])).tolist() == [True, False]
+    assert largest_falls(np.array([-0.8, -0.2])).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("changes", [[], [0.0, 1.0], [np.nan, 2.0]])
 def test_where_nothing_fell_there_is_nothing_to_carry(changes):
-    assert carriers(np.array(changes)) is None
+    assert largest_falls(np.array(changes)) is None
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1))
 def test_what_is_kept_fell_more_than_what_is_not_and_is_enough(changes):
     values = np.array(changes)
-    kept = carriers(values)
+    kept = largest_falls(values)
     falls = np.maximum(-values, 0)
     if kept is None:
         assert not falls.any()

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from dpo_analysis import figures
 from dpo_analysis.errors import InputError
 from dpo_analysis.figures import scales, theme
-from dpo_analysis.figures.token_view import grid, number_codec, view
+from dpo_analysis.figures.token_view import grid, number_codec, payload
 from dpo_analysis.figures.token_view import page as token_page
-from dpo_analysis.figures.token_view.colors import absent
+from dpo_analysis.figures.token_view.colors import missing_colors
 from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.words import LANGUAGES
 from tests.token_rows import close, texts, token_rows, unpacked, values
@@ -24,41 +24,41 @@ WORDS = (b"The", b" sky", b" is", b" bl", b"ue.", b" Yes", b"!\n", b"<|im_end|>"
 
 
 def test_one_scale_over_all_panels_is_the_99th_percentile():
-    data = view.payload(token_rows())
+    data = payload.payload(token_rows())
     assert data["scale"] == pytest.approx(np.quantile([0.1, 0.2, 0.2, 0.4, 0.1, 0.2], 0.99), rel=1e-3)
 
 
 def test_bins_are_signed_symmetric_and_saturate():
-    found = view.bins(np.array([-9.0, -1.0, 0.0, 1.0, np.nan]), np.zeros(5, bool), 1.0)
+    found = payload.shades(np.array([-9.0, -1.0, 0.0, 1.0, np.nan]), np.zeros(5, bool), 1.0)
     assert found == "00DX "
     assert chr(ord("0") + 20) == "D"
 
 
 def test_noise_is_marked_and_never_coloured():
-    data = view.payload(token_rows(ratio=0.01), noise=NoiseFloor(token=0.015, response=0.1, n_pairs=4))
-    assert data["sides"][0]["bins"][0][0] == view.NOISE_BIN
-    assert view.NOISE_BIN not in data["sides"][0]["bins"][1]
+    data = payload.payload(token_rows(ratio=0.01), noise=NoiseFloor(token=0.015, response=0.1, n_pairs=4))
+    assert data["sides"][0]["bins"][0][0] == payload.NOISE_SHADE
+    assert payload.NOISE_SHADE not in data["sides"][0]["bins"][1]
 
 
 def test_change_is_taken_from_the_first_panel():
-    data = view.payload(token_rows(), color="change")
+    data = payload.payload(token_rows(), color="change")
     assert values(data) == [[0.0, 0.0], [-0.1, -0.2]]
 
 
 def test_totals_are_the_rewards_of_the_responses():
-    data = view.payload(token_rows())
+    data = payload.payload(token_rows())
     assert data["sides"][0]["totals"] == ["reward −0.30", "reward −0.60"]
 
 
 def test_more_than_four_checkpoints_become_first_middle_and_last():
-    data = view.payload(token_rows(models=[f"checkpoint-{n}" for n in range(1, 8)]))
+    data = payload.payload(token_rows(models=[f"checkpoint-{n}" for n in range(1, 8)]))
     assert data["models"] == ["step 1", "step 4", "step 7"]
 
 
 def test_a_checkpoint_that_lacks_the_pair_has_blanks():
     rows = token_rows()
     rows = rows[~((rows["model"] == "checkpoint-2") & (rows["side"] == "chosen"))]
-    data = view.payload(rows)
+    data = payload.payload(rows)
     assert values(data)[1] == [None, None]
     assert data["sides"][0]["bins"][1] == "  "
 
@@ -66,7 +66,7 @@ def test_a_checkpoint_that_lacks_the_pair_has_blanks():
 @pytest.mark.parametrize("color", figures.COLORS)
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_colour_is_said_in_both_languages(color, lang):
-    data = view.payload(token_rows(), color=color, lang=lang)
+    data = payload.payload(token_rows(), color=color, lang=lang)
     assert data["words"]["title"]
     json.dumps(data, allow_nan=False)
 
@@ -125,74 +125,74 @@ def test_a_notebook_gets_it_in_a_sandbox():
     ],
 )
 def test_a_unit_has_the_sum_of_its_tokens(unit, shown, first):
-    data = view.payload(token_rows(chosen=WORDS), unit=unit)
+    data = payload.payload(token_rows(chosen=WORDS), unit=unit)
     assert texts(data) == shown
     assert close(values(data)[0][: len(first)], first)
 
 
 def test_the_value_of_a_unit_is_that_behind_its_last_token():
-    data = view.payload(token_rows(chosen=WORDS), color="value", unit="sentence")
+    data = payload.payload(token_rows(chosen=WORDS), color="value", unit="sentence")
     assert close(values(data)[0], [-1.5, -2.8, -3.6])
     assert data["words"]["summed"] == "one colour per sentence: the value behind its last token"
 
 
 def test_the_credit_of_a_unit_is_in_its_own_standard_deviations():
-    data = view.payload(token_rows(), color="credit_z", unit="line")
+    data = payload.payload(token_rows(), color="credit_z", unit="line")
     assert close(values(data)[0], [(-0.3 + 2 * 0.025) / np.sqrt(2 * 0.01)])
     assert data["sides"][0]["totals"][0] == "response −1.77 standard deviations"
 
 
 @pytest.mark.parametrize("unit", figures.UNITS)
 def test_units_add_up_to_the_response_in_every_size(unit):
-    data = view.payload(token_rows(chosen=WORDS), unit=unit)
+    data = payload.payload(token_rows(chosen=WORDS), unit=unit)
     assert sum(values(data)[1]) == pytest.approx(-0.2 * 36, rel=1e-3)
 
 
 def test_a_click_on_a_unit_means_its_first_token():
-    side = view.payload(token_rows(chosen=WORDS), unit="word")["sides"][0]
+    side = payload.payload(token_rows(chosen=WORDS), unit="word")["sides"][0]
     assert (side["at"], side["count"]) == ([0, 1, 2, 3, 5, 7], 8)
-    assert "at" not in view.payload(token_rows())["sides"][0]
+    assert "at" not in payload.payload(token_rows())["sides"][0]
 
 
 def test_a_unit_of_several_tokens_is_noise_below_the_floor_of_a_response():
     floor = NoiseFloor(token=0.001, response=1e9, n_pairs=4)
-    assert view.payload(token_rows(), unit="word", noise=floor)["sides"][0]["bins"] == ["~~", "~~"]
-    assert "~" not in view.payload(token_rows(), noise=floor)["sides"][0]["bins"][0]
+    assert payload.payload(token_rows(), unit="word", noise=floor)["sides"][0]["bins"] == ["~~", "~~"]
+    assert "~" not in payload.payload(token_rows(), noise=floor)["sides"][0]["bins"][0]
 
 
 def test_the_shared_beginning_and_what_differs_are_marked():
-    data = view.payload(token_rows(chosen=(b"a", b" b", b" d"), rejected=(b"a", b" c", b" d")), marks=True)
+    data = payload.payload(token_rows(chosen=(b"a", b" b", b" d"), rejected=(b"a", b" c", b" d")), marks=True)
     assert [side["marks"] for side in data["sides"]] == ["=x-", "=x-"]
     assert {"same", "other"} <= data["words"].keys()
-    assert "marks" not in view.payload(token_rows())["sides"][0]
+    assert "marks" not in payload.payload(token_rows())["sides"][0]
 
 
 def test_a_unit_differs_where_one_of_its_tokens_does():
     rows = token_rows(chosen=(b"a", b" b", b"x"), rejected=(b"a", b" b", b"y"))
-    assert [side["marks"] for side in view.payload(rows, marks=True, unit="word")["sides"]] == ["=x", "=x"]
+    assert [side["marks"] for side in payload.payload(rows, marks=True, unit="word")["sides"]] == ["=x", "=x"]
 
 
 def test_only_what_carries_eighty_percent_of_the_fall_is_kept():
-    side = view.payload(token_rows(chosen=(b"a", b"b", b"c", b"d")), most=True)["sides"][0]
+    side = payload.payload(token_rows(chosen=(b"a", b"b", b"c", b"d")), most=True)["sides"][0]
     assert side["kept"] == ["0111", "0111"]
     assert side["most"] == ["80 % of the fall in 3 of 4"] * 2
 
 
 def test_where_nothing_fell_nothing_is_dimmed_and_it_is_said():
-    side = view.payload(token_rows(ratio=-1.0), most=True)["sides"][0]
+    side = payload.payload(token_rows(ratio=-1.0), most=True)["sides"][0]
     assert (side["kept"], side["most"]) == (["", ""], ["nothing fell"] * 2)
-    first = view.payload(token_rows(), color="change", most=True)["sides"][0]
+    first = payload.payload(token_rows(), color="change", most=True)["sides"][0]
     assert first["most"] == ["nothing fell", "80 % of the fall in 2 of 2"]
 
 
 def test_a_fall_below_the_noise_floor_is_none():
     floor = NoiseFloor(token=1.5, response=1.5, n_pairs=4)
-    assert view.payload(token_rows(), most=True, noise=floor)["sides"][0]["kept"] == ["01", "11"]
+    assert payload.payload(token_rows(), most=True, noise=floor)["sides"][0]["kept"] == ["01", "11"]
 
 
 @pytest.mark.parametrize(("color", "ends"), [("entropy", ("0", "0.5")), ("kl_reference_policy", ("0", "0.25"))])
 def test_what_has_no_sign_has_a_scale_from_zero_upwards(color, ends):
-    data = view.payload(token_rows(), color=color)
+    data = payload.payload(token_rows(), color=color)
     assert (data["ramp"], data["words"]["low"], data["words"]["high"]) == ("amount", *ends)
     axis = figures.token_heatmap(token_rows(), color=color).layout.coloraxis
     assert (axis.cmin, axis.colorscale[0]) == (0, (0.0, theme.LIGHT.background))
@@ -201,29 +201,29 @@ def test_what_has_no_sign_has_a_scale_from_zero_upwards(color, ends):
 
 def test_a_colour_without_values_is_named_with_what_it_needs():
     bare = token_rows().assign(entropy=np.nan).drop(columns=["credit", "credit_z", "kl_reference_policy"])
-    assert absent(bare) == {"entropy": "entropy", "kl_reference_policy": "kl", "credit": "kl", "credit_z": "kl"}
-    assert absent(token_rows()) == {}
+    assert missing_colors(bare) == {"entropy": "entropy", "kl_reference_policy": "kl", "credit": "kl", "credit_z": "kl"}
+    assert missing_colors(token_rows()) == {}
     with pytest.raises(InputError, match="no credit in these tokens: kl was not collected"):
-        view.payload(bare, color="credit")
+        payload.payload(bare, color="credit")
 
 
 def test_a_run_without_a_vocabulary_shows_what_stands_for_its_tokens():
     rows = token_rows().assign(token_bytes=None, text="[7]")
-    assert texts(view.payload(rows)) == ["[7]", "[7]"]
+    assert texts(payload.payload(rows)) == ["[7]", "[7]"]
 
 
 def test_a_scale_over_pairs_and_models_is_the_99th_percentile_of_their_units():
     rows = pd.concat([token_rows(), token_rows(ratio=2.0).assign(pair_id="q")])
-    assert grid.spread(rows, "advantage", "token", "s/checkpoint-1") == scales.scale_of(rows["advantage"])
+    assert grid.color_scale(rows, "advantage", "token", "s/checkpoint-1") == scales.scale_of(rows["advantage"])
     words = [-0.3, -0.1, -0.6, -0.2, -0.6, -0.2, -1.2, -0.4]
-    assert grid.spread(rows, "advantage", "line", "s/checkpoint-1") == scales.scale_of(np.array(words))
+    assert grid.color_scale(rows, "advantage", "line", "s/checkpoint-1") == scales.scale_of(np.array(words))
     changes = [0.0] * 6 + [-0.1, -0.2, -0.1, -0.2, -0.4, -0.2]
-    assert grid.spread(rows, "change", "token", "s/checkpoint-1") == scales.scale_of(np.array(changes))
+    assert grid.color_scale(rows, "change", "token", "s/checkpoint-1") == scales.scale_of(np.array(changes))
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1))
 def test_packed_numbers_keep_four_digits(numbers):
-    found = unpacked(number_codec.packed(np.array(numbers)))
+    found = unpacked(number_codec.encode_numbers(np.array(numbers)))
     for value, back in zip(numbers, found, strict=True):
         if not np.isfinite(value):
             assert back is None
@@ -234,7 +234,7 @@ def test_packed_numbers_keep_four_digits(numbers):
 
 
 def test_packed_numbers_are_letters_that_json_and_html_leave_alone():
-    text = number_codec.packed(np.array([0.1234, -99995.0, np.nan, 0.0]))
+    text = number_codec.encode_numbers(np.array([0.1234, -99995.0, np.nan, 0.0]))
     assert json.dumps(text) == f'"{text}"'
     assert "<" not in text
     assert unpacked(text) == [0.1234, -100000.0, None, 0.0]

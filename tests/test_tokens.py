@@ -21,7 +21,7 @@ CHAT = {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]}
 TEXT = {"prompt": "Why?", "chosen": " Because.", "rejected": " No."}
 
 
-def one(row, tokenizer=PLAIN, **settings):
+def tokenize_row(row, tokenizer=PLAIN, **settings):
     return tokenize_pairs(load_pairs([row]), tokenizer, **settings)[0]
 
 
@@ -30,12 +30,12 @@ def decoded(response, tokenizer=PLAIN):
 
 
 def test_a_text_row_ends_with_end_of_text_and_begins_with_begin_of_text():
-    assert decoded(one(TEXT, WITH_BOS).responses["chosen"], WITH_BOS) == ("<s>Why?", " Because.</s>")
-    assert decoded(one(TEXT).responses["rejected"]) == ("Why?", " No.</s>")
+    assert decoded(tokenize_row(TEXT, WITH_BOS).responses["chosen"], WITH_BOS) == ("<s>Why?", " Because.</s>")
+    assert decoded(tokenize_row(TEXT).responses["rejected"]) == ("Why?", " No.</s>")
 
 
 def test_a_conversation_is_what_the_template_makes_of_it():
-    pair = one(CHAT)
+    pair = tokenize_row(CHAT)
     prompt = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
     assert decoded(pair.responses["chosen"]) == (prompt, "Because.<|im_end|>\n")
     assert (pair.prompt, pair.chosen, pair.rejected) == (prompt, "Because.<|im_end|>\n", "No.<|im_end|>\n")
@@ -43,29 +43,29 @@ def test_a_conversation_is_what_the_template_makes_of_it():
 
 def test_tokens_that_merge_over_the_border_belong_to_the_response():
     row = {"prompt": "Hel", "chosen": "lo world", "rejected": "p"}
-    pair = one(row, WITH_BOS)
+    pair = tokenize_row(row, WITH_BOS)
     assert decoded(pair.responses["chosen"], WITH_BOS) == ("<s>", "Hello world</s>")
     assert decoded(pair.responses["rejected"], WITH_BOS) == ("<s>", "Help</s>")
     assert pair.border_shift == 2
 
 
 def test_without_prompt_and_bos_the_first_token_is_context_since_nothing_scores_it():
-    response = one({"prompt": "", "chosen": "Hello world", "rejected": "No."}).responses["chosen"]
+    response = tokenize_row({"prompt": "", "chosen": "Hello world", "rejected": "No."}).responses["chosen"]
     assert decoded(response) == ("Hello", " world</s>")
 
 
 def test_keep_start_cuts_the_response_and_keep_end_the_prompt():
     row = {"prompt": "The sky is blue", "chosen": " because air", "rejected": "."}
-    start = one(row, max_length=5, truncation="keep_start")
+    start = tokenize_row(row, max_length=5, truncation="keep_start")
     assert decoded(start.responses["chosen"]) == ("The sky is blue", " because")
     assert (start.status, start.responses["rejected"].truncated) == ("truncated", True)
-    end = one(row, max_length=5, truncation="keep_end")
+    end = tokenize_row(row, max_length=5, truncation="keep_end")
     assert decoded(end.responses["chosen"]) == (" is blue", " because air</s>")
 
 
 @pytest.mark.parametrize(("max_length", "status"), [(3, "too_long"), (4, "too_long"), (5, "truncated"), (7, "ok")])
 def test_a_prompt_that_fills_max_length_is_too_long(max_length, status):
-    pair = one({"prompt": "The sky is blue", "chosen": " because air", "rejected": "."}, max_length=max_length)
+    pair = tokenize_row({"prompt": "The sky is blue", "chosen": " because air", "rejected": "."}, max_length=max_length)
     assert (pair.status, bool(pair.responses)) == (status, status != "too_long")
 
 
@@ -85,7 +85,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("case", STATUSES)
 def test_every_status_is_given_where_it_is_due(case):
-    pair = one(STATUSES[case])
+    pair = tokenize_row(STATUSES[case])
     assert pair.status == case.split(":")[0]
     assert bool(pair.reason) == (not pair.responses)
     assert (set(pair.responses) == set(SIDES)) == (pair.status in ("ok", "identical"))
@@ -125,7 +125,7 @@ def test_a_failing_template_is_a_status_of_its_row_alone(template, extra):
 )
 def test_scored_pairs_have_context_and_tokens_and_fit(sides, bos, length, truncation):
     row = dict(zip(("prompt", "chosen", "rejected"), sides, strict=True))
-    pair = one(row, WITH_BOS if bos else PLAIN, max_length=length, truncation=truncation)
+    pair = tokenize_row(row, WITH_BOS if bos else PLAIN, max_length=length, truncation=truncation)
     for response in pair.responses.values():
         assert min(len(response.prompt_token_ids), len(response.token_ids)) >= 1
         assert len(response.prompt_token_ids) + len(response.token_ids) <= (length or 10_000)
@@ -141,7 +141,7 @@ def test_prompt_and_response_are_exactly_the_text_that_was_tokenised(prompt, ans
     if chat:
         row = {name: [{"role": name, "content": text}] for name, text in row.items()}
     tokenizer = build_tokenizer(template=TIGHT) if chat else PLAIN
-    pair = one(row, tokenizer, max_length=None)
+    pair = tokenize_row(row, tokenizer, max_length=None)
     for side, response in pair.responses.items():
         ids = [*response.prompt_token_ids, *response.token_ids]
         assert tokenizer.decode(ids) == pair.prompt + getattr(pair, side)
@@ -149,10 +149,10 @@ def test_prompt_and_response_are_exactly_the_text_that_was_tokenised(prompt, ans
 
 def test_pairs_of_one_prompt_share_a_group_even_where_the_border_moves():
     rows = [{"prompt": "Hel", "chosen": c, "rejected": "x"} for c in ("lo", "p", "3")]
-    found = tokenize_pairs(load_pairs(rows), PLAIN)
-    assert len({pair.border_shift for pair in found}) > 1
-    assert len({pair.group_id for pair in found}) == 1
-    assert found[0].group_id != one(TEXT).group_id
+    tokenized_pairs = tokenize_pairs(load_pairs(rows), PLAIN)
+    assert len({pair.border_shift for pair in tokenized_pairs}) > 1
+    assert len({pair.group_id for pair in tokenized_pairs}) == 1
+    assert tokenized_pairs[0].group_id != tokenize_row(TEXT).group_id
 
 
 @settings(deadline=None)
@@ -183,21 +183,21 @@ def test_a_conversation_without_template_names_the_option():
     tokenizer.chat_template = None
     message = r"no chat template in the tokenizer: list\[0\] is conversational .* --chat-template FILE"
     with pytest.raises(InputError, match=message):
-        one(CHAT, tokenizer)
-    assert one(TEXT, tokenizer).status == "ok"
+        tokenize_row(CHAT, tokenizer)
+    assert tokenize_row(TEXT, tokenizer).status == "ok"
 
 
 def test_a_template_that_does_not_parse_is_refused_at_once():
     with pytest.raises(InputError, match=r"broken chat template in the tokenizer: .* at line 1"):
-        one(CHAT, build_tokenizer(template="{% for %}"))
+        tokenize_row(CHAT, build_tokenizer(template="{% for %}"))
 
 
 def test_text_rows_need_an_end_of_text_token():
     tokenizer = build_tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(InputError, match="no end-of-text token in the tokenizer"):
-        one(TEXT, tokenizer)
-    assert one(CHAT, tokenizer).status == "ok"
+        tokenize_row(TEXT, tokenizer)
+    assert tokenize_row(CHAT, tokenizer).status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -210,4 +210,4 @@ def test_text_rows_need_an_end_of_text_token():
 )
 def test_settings_that_are_none_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
-        one(TEXT, **settings)
+        tokenize_row(TEXT, **settings)

@@ -1,12 +1,12 @@
-"""What gained at a token, from stored evidence, against the models' own distributions."""
+"""Top tokens from stored evidence, against the distributions of both models."""
 
 import numpy as np
 import pytest
 import torch
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.scoring.evidence.pair_sample import Wish
-from dpo_analysis.tables.top_tokens import GAIN_COLUMNS, ITSELF, REST, gainers
+from dpo_analysis.scoring.evidence.pair_sample import EvidenceRequest
+from dpo_analysis.tables.top_tokens import ITSELF, REST, TOP_TOKEN_COLUMNS, top_tokens
 from tests.collected import POLICY, Two, collect, distributions, pairs
 from tests.test_evidence import llama
 
@@ -21,7 +21,7 @@ def two():
 @pytest.fixture(scope="module")
 def run(two, tmp_path_factory):
     torch.set_num_threads(1)
-    return collect(tmp_path_factory.mktemp("gainers") / "run", TOKENIZED, two)
+    return collect(tmp_path_factory.mktemp("top_tokens") / "run", TOKENIZED, two)
 
 
 @pytest.mark.parametrize("position", [0, -1])
@@ -33,9 +33,9 @@ def test_probabilities_are_those_of_both_models_and_the_gains_add_up_to_zero(run
         np.exp(distributions(m, response.prompt_token_ids, response.token_ids)[0][place])
         for m in (two.policy, two.reference)
     )
-    found = gainers(run, pair_id=pair.pair.pair_id, side="rejected", position=place, model=POLICY)
+    found = top_tokens(run, pair_id=pair.pair.pair_id, side="rejected", position=place, model=POLICY)
     kept = found.table[found.table["kind"] != REST]
-    assert list(found.table.columns) == GAIN_COLUMNS
+    assert list(found.table.columns) == TOP_TOKEN_COLUMNS
     assert np.allclose(kept["probability"], p[kept["token_id"]], atol=1e-5)
     assert np.allclose(kept["reference_probability"], q[kept["token_id"]], atol=1e-5)
     assert found.table["gain"].sum() == pytest.approx(0, abs=1e-12)
@@ -44,7 +44,7 @@ def test_probabilities_are_those_of_both_models_and_the_gains_add_up_to_zero(run
 
 def test_the_token_itself_is_named_and_the_largest_gain_comes_first(run):
     pair = TOKENIZED[2]
-    table = gainers(run, pair_id=pair.pair.pair_id, side="chosen", position=0, model=POLICY.key).table
+    table = top_tokens(run, pair_id=pair.pair.pair_id, side="chosen", position=0, model=POLICY.key).table
     own = table[table["kind"] == ITSELF]
     assert own["token_id"].tolist() == [pair.responses["chosen"].token_ids[0]]
     assert table["gain"][:-1].is_monotonic_decreasing
@@ -53,11 +53,11 @@ def test_the_token_itself_is_named_and_the_largest_gain_comes_first(run):
 
 
 def test_without_evidence_there_is_none(two, tmp_path):
-    bare = collect(tmp_path / "run", TOKENIZED, two, Wish(kinds=("kl",), pairs=None))
-    assert gainers(bare, pair_id=TOKENIZED[0].pair.pair_id, side="chosen", position=0, model=POLICY) is None
+    bare = collect(tmp_path / "run", TOKENIZED, two, EvidenceRequest(kinds=("kl",), max_pairs=None))
+    assert top_tokens(bare, pair_id=TOKENIZED[0].pair.pair_id, side="chosen", position=0, model=POLICY) is None
 
 
 @pytest.mark.parametrize("position", [-1, 99])
 def test_a_position_that_the_response_has_not_is_refused(run, position):
     with pytest.raises(InputError, match=rf"no position {position} in the chosen response of pair"):
-        gainers(run, pair_id=TOKENIZED[0].pair.pair_id, side="chosen", position=position, model=POLICY)
+        top_tokens(run, pair_id=TOKENIZED[0].pair.pair_id, side="chosen", position=position, model=POLICY)

@@ -1,4 +1,4 @@
-"""The trainer's curves beside the recomputed ones: what is laid beside what, and the reasons that are given."""
+"""The curves of the trainer's log beside the recomputed ones: which are compared, and which reasons are given."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from dpo_analysis.schema import CURVES_SCHEMA
 from dpo_analysis.tables.trainer_log import (
     difference_text,
     explain_difference,
-    hidden_logs,
     logged_curves,
-    overlay_summary,
-    overlay_table,
+    logs_of_other_splits,
+    trainer_log_differences,
+    trainer_log_table,
 )
 from tests.handmade import make_run
 
@@ -43,7 +43,7 @@ LOG = curves(
 
 def test_same_series_split_step_and_metric_stand_side_by_side(tmp_path):
     run = make_run(tmp_path / "run", SCORES, curves=LOG, facts={1: {"split": "hard"}})
-    rows = overlay_table(run).set_index(["split", "metric"])
+    rows = trainer_log_table(run).set_index(["split", "metric"])
     assert sorted(rows.index) == [("eval", "loss"), ("eval", "margin"), ("hard", "chosen_reward")]
     margin = rows.loc[("eval", "margin")]
     assert (margin.model, margin.step, margin.logged, margin.unit) == ("checkpoint-10", 10, 0.16, "beta x nats")
@@ -55,36 +55,36 @@ def test_same_series_split_step_and_metric_stand_side_by_side(tmp_path):
 def test_a_log_that_lies_beside_no_curve_is_named_with_the_reason(tmp_path):
     run = make_run(tmp_path / "run", SCORES, curves=LOG, facts={1: {"split": "hard"}})
     logged = logged_curves(run)
-    assert hidden_logs(run, logged, "eval") == [
+    assert logs_of_other_splits(run, logged, "eval") == [
         ("eval_hard", "gentle", "overview.log.other"),
         ("train", "gentle", "overview.log.none"),
     ]
-    assert ("eval", "gentle, other", "overview.log.other") in hidden_logs(run, logged, "hard")
+    assert ("eval", "gentle, other", "overview.log.other") in logs_of_other_splits(run, logged, "hard")
 
 
 def test_a_run_without_a_log_hides_none(tmp_path):
     run = make_run(tmp_path / "run", SCORES)
-    assert hidden_logs(run, logged_curves(run), "eval") == []
+    assert logs_of_other_splits(run, logged_curves(run), "eval") == []
 
 
 def test_summary_tells_the_largest_difference_and_where(tmp_path):
     run = make_run(tmp_path / "run", SCORES, curves=LOG)
-    summary = overlay_summary(overlay_table(run)).set_index("metric")
+    summary = trainer_log_differences(trainer_log_table(run)).set_index("metric")
     assert list(summary.index) == ["margin"]
     assert summary.loc["margin", "largest_difference"] == pytest.approx(abs((0.1 + 0.2) / 2 - 0.16))
     assert summary.loc["margin", ["n_points", "step"]].tolist() == [1, 10]
 
 
-def test_a_run_without_a_log_has_an_empty_overlay(tmp_path):
-    overlay = overlay_table(make_run(tmp_path / "run", SCORES))
+def test_a_run_without_a_log_has_an_empty_table(tmp_path):
+    overlay = trainer_log_table(make_run(tmp_path / "run", SCORES))
     assert overlay.empty
-    assert overlay_summary(overlay).empty
+    assert trainer_log_differences(overlay).empty
 
 
 def test_logged_means_are_laid_beside_means(tmp_path):
     log = curves(("gentle", "eval", 10, 1.0, "chosen_logps", -2.5))
     run = make_run(tmp_path / "run", SCORES, curves=log, series=[Series("gentle", logged_logps="mean")])
-    assert overlay_table(run)["recomputed"].tolist() == [pytest.approx((-4.0 / 2 - 3.0) / 2)]
+    assert trainer_log_table(run)["recomputed"].tolist() == [pytest.approx((-4.0 / 2 - 3.0) / 2)]
     assert "overlay.means" in explain_difference(run, "gentle", "eval")
 
 
@@ -119,7 +119,7 @@ def test_an_unknown_series_is_refused(tmp_path):
 @pytest.fixture(scope="module")
 def sample():
     run = open_run(Path(__file__).resolve().parent.parent / "sample_data" / "run")
-    return run, overlay_table(run)
+    return run, trainer_log_table(run)
 
 
 def test_on_the_sample_evaluation_agrees_within_the_rounding_of_saved_weights(sample):

@@ -111,8 +111,8 @@ def test_every_column_equals_a_float64_loop(name):
     requests = with_siblings(some_requests(4))
     engine = Engine(model)
     scores = engine.score(requests, batch_tokens=40)
-    assert engine.path == ("sorted" if name in NOT_PACKABLE else "packed")
-    assert bool(engine.why) == (name in NOT_PACKABLE)
+    assert engine.route_name == ("sorted" if name in NOT_PACKABLE else "packed")
+    assert bool(engine.fallback_reason) == (name in NOT_PACKABLE)
     for place, request in enumerate(requests):
         logp, entropy, argmax_logp, rank, argmax_id = float64_loop(model, request)
         assert by_request(scores)[place] == pytest.approx(logp, abs=TOLERANCE)
@@ -189,8 +189,8 @@ def test_the_value_trace_is_the_soft_value_by_enumeration():
 def test_chunks_of_the_head_change_nothing_and_bound_the_logits(name, monkeypatch):
     model, requests = tiny(name), some_requests(8, seed=2)
     whole = Engine(model).score(requests, batch_tokens=200)
-    monkeypatch.setattr(head, "CPU_CHUNK", 1)
-    monkeypatch.setattr(head, "SMALLEST_CHUNK", 5)
+    monkeypatch.setattr(head, "CPU_CHUNK_LOGITS", 1)
+    monkeypatch.setattr(head, "MIN_CHUNK_ROWS", 5)
     engine, rows = Engine(model), []
     model.lm_head.register_forward_hook(lambda module, args, output: rows.append(output.shape[:-1].numel()))
     chunked = engine.score(requests, batch_tokens=200)

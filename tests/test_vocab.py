@@ -133,15 +133,15 @@ def test_a_copy_elsewhere_has_the_same_fingerprint_whatever_it_pads_with(tmp_pat
     ids=["template", "post-processor"],
 )
 def test_a_fingerprint_tells_which_part_differs(other, part):
-    own, others = tokenizer_fingerprint(BYTE_LEVEL), tokenizer_fingerprint(other)
-    assert [name for name in own if own[name] != others[name]] == [part]
+    first, second = tokenizer_fingerprint(BYTE_LEVEL), tokenizer_fingerprint(other)
+    assert [name for name in first if first[name] != second[name]] == [part]
 
 
 def test_another_end_of_text_token_shows_in_special():
     other = build_tokenizer()
     other.eos_token = "<|im_end|>"
-    own, others = tokenizer_fingerprint(BYTE_LEVEL), tokenizer_fingerprint(other)
-    assert [name for name in own if own[name] != others[name]] == ["special"]
+    first, second = tokenizer_fingerprint(BYTE_LEVEL), tokenizer_fingerprint(other)
+    assert [name for name in first if first[name] != second[name]] == ["special"]
 
 
 def test_equal_and_larger_tokenizers_may_read_each_others_ids():

@@ -10,8 +10,10 @@ import pytest
 
 from dpo_analysis.errors import InputError, Interrupted, PartialResult, StorageError
 from dpo_analysis.runs import open_run, verify_run
-from dpo_analysis.scoring.loop import Request, score_parts, stop_signals
-from dpo_analysis.scoring.oom_retry import score_fitting
+from dpo_analysis.scoring.interrupts import stop_signals
+from dpo_analysis.scoring.loop import score_parts
+from dpo_analysis.scoring.oom_retry import score_with_oom_retry
+from dpo_analysis.scoring.requests import Request
 from tests.faults import fakes
 from tests.faults.fakes import FakeScorer, FakeSource
 
@@ -130,9 +132,11 @@ def test_a_pair_that_does_not_fit_alone_is_marked_and_all_others_are_scored(tmp_
     rows = run.scores(GENTLE).to_pylist()
     lost = {row["row"] for row in rows if row["status"] == "oom"}
     long = {
-        row for row, p in enumerate(pairs_by_row()) for r in p.responses.values()
+        row
+        for row, p in enumerate(pairs_by_row())
+        for r in p.responses.values()
         if len(r.prompt_token_ids) + len(r.token_ids) > limit
-    }  # fmt: skip
+    }
     assert lost == long
     assert all(row["logp"] == wide[row["row"]]["logp"] for row in rows if row["side"] == "chosen" and row["logp"])
     assert {row["row"] for row in rows if row["logp"] is None} == long
@@ -167,7 +171,7 @@ def test_what_filled_the_memory_is_gone_before_the_next_try():
     gc.disable()
     try:
         scorer = Hoarder()
-        score_fitting(scorer, [Request(np.zeros(2, np.int32), np.zeros(3, np.int32))], 64)
+        score_with_oom_retry(scorer, [Request(np.zeros(2, np.int32), np.zeros(3, np.int32))], 64)
     finally:
         gc.enable()
     assert scorer.still_alive == [False, False]
@@ -176,7 +180,7 @@ def test_what_filled_the_memory_is_gone_before_the_next_try():
 def test_fitting_halves_lists_until_only_the_misfit_is_left():
     sizes = [3, 4, 30, 5]
     requests = [Request(np.arange(2, dtype=np.int32), np.arange(size, dtype=np.int32)) for size in sizes]
-    scores, fitted, budget = score_fitting(FakeScorer(fakes.REFERENCE, memory=20), requests, 100)
+    scores, fitted, budget = score_with_oom_retry(FakeScorer(fakes.REFERENCE, memory=20), requests, 100)
     assert fitted.tolist() == [True, True, False, True]
     assert np.diff(scores.offsets).tolist() == [3, 4, 0, 5]
     assert budget == 25

@@ -26,7 +26,7 @@ def token_rows(chosen=(b"a", b" b"), rejected=(b"c",), models=("checkpoint-1", "
 
 
 def unpacked(text):
-    """The numbers that ``packed`` wrote, as tokens.js reads them; None where one is missing."""
+    """The numbers that ``encode_numbers`` wrote, as tokens.js reads them; None where one is missing."""
     return [_number(text[place : place + 3]) for place in range(0, len(text), 3)]
 
 

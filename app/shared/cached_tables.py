@@ -1,81 +1,211 @@
-"""Tables of the pages Causes, Pairs and Compare, kept between reruns; ``state`` has those of the first pages."""
+"""Tables of a run that pages show, kept between reruns until a file of the run folder changes.
 
-from collections.abc import Sequence
+Each function returns a table at the reader's selection (``state``): the chosen split and beta. A policy is named
+SERIES/NAME.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import streamlit as st
 
-from dpo_analysis.diagnosis import Check, Diagnosis, known_or_made, run_checks
+from dpo_analysis.arrays.region_sums import short_prompts
+from dpo_analysis.arrays.response_sums import pair_index
+from dpo_analysis.arrays.texts import pair_texts
+from dpo_analysis.diagnosis import Check, Diagnosis, load_or_diagnose, run_checks
 from dpo_analysis.runs import Run
-from dpo_analysis.tables import pairs as tables
-from dpo_analysis.tables.decompositions import split_table
-from dpo_analysis.tables.filters import found, with_flips
-from dpo_analysis.tables.pairs import pair_paths
-from dpo_analysis.tables.step_changes import pair_movers, token_movers
+from dpo_analysis.runs.safe_files import reading
+from dpo_analysis.tables import trainer_log
+from dpo_analysis.tables.decompositions import decomposition_table
+from dpo_analysis.tables.filters import pairs_with_text, with_flip_margins
+from dpo_analysis.tables.pairs import PAIR_COLUMNS, pair_paths, pair_table
+from dpo_analysis.tables.positions import position_table
+from dpo_analysis.tables.step_changes import largest_pair_changes, largest_token_changes
+from dpo_analysis.tables.steps import step_table
+from dpo_analysis.tables.tokens import token_table
 from shared import state
 
-
-def pairs_at(run: Run, key: str) -> pd.DataFrame:
-    """The pairs of the chosen split under one policy (SERIES/NAME), at the chosen beta, with their ``flip_margin``."""
-    return state.table(_with_flips, run, key=key, split=state.split(run), own_beta=state.beta(), beta=beta_of(run, key))
+MAX_TABLES = 48
+"""How many tables stay in memory."""
 
 
-def pairs_anywhere(run: Run, key: str) -> pd.DataFrame:
-    """The pairs of every split under one policy (SERIES/NAME), at the chosen beta."""
-    return state.pairs_of(run, key)
+def cached(make: Callable[..., Any], run: Run, **arguments: object) -> Any:
+    """Return ``make(run, **arguments)``, kept until a file of the run folder changes; all sessions share it."""
+    name = f"{make.__module__}.{make.__qualname__}"
+    return _cached(name, make, str(run.path), _signature_of_pass(run), run, arguments)
 
 
-def steps_anywhere(run: Run) -> pd.DataFrame:
-    """The step table of every split, at the chosen beta."""
-    return state.table(tables.step_table, run, beta=state.beta())
+@st.cache_resource(max_entries=MAX_TABLES, show_spinner=False)
+def _cached(
+    name: str, _make: Callable[..., Any], path: str, signature: str, _run: Run, arguments: dict[str, Any]
+) -> Any:
+    return _make(_run, **arguments)
+
+
+def run_signature(path: Path) -> str:
+    """Return a text that changes whenever a file of the run folder is added or replaced.
+
+    Every file of a run folder is written by renaming, so the modification times of its folders are enough.
+
+    Raises:
+        StorageError: a folder of it is gone or cannot be read.
+    """
+    stamps, folders = [], [str(path)]
+    for folder in folders:
+        with reading(path), os.scandir(folder) as entries:
+            stamps.append(os.stat(folder).st_mtime_ns)
+            folders += sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    return ",".join(map(str, stamps))
+
+
+def _signature_of_pass(run: Run) -> str:
+    """Return the signature that ``run`` had when this pass of the script first asked for it."""
+    signatures = st.session_state.setdefault(state.SIGNATURES, {})
+    path = str(run.path)
+    if path not in signatures:
+        signatures[path] = run_signature(run.path)
+    return signatures[path]
+
+
+def steps(run: Run) -> pd.DataFrame:
+    """Return the step table of the chosen split at the chosen beta."""
+    return _of_chosen_split(steps_of_all_splits(run), run)
+
+
+def steps_of_all_splits(run: Run) -> pd.DataFrame:
+    """Return the step table of every split at the chosen beta."""
+    return cached(step_table, run, beta=state.beta())
+
+
+def pairs(run: Run, key: str) -> pd.DataFrame:
+    """Return the pair table of one policy in the chosen split at the chosen beta, with ``flip_margin``."""
+    own_beta = state.beta()
+    return cached(_pairs_with_flips, run, key=key, split=state.split(run), own_beta=own_beta, beta=beta_of(run, key))
+
+
+def pairs_of_all_splits(run: Run, key: str) -> pd.DataFrame:
+    """Return the pair table of one policy in every split at the chosen beta."""
+    return cached(pair_table, run, beta=state.beta(), model=key, source=False)
+
+
+def lowest_pairs(run: Run) -> pd.DataFrame:
+    """Return the pairs that count at the last checkpoint of each series, the lowest chosen reward first."""
+    counted = steps(run)
+    last = counted[counted["n_used"] > 0].drop_duplicates("series", keep="last")
+    keys = tuple(last["series"] + "/" + last["model"])
+    return cached(_lowest_pairs, run, models=keys, beta=state.beta(), split=state.split(run))
+
+
+def positions(run: Run) -> pd.DataFrame:
+    """Return the position table of the chosen split."""
+    return _of_chosen_split(cached(position_table, run), run)
 
 
 def positions_of(run: Run, key: str, split: str) -> pd.DataFrame:
-    """The position table of one policy in one split; of every split where the run has none of this name."""
-    frame = state.table(tables.position_table, run, model=key)
+    """Return the position table of one policy in one split; of every split where the run has no such split."""
+    frame = cached(position_table, run, model=key)
     return frame[frame["split"] == split] if split in run.splits else frame
 
 
-def steps_of(run: Run, key: str, *, tokens: bool = False) -> pd.DataFrame:
-    """The pairs, or the vocabulary entries, that moved the mean most in each step of a policy's series."""
-    asked = {"series": key.partition("/")[0], "split": state.split(run)}
-    return state.table(token_movers if tokens else pair_movers, run, **asked)
+def tokens(run: Run, pair_id: str) -> pd.DataFrame:
+    """Return the tokens of one pair under every model at the chosen beta."""
+    return cached(token_table, run, pair_id=pair_id, beta=state.beta())
+
+
+def step_changes(run: Run, key: str, *, by_token: bool = False) -> pd.DataFrame:
+    """Return the pairs, or the vocabulary entries, that moved the mean most in each step of a policy's series."""
+    selection = {"series": key.partition("/")[0], "split": state.split(run)}
+    return cached(largest_token_changes if by_token else largest_pair_changes, run, **selection)
+
+
+def reward_paths(run: Run, key: str, pair_ids: Sequence[str]) -> pd.DataFrame:
+    """Return the chosen reward of some pairs at every checkpoint of a policy's series, at the chosen beta."""
+    series = key.partition("/")[0]
+    return cached(pair_paths, run, pair_ids=tuple(pair_ids), series=series, beta=state.beta())
+
+
+def decompositions(run: Run, key: str, before: str | None) -> pd.DataFrame:
+    """Return the exact decompositions of a policy's change since ``before`` (None: the reference)."""
+    return cached(decomposition_table, run, model=key, before=before, split=state.split(run))
+
+
+def diagnosis(run: Run, key: str) -> Diagnosis:
+    """Return the diagnosis of a policy's series on the chosen split at the chosen beta."""
+    selection = {"series": key.partition("/")[0], "split": state.split(run), "beta": state.beta()}
+    return cached(load_or_diagnose, run, **selection)
 
 
 def checks(run: Run) -> list[Check]:
-    """Every check of the run, the gravest first."""
-    return state.table(run_checks, run)
+    """Return every check of the run, the gravest first."""
+    return cached(run_checks, run)
+
+
+def logged(run: Run) -> pd.DataFrame:
+    """Return the trainer's own log beside the chosen split; empty where none was imported."""
+    return _of_chosen_split(cached(trainer_log.logged_curves, run), run)
+
+
+def logs_of_other_splits(run: Run) -> list[tuple[str, str, str]]:
+    """Return the trainers' logs that belong to no curve of the chosen split: name, series, and why (a key of words)."""
+    return trainer_log.logs_of_other_splits(run, cached(trainer_log.logged_curves, run), state.split(run))
+
+
+def log_differences(run: Run) -> pd.DataFrame:
+    """Return how far the log and the recomputed curves of the chosen split are apart, by series and metric."""
+    overlay = cached(trainer_log.trainer_log_table, run)
+    return _of_chosen_split(trainer_log.trainer_log_differences(overlay), run)
+
+
+def questions(run: Run) -> pd.Series:
+    """Return the last question of every prompt in short form, by pair_id."""
+    return cached(_questions, run)
+
+
+def prompt(run: Run, pair_id: str) -> str:
+    """Return the prompt of a pair as it was tokenised; it is read at each call."""
+    return pair_texts(run, [pair_id])["prompt"].iloc[0]
+
+
+def texts(run: Run, pair_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return prompt, chosen and rejected as they were tokenised, by pair_id; of all pairs where none is named."""
+    return pair_texts(run, pair_ids)
+
+
+def matching_pairs(run: Run, text: str) -> list[str] | None:
+    """Return the ids of the pairs that contain ``text``; None for an empty text."""
+    return cached(_matching_pairs, run, text=text)["pair_id"].tolist() if text.strip() else None
 
 
 def beta_of(run: Run, key: str) -> float:
-    """The beta of one policy (SERIES/NAME): the chosen one, else its series' own."""
+    """Return the beta of one policy: the chosen one, else that of its series."""
     chosen = state.beta()
     return run.series[key.partition("/")[0]].beta if chosen is None else chosen
 
 
-def paths(run: Run, key: str, pair_ids: Sequence[str]) -> pd.DataFrame:
-    """The chosen reward of some pairs at every checkpoint of a policy's series, at the chosen beta."""
-    return state.table(pair_paths, run, pair_ids=tuple(pair_ids), series=key.partition("/")[0], beta=state.beta())
+def _of_chosen_split(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+    if len(run.splits) == 1 and state.split(run) in run.splits:
+        return frame
+    return frame[frame["split"] == state.split(run)].reset_index(drop=True)
 
 
-def matches(run: Run, text: str) -> list[str] | None:
-    """The ids of the pairs with this text in them; None for no text."""
-    return state.table(_matches, run, text=text)["pair_id"].tolist() if text.strip() else None
+def _pairs_with_flips(run: Run, *, key: str, split: str, own_beta: float | None, beta: float) -> pd.DataFrame:
+    return with_flip_margins(pair_table(run, model=key, split=split, beta=own_beta, source=False), beta)
 
 
-def splits(run: Run, key: str, before: str | None) -> pd.DataFrame:
-    """The exact splits of a policy's change since another one, or since the reference, in the chosen split."""
-    return state.table(split_table, run, model=key, before=before, split=state.split(run))
+def _lowest_pairs(run: Run, *, models: Sequence[str], beta: float | None, split: str) -> pd.DataFrame:
+    frames = [pair_table(run, beta=beta, model=key, split=split, source=False) for key in models]
+    if not frames:
+        return pd.DataFrame(columns=PAIR_COLUMNS)
+    counted = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    return counted.dropna(subset=["chosen_reward"]).sort_values("chosen_reward", kind="stable", ignore_index=True)
 
 
-def diagnosis(run: Run, key: str) -> Diagnosis:
-    """The diagnosis of a policy's series on the chosen split, at the chosen beta."""
-    asked = {"series": key.partition("/")[0], "split": state.split(run), "beta": state.beta()}
-    return state.table(known_or_made, run, **asked)
+def _questions(run: Run) -> pd.Series:
+    return pd.Series(short_prompts(run), index=pair_index(run).pairs["pair_id"])
 
 
-def _with_flips(run: Run, *, key: str, split: str, own_beta: float | None, beta: float) -> pd.DataFrame:
-    return with_flips(tables.pair_table(run, model=key, split=split, beta=own_beta, source=False), beta)
-
-
-def _matches(run: Run, text: str) -> pd.DataFrame:
-    return pd.DataFrame({"pair_id": sorted(found(run, text) or ())}, dtype=object)
+def _matching_pairs(run: Run, *, text: str) -> pd.DataFrame:
+    return pd.DataFrame({"pair_id": sorted(pairs_with_text(run, text) or ())}, dtype=object)

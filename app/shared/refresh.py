@@ -1,13 +1,13 @@
-"""A heartbeat in the browser: what a page follows a run with that is still being written.
+"""A timer in the browser that refreshes the page while its run is still being written.
 
-Streamlit's own ``run_every`` is told to the browser once, in one message, which is lost where the next pass of the
-script begins before it is sent. This timer lives in the page: what one beat misses the next brings.
+Streamlit's ``run_every`` reaches the browser in a single message, which is lost if the next pass of the script begins
+before the message is sent. This timer lives in the page: whatever one tick misses, the next one brings.
 """
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 KEY = "pulse"
-BEAT = """
+TIMER = """
 export default function({ data, parentElement, setTriggerValue }) {
   clearInterval(parentElement.beating);
   const timer = setInterval(() => {
@@ -18,9 +18,9 @@ export default function({ data, parentElement, setTriggerValue }) {
 }"""
 """Streamlit may call it again for the same parent without a cleanup: one timer for each parent, ended with it."""
 
-_pulse = st.components.v2.component("dpo_analysis.pulse", js=BEAT)
+_timer = component("dpo_analysis.pulse", js=TIMER)
 
 
-def beat(seconds: int) -> None:
-    """Run the fragment in which this stands again every so many seconds, as long as it is drawn."""
-    _pulse(key=KEY, data={"seconds": seconds}, height=1, on_beat_change=lambda: None)
+def refresh_every(seconds: int) -> None:
+    """Rerun the fragment that calls this every ``seconds`` seconds, as long as it is on the page."""
+    _timer(key=KEY, data={"seconds": seconds}, height=1, on_beat_change=lambda: None)

@@ -1,60 +1,60 @@
-"""The answers to one prompt side by side: its text, and how far each of them moved."""
+"""Responses to one prompt side by side: the text of each, and how far its log-prob moved."""
 
 import pandas as pd
 import streamlit as st
 
 from dpo_analysis import words
-from dpo_analysis.figures.theme import signed
+from dpo_analysis.figures.labels import one_line
 from dpo_analysis.figures.token_view.glyphs import visible
 from dpo_analysis.runs import Run
-from dpo_analysis.tables.prompt_groups import answers, groups_of_several
-from shared import blocks as show
-from shared import cached_tables as stored
-from shared import choosers as choices
-from shared import state
+from dpo_analysis.tables.prompt_groups import group_responses, groups_with_several_pairs
+from dpo_analysis.text.numbers import signed
+from shared import blocks, cached_tables, choosers, state
 
-SIDE_BY_SIDE, SHOWN = 3, 12
+PER_ROW, MAX_CARDS = 3, 12
 TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;text-align:start;line-height:1.45"
 
 
-def draw(run: Run, pairs: pd.DataFrame, lang: str) -> None:
-    """A prompt with several pairs, chosen by the reader, and its answers; one line where there is none."""
-    show.section("pairs.answers", lang)
-    counts = groups_of_several(pairs)
+def show_prompt_group(run: Run, pairs: pd.DataFrame, lang: str) -> None:
+    """Show the responses to one prompt that has several pairs, chosen by the reader; a line where no prompt has."""
+    blocks.section("pairs.answers", lang)
+    counts = groups_with_several_pairs(pairs)
     if counts.empty:
-        show.safe_html((show.EVIDENCE, words.text("pairs.answers.none", lang)))
+        blocks.safe_html((blocks.EVIDENCE, words.text("pairs.answers.none", lang)))
         return
     first = pairs.drop_duplicates("group_id").set_index("group_id")["pair_id"]
-    asked = state.prompts(run)["question"]
-    group = state.wanted("group", list(counts.index), str(counts.index[0]))
+    questions = cached_tables.questions(run)
+    group = state.choice("group", list(counts.index), str(counts.index[0]))
     st.selectbox(
-        words.text("pairs.answers.pick", lang), list(counts.index), **state.bound("group", group),
-        format_func=lambda key: f"({counts[key]})  {choices.label(asked[first[key]])}",
-    )  # fmt: skip
-    own = pairs[pairs["group_id"] == group]
-    rows = answers(own, state.texts(run, own["pair_id"].tolist()))
-    _cards(rows, lang)
-    if len(rows) > SHOWN:
-        st.caption(words.text("pairs.answers.more", lang, more=len(rows) - SHOWN))
+        words.text("pairs.answers.pick", lang),
+        list(counts.index),
+        format_func=lambda key: f"({counts[key]})  {one_line(questions[first[key]])}",
+        **state.bind("group", group),
+    )
+    members = pairs[pairs["group_id"] == group]
+    responses = group_responses(members, cached_tables.texts(run, members["pair_id"].tolist()))
+    _cards(responses, lang)
+    if len(responses) > MAX_CARDS:
+        st.caption(words.text("pairs.answers.more", lang, more=len(responses) - MAX_CARDS))
 
 
-def of_pair(run: Run, pair_id: str, lang: str) -> None:
-    """The texts of one pair, and how far each moved at the last checkpoint of the series that fell most."""
-    key = choices.lowest(run)
-    pairs = stored.pairs_anywhere(run, key)
-    show.safe_html((show.FACTS, choices.model_label(run.model(key), len(run.series) > 1, lang)))
+def show_pair(run: Run, pair_id: str, lang: str) -> None:
+    """Show the texts of one pair and how far each moved at ``lowest_checkpoint``, for a run without tokens."""
+    key = choosers.lowest_checkpoint(run)
+    pairs = cached_tables.pairs_of_all_splits(run, key)
+    blocks.safe_html((blocks.FACTS, choosers.model_label(run.model(key), len(run.series) > 1, lang)))
     with st.expander(words.text("tokens.prompt", lang)):
-        st.text(visible(state.prompts(run)["prompt"][pair_id]))
-    rows = answers(pairs[pairs["pair_id"] == pair_id], state.texts(run, [pair_id]))
-    _cards(rows.sort_values("sides", kind="stable"), lang, across=2)
+        st.text(visible(cached_tables.prompt(run, pair_id)))
+    responses = group_responses(pairs[pairs["pair_id"] == pair_id], cached_tables.texts(run, [pair_id]))
+    _cards(responses.sort_values("sides", kind="stable"), lang, per_row=2)
 
 
-def _cards(rows: pd.DataFrame, lang: str, across: int = SIDE_BY_SIDE) -> None:
-    for start in range(0, min(len(rows), SHOWN), across):
-        columns = st.columns(across)
-        for place, row in enumerate(rows.iloc[start : start + across].to_dict("records")):
-            with columns[place], st.container(border=True):
-                show.safe_html((show.FACTS, _numbers(row, lang)), (TEXT, visible(row["text"])))
+def _cards(responses: pd.DataFrame, lang: str, per_row: int = PER_ROW) -> None:
+    for start in range(0, min(len(responses), MAX_CARDS), per_row):
+        columns = st.columns(per_row)
+        for column, row in zip(columns, responses.iloc[start : start + per_row].to_dict("records"), strict=False):
+            with column, st.container(border=True):
+                blocks.safe_html((blocks.FACTS, _numbers(row, lang)), (TEXT, visible(row["text"])))
 
 
 def _numbers(row: dict, lang: str) -> str:

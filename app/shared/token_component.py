@@ -1,14 +1,18 @@
-"""The app's custom component: the scripts and tokens.css of ``dpo_analysis.figures``, given to Streamlit as text."""
+"""The app's two Streamlit components: the token view, and the watcher of the page's theme and history.
+
+The scripts and styles come from ``dpo_analysis.figures.token_view`` and are given to Streamlit as text.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from dpo_analysis.figures.token_view.page import script, style
-from shared import choosers as choices
 from shared import state
+from shared.choosers import Token, write_token
 
 MOUNT = """
 export default function({ data, parentElement, setStateValue, setTriggerValue }) {
@@ -48,34 +52,41 @@ function pushSteps() {
 NARROW = "@media (max-width: 1200px) { .stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; } }"
 """A page of 1024 px has room for a table only where its margins are narrow."""
 
-_tokens = st.components.v2.component("dpo_analysis.token_view", css=style(), js=f"{script()}\n{MOUNT}")
-_theme = st.components.v2.component("dpo_analysis.theme", css=NARROW, js=WATCH, isolate_styles=False)
+_tokens = component("dpo_analysis.token_view", css=style(), js=f"{script()}\n{MOUNT}")
+_theme = component("dpo_analysis.theme", css=NARROW, js=WATCH, isolate_styles=False)
 
 
 def show_tokens(
     payload: dict[str, Any],
-    selected: dict[str, object] | None,
+    selected: Token | None,
     *,
     key: str = state.TOKENS,
     on_pair: Callable[[int], None] | None = None,
 ) -> None:
-    """Draw the panels; a click or Enter on a token puts it into the URL, j and k call ``on_pair`` with 1 and -1."""
+    """Show a token view; a click or Enter on a token puts it into the URL.
+
+    Args:
+        payload: what ``dpo_analysis.figures.token_view.payload`` made.
+        selected: the token that is outlined.
+        key: the session key of the component.
+        on_pair: called with 1 and -1 when the reader presses j and k; None leaves these keys without effect.
+    """
     _tokens(
         key=key,
         data={**payload, "selected": selected, "pairs": on_pair is not None},
-        on_token_change=partial(choices.write_token, key),
-        on_pair_change=partial(_step, key, on_pair),
+        on_token_change=partial(write_token, key),
+        on_pair_change=partial(_step_pair, key, on_pair),
     )
 
 
-def _step(key: str, on_pair: Callable[[int], None] | None) -> None:
+def _step_pair(key: str, on_pair: Callable[[int], None] | None) -> None:
     step = (st.session_state.get(key) or {}).get("pair")
     if on_pair is not None and step in (1, -1):
         on_pair(step)
 
 
 def watch_page() -> None:
-    """Tell Python when the reader changes the theme; let only another page, run, pair or token be a step for Back.
+    """Report changes of the theme to Python; let only another page, run, pair or token be a step for Back.
 
     Streamlit pushes every change of ``st.query_params`` to the browser's history, and replaces only what widgets with
     ``bind`` change, which write the translated label of an option: such a link would not open in the other language.

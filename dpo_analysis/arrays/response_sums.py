@@ -1,11 +1,9 @@
-"""The stored token lists summed to one number per response: beta-free, and what all tables of pairs are made from.
+"""Log-probs and entropies summed over each response, independent of beta: the basis of all tables of pairs.
 
-Sums are float64 and come from the run's summaries. They are kept in memory by the parts they come from, so that
-another beta reads no file again; a part that is added or replaced is noticed by its folder's time.
+The sums are float64 and come from the run's summaries. They are cached with the stamps of their folders, so
+that another beta reads no file again, and a part that is added or replaced is noticed.
 """
 
-import os
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,189 +12,193 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dpo_analysis.numerics.segments import segment_positions
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.runs.list_columns import lists, segment_sums, side_places
+from dpo_analysis.runs.file_stamps import FileStamps, file_stamps
+from dpo_analysis.runs.list_columns import flatten_lists, segment_sums, side_indices
 from dpo_analysis.runs.parts import scores_folder
-from dpo_analysis.runs.summaries.store import SUMS, read_inputs, read_summary
+from dpo_analysis.runs.summaries.store import PAIR_SUMS, read_pair_index, read_summary
 from dpo_analysis.schema import FLAGGED, PENDING, SCORED, SIDES
 
 Array = NDArray[np.float64]
 INPUT_COLUMNS = ["row", "pair_id", "group_id", "split", "status"]
-KEPT = 64
-"""How many models' sums stay in memory."""
+CACHED_MODELS = 64
+"""Models whose sums stay in memory."""
 
 
-class Inputs(NamedTuple):
-    """The pairs of a run and their lengths, by row.
+class PairIndex(NamedTuple):
+    """The pairs of a run and the lengths of their responses, in the order of ``row``.
 
     Attributes:
         pairs: row, pair_id, group_id, split, status; one line per pair, whatever its status.
-        n_tokens: scored tokens, shape (pairs, sides), NaN where a pair is not scored.
+        n_tokens: scored tokens, float64, shape (pairs, sides), NaN where a pair is not scored.
     """
 
     pairs: pd.DataFrame
     n_tokens: Array
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of every pair, shape (pairs,), sorted; rows may have gaps."""
+        return self.pairs["row"].to_numpy()
 
-class Sums(NamedTuple):
-    """What one model says about every pair, by row; NaN where it says nothing.
+    def indices(self, rows: NDArray) -> NDArray[np.int64]:
+        """Return the index of each of these rows among the pairs, in the shape of ``rows``; every row must exist."""
+        return np.searchsorted(self.rows, rows)
+
+
+class ResponseSums(NamedTuple):
+    """Sums of a model's scores over the responses of every pair, by row; NaN where the model has no score.
 
     Attributes:
         status: shape (pairs,), empty where the model's part is missing.
-        logps: nats, shape (pairs, sides).
-        entropy: nats, summed over the response's positions, shape (pairs, sides).
+        logps: log-prob of each response, nats, shape (pairs, sides).
+        entropy: entropy of the next token, summed over the positions of each response, nats, shape (pairs, sides).
     """
 
     status: NDArray[np.object_]
     logps: Array
     entropy: Array
 
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What identifies the files that a result was read from; the run is only how to read them."""
-
-    path: str
-    key: str
-    stamps: tuple[tuple[int, int], ...]
-    run: Run = field(compare=False)
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Which pairs have a finite log-prob for both responses, shape (pairs,)."""
+        return np.all(np.isfinite(self.logps), axis=1)
 
 
-def inputs(run: Run) -> Inputs:
-    """The pairs of ``run`` and the lengths of their responses.
+def pair_index(run: Run) -> PairIndex:
+    """Return the pairs of ``run`` and the lengths of their responses (tokens).
 
     Raises:
         StorageError: a part is damaged.
     """
-    return _inputs(files_of(run))
+    return _pair_index(files_of(run))
 
 
-def sums(run: Run, model: Model) -> Sums:
-    """What ``model`` says about the pairs of ``run``, as far as it is scored.
+def response_sums(run: Run, model: Model) -> ResponseSums:
+    """Return log-prob and entropy of every response under ``model``, nats; NaN where the model is not scored yet.
 
     Raises:
         StorageError: a part is damaged.
     """
-    return _sums(files_of(run, model), model)
+    return _response_sums(files_of(run, model), model)
 
 
 def shared_logps(run: Run, model: Model) -> Array:
-    """Logps of the first min(n_chosen, n_rejected) tokens of every response, nats, shape (pairs, sides).
+    """Return the log-prob of the first min(n_chosen, n_rejected) tokens of each response, nats, shape (pairs, sides).
 
-    NaN where the model says nothing, and where only sums are stored. Only ``ld_alpha`` needs them.
+    NaN where the model has no score, and where only sums are stored. Only ``ld_alpha`` needs them.
 
     Raises:
         StorageError: a part is damaged.
     """
-    rows = inputs(run).pairs["row"].to_numpy()
+    rows = pair_index(run).rows
     shared = np.full((len(rows), len(SIDES)), np.nan)
     for index in range(run.n_parts):
         table = run.scores(model, index, columns=["row", "side", "logp"])
-        table, place, side = _known(table, rows)
-        shared[place, side] = _shared(table["logp"], place, side, len(rows))
+        table, pair, side = _known_responses(table, rows)
+        shared[pair, side] = _shared_sums(table["logp"], pair, side, len(rows))
     return shared
 
 
-def statuses(run: Run, policy: Model) -> NDArray[np.object_]:
-    """The status that every pair has under ``policy``, shape (pairs,).
+def pair_statuses(run: Run, policy: Model) -> NDArray[np.object_]:
+    """Return the status of every pair under ``policy``, shape (pairs,).
 
-    The pair's own where it is not scored; else what went wrong under the reference or the policy; ``pending`` where
-    one of the two is not scored yet; else the pair's own again.
-
-    Raises:
-        StorageError: a part is damaged.
-    """
-    return _statuses(files_of(run, policy), files_of(run, run.reference), policy)
-
-
-def counted(run: Run, policy: Model) -> NDArray[np.bool_]:
-    """Which pairs count under ``policy``: both responses finite there and under the reference, shape (pairs,).
+    For a pair that is never scored, its status in the data; else the fault of the reference or the policy, if either
+    has a fault; ``pending`` where either is not scored yet; else its status in the data.
 
     Raises:
         StorageError: a part is damaged.
     """
-    return _counted(files_of(run, policy), files_of(run, run.reference), policy)
+    return _pair_statuses(files_of(run, policy), files_of(run, run.reference), policy)
 
 
-def files_of(run: Run, model: Model | None = None) -> Files:
-    """The parts of pairs and responses as they are now, and those of ``model``'s scores where one is given."""
-    folders = ["pairs", "responses"] if model is None else ["pairs", "responses", scores_folder(model)]
-    stamps = tuple(_stamp(f"{run.path}/{folder}") for folder in folders)
-    return Files(os.path.realpath(run.path), "" if model is None else f"{model.key} {model.weights}", stamps, run)
+def counted_pairs(run: Run, policy: Model) -> NDArray[np.bool_]:
+    """Return which pairs count: both responses have a finite log-prob under policy and reference; shape (pairs,).
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    return _counted_pairs(files_of(run, policy), files_of(run, run.reference), policy)
 
 
-def _stamp(folder: str) -> tuple[int, int]:
-    """When a file was last added to a folder or replaced in it (all come by renaming), and how many there are."""
-    try:
-        return os.stat(folder).st_mtime_ns, len(os.listdir(folder))
-    except FileNotFoundError:
-        return 0, 0
+def files_of(run: Run, model: Model | None = None) -> FileStamps:
+    """Return the stamps of the parts of pairs and responses, and of the scores of ``model`` where one is given."""
+    if model is None:
+        return file_stamps(run, "pairs", "responses")
+    return file_stamps(run, "pairs", "responses", scores_folder(model), label=f"{model.key} {model.weights}")
 
 
 @lru_cache(maxsize=4)
-def _inputs(files: Files) -> Inputs:
-    table = read_inputs(files.run)
+def _pair_index(files: FileStamps) -> PairIndex:
+    table = read_pair_index(files.run)
     lengths = [table[f"{side}_n_tokens"].to_numpy().astype(np.float64) for side in SIDES]
-    return Inputs(table.select(INPUT_COLUMNS).to_pandas(), np.stack(lengths, axis=1))
+    return PairIndex(table.select(INPUT_COLUMNS).to_pandas(), np.stack(lengths, axis=1))
 
 
-@lru_cache(maxsize=KEPT)
-def _sums(files: Files, model: Model) -> Sums:
-    rows = inputs(files.run).pairs["row"].to_numpy()
-    table = read_summary(files.run, SUMS, model)
-    place = np.searchsorted(rows, table["row"].to_numpy())
-    known = place < len(rows)
-    known[known] = rows[place[known]] == table["row"].to_numpy()[known]
+@lru_cache(maxsize=CACHED_MODELS)
+def _response_sums(files: FileStamps, model: Model) -> ResponseSums:
+    rows = pair_index(files.run).rows
+    table = read_summary(files.run, PAIR_SUMS, model)
+    pair, known = _find_rows(table["row"].to_numpy(), rows)
     status = np.full(len(rows), "", dtype=object)
-    status[place[known]] = table["status"].to_pandas().to_numpy(dtype=object)[known]
-    values = []
+    status[pair[known]] = table["status"].to_pandas().to_numpy(dtype=object)[known]
+    sums = []
     for quantity in ("logps", "entropy"):
-        own = np.full((len(rows), len(SIDES)), np.nan)
+        values = np.full((len(rows), len(SIDES)), np.nan)
         for index, side in enumerate(SIDES):
-            own[place[known], index] = table[f"{side}_{quantity}"].to_numpy()[known]
-        own.setflags(write=False)
-        values.append(own)
-    return Sums(status, values[0], values[1])
+            values[pair[known], index] = table[f"{side}_{quantity}"].to_numpy()[known]
+        values.setflags(write=False)
+        sums.append(values)
+    return ResponseSums(status, sums[0], sums[1])
 
 
-@lru_cache(maxsize=KEPT)
-def _statuses(files: Files, _: Files, policy: Model) -> NDArray[np.object_]:
+@lru_cache(maxsize=CACHED_MODELS)
+def _pair_statuses(files: FileStamps, _: FileStamps, policy: Model) -> NDArray[np.object_]:
     run = files.run
-    own = inputs(run).pairs["status"].to_numpy(dtype=object)
-    result, models = own.copy(), (sums(run, policy), sums(run, run.reference))
+    in_data = pair_index(run).pairs["status"].to_numpy(dtype=object)
+    result, models = in_data.copy(), (response_sums(run, policy), response_sums(run, run.reference))
     result[(models[0].status == "") | (models[1].status == "")] = PENDING
     for model in models:
         flagged = np.isin(model.status, FLAGGED)
         result[flagged] = model.status[flagged]
-    result = np.where(np.isin(own, SCORED), result, own)
+    result = np.where(np.isin(in_data, SCORED), result, in_data)
     result.setflags(write=False)
     return result
 
 
-@lru_cache(maxsize=KEPT)
-def _counted(files: Files, reference: Files, policy: Model) -> NDArray[np.bool_]:
+@lru_cache(maxsize=CACHED_MODELS)
+def _counted_pairs(files: FileStamps, reference: FileStamps, policy: Model) -> NDArray[np.bool_]:
     run = files.run
-    scored = np.isin(_statuses(files, reference, policy), SCORED)
-    found = scored & np.isfinite(sums(run, policy).logps + sums(run, run.reference).logps).all(axis=1)
-    found.setflags(write=False)
-    return found
+    scored = np.isin(_pair_statuses(files, reference, policy), SCORED)
+    logps = response_sums(run, policy).logps + response_sums(run, run.reference).logps
+    result = scored & np.isfinite(logps).all(axis=1)
+    result.setflags(write=False)
+    return result
 
 
-def _known(table: pa.Table, rows: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:
-    """The responses of ``table`` whose pair and side are known, and the places of both."""
-    own = table["row"].to_numpy()
-    place = np.searchsorted(rows, own)
-    side = side_places(table)
-    known = (place < len(rows)) & (side >= 0)
-    known[known] = rows[place[known]] == own[known]
+def _find_rows(wanted: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the index in ``rows`` of each wanted row, and whether it is there; both of the shape of ``wanted``."""
+    index = np.searchsorted(rows, wanted)
+    known = index < len(rows)
+    known[known] = rows[index[known]] == wanted[known]
+    return index, known
+
+
+def _known_responses(table: pa.Table, rows: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the responses of ``table`` whose pair and side are known, with the index of the pair and of the side."""
+    pair, known = _find_rows(table["row"].to_numpy(), rows)
+    side = side_indices(table)
+    known &= side >= 0
     # Copying lists is slow, and there is nearly always nothing to leave out.
-    return table if known.all() else table.filter(pa.array(known)), place[known], side[known]
+    return table if known.all() else table.filter(pa.array(known)), pair[known], side[known]
 
 
-def _shared(column: pa.ChunkedArray, place: NDArray, side: NDArray, n_pairs: int) -> Array:
-    lengths, values = lists(column)
+def _shared_sums(column: pa.ChunkedArray, pair: NDArray, side: NDArray, n_pairs: int) -> Array:
+    """Return the sum over the tokens that lie within the shorter response of the pair, shape (responses,)."""
+    lengths, values = flatten_lists(column)
     both = np.zeros((n_pairs, len(SIDES)), dtype=np.int64)
-    both[place, side] = lengths
-    kept = both.min(axis=1)[place]
-    inside = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths) < np.repeat(kept, lengths)
-    return segment_sums(values[inside], kept)
+    both[pair, side] = lengths
+    shorter = both.min(axis=1)[pair]
+    shared = segment_positions(lengths) < np.repeat(shorter, lengths)
+    return segment_sums(values[shared], shorter)

@@ -1,1 +1,1 @@
-"""The command line: a thin skin over the library, one function per command."""
+"""The command line: a function for each command, which calls the library."""

@@ -1,4 +1,4 @@
-"""What the command line prints: progress, counts and the step table, for a terminal or a log file."""
+"""Lines and tables that the command line prints: progress, counts and the step table, for a terminal or a log file."""
 
 import os
 import sys
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from dpo_analysis.runs import Run
     from dpo_analysis.scoring.loop import Progress
 
-MISSING = 4
-"""How many models with missing parts a line names before it only counts."""
-BAD_ROWS = 20
-"""How many bad rows ``check`` lists before it only counts."""
-SHOWN = ("accuracy", "ranking_accuracy", "margin", "chosen_reward", "rejected_reward", "share_chosen_fell")
+MAX_SHOWN_MODELS = 4
+"""Models with missing parts that a line names; further models are only counted."""
+MAX_SHOWN_ROWS = 20
+"""Bad rows that ``check`` lists; further rows are only counted."""
+SHOWN_METRICS = ("accuracy", "ranking_accuracy", "margin", "chosen_reward", "rejected_reward", "share_chosen_fell")
 
 
 def console() -> Console:
-    """A console on standard output that never cuts a table to a pipe's guessed width."""
+    """Return a console on standard output; in a pipe it is 100 columns wide, so that no table is cut."""
     return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
 
 
 def duration(seconds: float) -> str:
-    """``75.2`` as ``1 min 15 s``."""
+    """Return a time in words: ``1 min 15 s`` for 75.2."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -42,34 +42,33 @@ def duration(seconds: float) -> str:
 
 
 class Reporter:
-    """Prints scoring progress on standard error: one living line on a terminal, one line in ten seconds elsewhere."""
+    """Prints scoring progress on standard error: a line that is updated on a terminal, else a line in ten seconds."""
 
     def __init__(self) -> None:
-        self._tty = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
         self._next = 0.0
-        self._last = ""
 
     def __call__(self, progress: "Progress") -> None:
-        """Show ``progress`` if it is time to; the last one is always shown."""
+        """Print ``progress`` if it is time to; the end is always printed."""
         done = progress.done_tokens >= progress.total_tokens
         if not done and time.monotonic() < self._next:
             return
-        self._next = time.monotonic() + (0.1 if self._tty else 10.0)
+        self._next = time.monotonic() + (0.1 if self._is_terminal else 10.0)
         share = progress.done_tokens / max(1, progress.total_tokens)
         left = "" if done else f", {duration(progress.seconds_left)} left"
         line = f"{share:4.0%}  {progress.model:<28} {progress.tokens_per_second:,.0f} tokens/s{left}"
-        end = "\n" if done or not self._tty else ""
-        print(f"\r\x1b[2K{line}" if self._tty else line, end=end, file=sys.stderr, flush=True)
+        end = "\n" if done or not self._is_terminal else ""
+        print(f"\r\x1b[2K{line}" if self._is_terminal else line, end=end, file=sys.stderr, flush=True)
 
 
 def step_table(steps: "pd.DataFrame", lang: str = "en") -> Table:
-    """The main metrics of every policy and split, one row each; it fits into 80 columns with short names."""
+    """Return a table of the main metrics, a row for each policy and split; with short names it fits into 80 columns."""
     units = words.text("console.units", lang)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", caption=units, caption_justify="left")
-    for head in ("model", "split", "n_used"):
-        right = "right" if head == "n_used" else "left"
-        table.add_column(words.text(f"column.{head}", lang), justify=right, no_wrap=True)  # type: ignore[arg-type]
-    shown = [name for name in SHOWN if name in steps.columns]
+    for head in ("model", "split"):
+        table.add_column(words.text(f"column.{head}", lang), no_wrap=True)
+    table.add_column(words.text("column.n_used", lang), justify="right", no_wrap=True)
+    shown = [name for name in SHOWN_METRICS if name in steps.columns]
     for name in shown:
         table.add_column(words.text(f"metric.{name}", lang).replace(" ", "\n"), justify="right", no_wrap=True)
     for row in steps.to_dict("records"):
@@ -81,7 +80,7 @@ def step_table(steps: "pd.DataFrame", lang: str = "en") -> Table:
 
 
 def number(value: float, name: str) -> str:
-    """A metric for a table cell: rewards and margins with their sign, shares in percent; ``-`` where undefined."""
+    """Return the text of a metric: rewards and margins with their sign, shares in percent; ``-`` where undefined."""
     from dpo_analysis.numerics.metrics import METRICS
 
     if value != value:
@@ -90,41 +89,43 @@ def number(value: float, name: str) -> str:
 
 
 def missing_lines(run: "Run", *, series: str | None = None, model: str | None = None) -> list[str]:
-    """What of a run that is still being scored a table cannot hold: one line, or none where nothing is missing.
+    """Return a line on the models whose parts are not all scored yet; no line where nothing is missing.
 
     Args:
         run: the run.
-        series: only this one's policies, and what all share.
-        model: only this policy, NAME or SERIES/NAME, and what all share.
+        series: only the policies of this series, and the reference.
+        model: only this policy, NAME or SERIES/NAME, and the reference.
     """
     from dpo_analysis.arrays.selection import choose_models
 
-    shown = {one.key for one in [run.reference, *choose_models(run, series, model)]}
+    shown = {chosen.key for chosen in [run.reference, *choose_models(run, series, model)]}
     missing = {key: whole - done for key, (done, whole) in run.progress().items() if key in shown and done < whole}
     if not missing:
         return []
-    told = [f"{key} ({count} of {counted(run.n_parts, 'part')})" for key, count in missing.items()]
-    more = f" and {counted(len(told) - MISSING, 'more model')}" if len(told) > MISSING else ""
+    models = [f"{key} ({count} of {counted(run.n_parts, 'part')})" for key, count in missing.items()]
+    n_more = len(models) - MAX_SHOWN_MODELS
+    more = f" and {counted(n_more, 'more model')}" if n_more > 0 else ""
+    named = ", ".join(models[:MAX_SHOWN_MODELS])
     return [
-        f"note: not scored yet in {run.path}: {', '.join(told[:MISSING])}{more}; their pairs are not counted here; "
+        f"note: not scored yet in {run.path}: {named}{more}; their pairs are not counted here; "
         "run the same score command to go on"
     ]
 
 
 def bad_row_lines(bad: Sequence[Exception]) -> list[str]:
-    """The first ``BAD_ROWS`` rows that cannot be read, one line each without its advice, then how many more."""
-    lines = [str(error).rpartition("; ")[0] or str(error) for error in bad[:BAD_ROWS]]
+    """Return a line for each of the first ``MAX_SHOWN_ROWS`` rows that cannot be read, then how many more there are."""
+    lines = [str(error).rpartition("; ")[0] or str(error) for error in bad[:MAX_SHOWN_ROWS]]
     more = len(bad) - len(lines)
     return [*lines, f"and {counted(more, 'more row')}"] if more else lines
 
 
 def scored_lines(run: "Run", beta: float | None, *, ranks: int = 1) -> list[str]:
-    """What a person must know after scoring: what is done, what was assumed, left out, or is still missing.
+    """Return what a person must know after scoring: what is done, was assumed, was left out, or is still missing.
 
     Args:
         run: the run folder, opened after the command.
-        beta: what the caller gave; None if the trainer's own, or DPO's usual one, was taken.
-        ranks: processes that one launcher started on it; this is the first of them.
+        beta: beta from the caller; None where the trainer's, or DPO's default, was used.
+        ranks: processes that a launcher started on the run; this is the first of them.
     """
     policies = counted(len(run.models), "policy")
     missing = sum(whole - done for done, whole in run.progress().values())
@@ -136,26 +137,25 @@ def scored_lines(run: "Run", beta: float | None, *, ranks: int = 1) -> list[str]
     counts = Counter(run.pairs(columns=["status"])["status"].to_pylist())
     left_out = {status: count for status, count in counts.items() if status in NOT_SCORED}
     if left_out:
-        told = ", ".join(f"{count} {status}" for status, count in sorted(left_out.items()))
-        lines.append(f"note: {sum(left_out.values())} of {sum(counts.values())} pairs were not scored: {told}")
+        reasons = ", ".join(f"{count} {status}" for status, count in sorted(left_out.items()))
+        lines.append(f"note: {sum(left_out.values())} of {sum(counts.values())} pairs were not scored: {reasons}")
     if beta is None:
-        told = ", ".join(f"{name} {one.beta:g}" for name, one in sorted(run.series.items()))
-        lines.append(f"note: no --beta given; taken from the trainer's folder or the run, or assumed (0.1): {told}")
+        source = "taken from the trainer's folder or the run, or assumed (0.1)"
+        lines.append(f"note: no --beta given; {source}: {_betas(run)}")
     return [*lines, *precision_lines(run), *(f"note: {text}" for text in _notes(run))]
 
 
 def imported_lines(run: "Run", beta: float | None) -> list[str]:
-    """What a person must know after an import: what is there, what was assumed, what was not read, what cannot be.
+    """Return what a person must know after an import: what is there, was assumed, was not read, or cannot be shown.
 
     Args:
         run: the run folder, opened after the command.
-        beta: what the caller gave; None if the run's own, or DPO's usual one, was taken.
+        beta: beta from the caller; None where the run's, or DPO's default, was used.
     """
     policies, pairs = counted(len(run.models), "policy"), counted(run.n_pairs, "pair")
     lines = [f"imported: {policies} and the reference, {pairs}, in {run.path}"]
     if beta is None:
-        told = ", ".join(f"{name} {one.beta:g}" for name, one in sorted(run.series.items()))
-        lines.append(f"note: no --beta given; taken from the run, or assumed (0.1): {told}")
+        lines.append(f"note: no --beta given; taken from the run, or assumed (0.1): {_betas(run)}")
     unused = next((event["unused"] for event in reversed(run.log()) if event.get("unused")), [])
     if unused:
         lines.append(f"note: not read: {', '.join(map(str, unused))}")
@@ -164,19 +164,25 @@ def imported_lines(run: "Run", beta: float | None) -> list[str]:
     return [*lines, f"look at it: dpo-analysis app {run.path}"]
 
 
+def _betas(run: "Run") -> str:
+    return ", ".join(f"{name} {series.beta:g}" for name, series in sorted(run.series.items()))
+
+
 def _lost_lines(run: "Run") -> list[str]:
-    """How many pairs have a sum that is no number, by model; none where all have one."""
-    from dpo_analysis.arrays.response_sums import statuses
+    """Return a line on the pairs with a sum that is no number, by model; no line where every sum is a number."""
+    from dpo_analysis.arrays.response_sums import pair_statuses
     from dpo_analysis.schema import FLAGGED
 
-    models = [run.reference, *run.models]
-    lost = {model.key: sum(status in FLAGGED for status in statuses(run, model)) for model in models}
-    told = [f"{key} ({counted(count, 'pair')})" for key, count in lost.items() if count]
-    return [f"note: a sum is missing or no number: {', '.join(told)}; these pairs are not counted"] if told else []
+    lost = {
+        model.key: sum(status in FLAGGED for status in pair_statuses(run, model))
+        for model in [run.reference, *run.models]
+    }
+    models = [f"{key} ({counted(count, 'pair')})" for key, count in lost.items() if count]
+    return [f"note: a sum is missing or no number: {', '.join(models)}; these pairs are not counted"] if models else []
 
 
 def precision_lines(run: "Run") -> list[str]:
-    """One sentence on what 16 bits cost, where a run was scored with them; none for float32."""
+    """Return a line on the rounding of a run that was scored in 16 bits; no line for float32."""
     dtype, floor = run.identity.get("dtype", "float32"), run.noise_floor
     how = "under bfloat16 autocast" if run.identity.get("numerics") == "trainer" else f"in {dtype}"
     if how == "in float32" or floor is None:
@@ -192,7 +198,7 @@ def _remain(count: int) -> str:
 
 
 def _notes(run: "Run") -> list[str]:
-    """The notes of this process's last start of scoring, each once; other workers' stand between them in the log."""
+    """Return the notes since this process last began to score, each once; the log holds those of other workers, too."""
     notes: list[str] = []
     for event in run.log():
         if event.get("pid", os.getpid()) != os.getpid():
@@ -205,7 +211,7 @@ def _notes(run: "Run") -> list[str]:
 
 
 def findings(steps: "pd.DataFrame", lang: str = "en") -> list[str]:
-    """One plain sentence per series and split about its last checkpoint: identities only, no cause named."""
+    """Return a sentence for each series and split on its last checkpoint: what fell or rose, without a cause."""
     lines = []
     for (series, split), rows in steps.groupby(["series", "split"], sort=False):
         last = rows.iloc[-1]

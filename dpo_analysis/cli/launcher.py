@@ -1,6 +1,6 @@
-"""Starts the app on this machine: 127.0.0.1 only, no telemetry, no details of errors, nothing served but the pages.
+"""Start of the app on this machine: on 127.0.0.1, without telemetry or details of errors, serving only its pages.
 
-The app's own folder is ``dpo_analysis/_app`` in an installed wheel and ``app/`` in a checkout.
+The app's folder is ``dpo_analysis/_app`` in an installed wheel and ``app/`` in a checkout.
 """
 
 import os
@@ -16,11 +16,11 @@ from dpo_analysis.figures.theme import DARK, LIGHT, Palette
 from dpo_analysis.runs.run import check_folder
 
 RUN_VARIABLE = "DPO_ANALYSIS_RUN"
-"""Names the run, or the folder of runs, to the app's script."""
+"""Environment variable that tells the app's script the run, or the folder of runs."""
 ADDRESS = "127.0.0.1"
-FIRST_PORT, PORTS, LAST_PORT = 8501, 100, 65535
-HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-"""What ``--allow-host`` takes; ``*`` alone would let any page of the web in."""
+FIRST_PORT, N_PORTS, LAST_PORT = 8501, 100, 65535
+HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+"""Host names that ``--allow-host`` takes; ``*`` alone would allow any page of the web."""
 PACKAGE = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
 
@@ -35,10 +35,10 @@ def launch(
     """Serve the app until Ctrl-C, and print where.
 
     Args:
-        run_or_folder: a run folder, a folder of run folders, or None: then the page says how to make one.
-        port: the port, or None for 8501 or the next free one.
-        browser: open a browser window; never done where the session comes over SSH.
-        allow_hosts: host names besides localhost under which a proxy serves this. There is no login here: the proxy
+        run_or_folder: a run folder or a folder of run folders; None: the page says how to make a run.
+        port: the port; None for 8501 or the next free port.
+        browser: open a browser window; never done in a session over SSH.
+        allow_hosts: host names besides localhost under which a proxy serves the app. The app has no login, so the proxy
             must have one.
 
     Raises:
@@ -47,7 +47,7 @@ def launch(
     import streamlit as st
 
     for name in allow_hosts:
-        if not HOST.fullmatch(name):
+        if not HOST_NAME.fullmatch(name):
             raise InputError(
                 f"bad --allow-host {name!r}: it is a bare host name, without blanks, port or http://; "
                 "write hub.example.org, or *.example.org for all below it"
@@ -64,10 +64,10 @@ def launch(
 
 
 def app_script() -> Path:
-    """The app's main.py.
+    """Return the app's main.py.
 
     Raises:
-        InputError: this installation has none.
+        InputError: this installation has no app.
     """
     for folder in (PACKAGE / "_app", PACKAGE.parent / "app"):
         if (folder / "main.py").is_file():
@@ -76,13 +76,13 @@ def app_script() -> Path:
 
 
 def sample_run() -> Path | None:
-    """The shipped, already scored sample run; None where this installation has none."""
+    """Return the shipped sample run, scored before; None where this installation has none."""
     folders = (PACKAGE / "_sample", PACKAGE.parent / "sample_data" / "run")
     return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
 
 
 def find_runs(folder: Path) -> dict[str, Path]:
-    """Run folders by name: ``folder`` itself, or the run folders directly in it, sorted.
+    """Return the run folders by name: ``folder``, or the run folders directly in it, sorted.
 
     Raises:
         InputError: there is no such folder, or no run in it.
@@ -90,20 +90,20 @@ def find_runs(folder: Path) -> dict[str, Path]:
     check_folder(folder)
     if (folder / MANIFEST).is_file():
         return {folder.resolve().name: folder}
-    found = {inner.name: inner for inner in sorted(folder.iterdir()) if (inner / MANIFEST).is_file()}
-    if not found:
+    runs = {inner.name: inner for inner in sorted(folder.iterdir()) if (inner / MANIFEST).is_file()}
+    if not runs:
         raise InputError(
             f"no run in {folder}: neither it nor a folder in it has a {MANIFEST}; "
             "give the folder that score wrote (--out)"
         )
-    return found
+    return runs
 
 
 def free_port(port: int | None = None) -> int:
-    """``port``, or the first free one from 8501 on.
+    """Return ``port``, or the first free port from 8501 on.
 
     Raises:
-        InputError: it is taken, or all are.
+        InputError: the port, or every port, is taken.
     """
     if port is not None:
         if not 0 < port <= LAST_PORT:
@@ -112,16 +112,16 @@ def free_port(port: int | None = None) -> int:
         if taken:
             raise InputError(f"port {port} on {ADDRESS} cannot be used: {taken}; give another --port")
         return port
-    for number in range(FIRST_PORT, FIRST_PORT + PORTS):
+    for number in range(FIRST_PORT, FIRST_PORT + N_PORTS):
         if not _why_taken(number):
             return number
     raise InputError(
-        f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} on {ADDRESS}: all are taken; give --port"
+        f"no free port from {FIRST_PORT} to {FIRST_PORT + N_PORTS - 1} on {ADDRESS}: all are taken; give --port"
     )
 
 
 def _why_taken(port: int) -> str:
-    """Why nothing can listen on ``port``; empty where something can."""
+    """Return why ``port`` cannot be used; empty where it is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -134,7 +134,7 @@ def _why_taken(port: int) -> str:
 
 
 def greeting(port: int, allow_hosts: Sequence[str] = (), *, remote: bool = False) -> list[str]:
-    """What is printed before the server starts: where to look, how from another machine, and how to stop."""
+    """Return the lines printed before the server starts: its address, how to see it over SSH, and how to stop it."""
     lines = [f"dpo-analysis is at http://{ADDRESS}:{port}  (Ctrl-C stops it)"]
     if remote:
         user, host = os.environ.get("USER", "USER"), socket.gethostname()
@@ -151,7 +151,7 @@ def greeting(port: int, allow_hosts: Sequence[str] = (), *, remote: bool = False
 
 
 def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] = ()) -> dict[str, Any]:
-    """Streamlit's options for a page that only this machine may read."""
+    """Return Streamlit's options for an app that only this machine can read."""
     server = {
         "address": ADDRESS,
         "port": port,
@@ -175,8 +175,8 @@ def safe_config(port: int, *, headless: bool = True, allow_hosts: Sequence[str] 
         "client.disableDataExport": True,
         "theme.baseFontSize": 15,
     }
-    # Streamlit keeps large messages in the browser and may drop one that the server still counts on when keys come
-    # fast ("Cached ForwardMsg MISS"), which ends the connection: nothing is large enough to be kept.
+    # Streamlit caches large messages in the browser and, when keys come fast, may drop a message that the server still
+    # refers to ("Cached ForwardMsg MISS"), which ends the connection: with this size no message is cached
     config["global.minCachedMessageSize"] = 1e12
     config["theme.paddingTop"] = "1rem"
     config["theme.headingFontSizes"] = ["24px", "19px", "17px", "16px", "15px", "15px"]

@@ -1,1 +1,1 @@
-"""Preference rows to token ids, without torch: formats, pairs, tokens, vocabulary and the checks of all of them."""
+"""From preference rows to token ids, without torch: sources, pairs, tokenization, vocabulary, and the row warnings."""

@@ -1,7 +1,8 @@
-"""The kinds of file that hold rows: each reader yields (where, row), one row at a time, and names what is broken.
+"""Readers of the file formats that hold rows; ``READERS`` at the end maps file endings to them.
 
-Where one row is broken and the next can still be read, its error is yielded in the row's place; an error that ends the
-reading is raised.
+Each reader yields (where, row), one row at a time. Where one row is broken and the next can still be read, the error is
+yielded in the row's place, so that a caller can report all broken rows at once; an error that ends the reading is
+raised. Every error names the file and the line.
 """
 
 import csv
@@ -22,9 +23,10 @@ BOM = b"\xef\xbb\xbf"
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
-    """Rows of a JSON Lines file; blank lines and a byte order mark are fine, a broken line is named."""
+    """Yield the rows of a JSON Lines file; blank lines and a byte order mark are skipped, a broken line is named."""
     with path.open("rb") as handle:
         number = 0
+        # Bounded, so that a file without line ends is refused rather than read into memory.
         while line := handle.readline(MAX_LINE_BYTES + 1):
             number += 1
             where = f"{path}:{number}"
@@ -32,11 +34,11 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
                 raise InputError(f"line too long in {where}: over {MAX_LINE_BYTES >> 20} MiB; split or shorten the row")
             line = line.removeprefix(BOM) if number == 1 else line
             if line.strip():
-                yield where, _or_error(parse_json, line, where)
+                yield where, _result_or_error(parse_json, line, where)
 
 
 def read_json(path: Path) -> Iterator[tuple[str, Any]]:
-    """Rows of a JSON file: an array of objects, an object of equally long arrays, one object, or JSON Lines."""
+    """Yield the rows of a JSON file: an array of objects, an object of columns, a single object, or JSON Lines."""
     if path.stat().st_size > MAX_JSON_BYTES:
         raise InputError(f"file too large in {path}: over {MAX_JSON_BYTES >> 30} GiB of JSON; save it as .jsonl")
     data = path.read_bytes().removeprefix(BOM)
@@ -46,12 +48,13 @@ def read_json(path: Path) -> Iterator[tuple[str, Any]]:
         yield from read_jsonl(path)
         return
     value = parse_json(data, str(path))
-    rows = value if isinstance(value, list) else _transposed(value, path)
+    rows = value if isinstance(value, list) else _rows_from_columns(value, path)
     for index, row in enumerate(rows):
         yield f"{path}[{index}]", row
 
 
 def _is_json_lines(data: bytes) -> bool:
+    """Return whether the first of several lines is a complete JSON value, as only in JSON Lines."""
     first, _, rest = data.strip().partition(b"\n")
     if not rest:
         return False
@@ -62,9 +65,11 @@ def _is_json_lines(data: bytes) -> bool:
     return True
 
 
-def _transposed(value: Any, path: Path) -> list[Any]:
+def _rows_from_columns(value: Any, path: Path) -> list[Any]:
+    """Return the rows of an object of columns; any other value is the only row."""
     columns = value if isinstance(value, dict) else {}
     chosen = columns.get("chosen")
+    # A list of objects under ``chosen`` is the conversation of a single row, not a column.
     if not isinstance(chosen, list) or any(isinstance(item, dict) for item in chosen):
         return [value]
     lengths = {name: len(cells) if isinstance(cells, list) else None for name, cells in columns.items()}
@@ -74,49 +79,51 @@ def _transposed(value: Any, path: Path) -> list[Any]:
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """One JSON value; NaN and Infinity become null.
+    """Parse a JSON value; NaN and Infinity become null.
 
     Raises:
-        InputError: broken JSON, bytes that are not UTF-8, a key given twice, or nesting too deep; names ``where``.
+        InputError: broken JSON, bytes that are not UTF-8, a repeated key, or nesting too deep; names ``where``.
     """
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=lambda _: None)
+        return json.loads(
+            data.decode("utf-8"), object_pairs_hook=_object_without_repeated_keys, parse_constant=lambda _: None
+        )
     except UnicodeDecodeError as error:
         raise InputError(f"bad text in {where}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise InputError(f"broken JSON in {where}: {_why(error)}; mend or remove that row") from error
+        raise InputError(f"broken JSON in {where}: {_json_error_text(error)}; mend or remove that row") from error
     except ValueError as error:
         raise InputError(f"bad JSON in {where}: {error}; mend or remove that row") from error
     except RecursionError as error:
         raise InputError(f"bad JSON in {where}: nested too deep; mend or remove that row") from error
 
 
-def _why(error: json.JSONDecodeError) -> str:
+def _json_error_text(error: json.JSONDecodeError) -> str:
     if error.pos >= len(error.doc.rstrip()):
         return "it ends too early, as if it were cut off"
     place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
     return f"{error.msg.removesuffix(' at')} at {place}"
 
 
-def _or_error(read: Callable[..., Any], *given: Any) -> Any:
-    """What ``read`` gives, or the error that it raises."""
+def _result_or_error(read: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of ``read``, or the ``InputError`` that it raises."""
     try:
-        return read(*given)
+        return read(*arguments)
     except InputError as error:
         return error
 
 
-def _no_key_twice(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(items)
-    if len(made) < len(items):
+def _object_without_repeated_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(items)
+    if len(values) < len(items):
         names = [name for name, _ in items]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
-    return made
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {repeated!r} is given twice")
+    return values
 
 
 def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    """Rows of a Parquet file, read in small batches."""
+    """Yield the rows of a Parquet file, read in batches of ``BATCH_ROWS``."""
     index = 0
     try:
         with pq.ParquetFile(path) as file:
@@ -129,32 +136,33 @@ def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def read_csv(path: Path) -> Iterator[tuple[str, Any]]:
-    """Rows of a CSV or TSV file with a head line; every cell stays a string."""
+    """Yield the rows of a CSV or TSV file with a header line; every cell stays a string."""
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.reader(handle, delimiter=delimiter, strict=True)
         line = 1
         try:
-            head = next(reader, [])
+            header = next(reader, [])
+            # A quoted cell may hold line ends: a record is named by its first line, the reader counts its last.
             line = reader.line_num + 1
             for cells in reader:
                 where = f"{path}:{line}"
                 line = reader.line_num + 1
                 if cells:
-                    yield where, _or_error(_record, head, cells, where)
+                    yield where, _result_or_error(_csv_record, header, cells, where)
         except UnicodeDecodeError as error:
             raise InputError(f"bad text in {path}:{line}: not UTF-8; save the file as UTF-8") from error
         except csv.Error as error:
             raise InputError(f"broken CSV in {path}:{line}: {error}; mend that row") from error
 
 
-def _record(head: list[str], cells: list[str], where: str) -> dict[str, str]:
-    if len(cells) != len(head):
+def _csv_record(header: list[str], cells: list[str], where: str) -> dict[str, str]:
+    if len(cells) != len(header):
         raise InputError(
-            f"broken CSV in {where}: {len(cells)} cells under {len(head)} columns; quote cells that hold commas"
+            f"broken CSV in {where}: {len(cells)} cells under {len(header)} columns; quote cells that hold commas"
         )
-    return dict(zip(head, cells, strict=True))
+    return dict(zip(header, cells, strict=True))
 
 
 READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {

@@ -1,4 +1,4 @@
-"""What becomes of the rows, as tables: counts of statuses, one line a pair, and every complaint."""
+"""Warnings about preference rows before scoring, and the tables of pairs and statuses behind them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,62 +10,63 @@ from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.schema import NOT_SCORED, SCORED, SIDES
 from dpo_analysis.text.duplicates import both_ways, contradicted, near_duplicate, text_keys
 
-Condition = Callable[[pd.DataFrame], Any]
-"""From the table ``rows`` to a column of yes and no, one a pair."""
-EOS_TAIL = 2
-"""A response ends with end-of-text when one of its last two tokens is it: ChatML puts a newline behind it."""
+RowCondition = Callable[[pd.DataFrame], Any]
+"""Maps the table ``rows`` of ``check_frames`` to a boolean column, shape (pairs,)."""
+EOS_TAIL_TOKENS = 2
+"""A response ends with end-of-text when it is among its last two tokens: ChatML puts a newline behind it."""
 
 
 def check_frames(tokenized: Sequence[TokenizedPair]) -> dict[str, pd.DataFrame]:
-    """The facts that ``check`` prints and the Checks page shows.
+    """Return the tables that the command ``check`` prints.
 
     Returns:
-        ``status``: a row a split: split, n_pairs, then the number of pairs of each status.
-        ``rows``: a row a pair: pair_id, group_id, split, where, status, reason, prompt_n_tokens, border_shift,
+        ``status``: a row per split: split, n_pairs, then the number of pairs of each status.
+        ``rows``: a row per pair: pair_id, group_id, split, where, status, reason, prompt_n_tokens, border_shift,
         double_bos, duplicate, splits_of_prompt, and for each side n_tokens, ends_with_eos, double_eos, truncated (null
-        where the pair is not scored) and key (``likeness``).
-        ``complaints``: complaint (a key of ``COMPLAINTS``), n_pairs, first (where it is met first), reason.
+        where the pair is not scored) and key (``text.duplicates``).
+        ``warnings``: warning (a key of ``ROW_WARNINGS``), n_pairs, first (place of the first pair) and its reason.
     """
-    rows = pd.DataFrame([_row(pair) for pair in tokenized], columns=_columns())
+    rows = pd.DataFrame([_row_facts(pair) for pair in tokenized], columns=_token_columns())
     rows["splits_of_prompt"] = rows.groupby("group_id")["split"].transform("nunique")
     for side in SIDES:
         rows[f"{side}_key"] = text_keys(getattr(pair, side) for pair in tokenized)
-    counted = {name: rows[name].astype("Int64") for name in rows.columns if name.endswith("n_tokens")}
-    rows = rows.assign(**counted)
-    return {"status": status_counts(rows), "rows": rows, "complaints": complaints(rows)}
+    # Pairs that are not scored have no counts; Int64 holds missing integers where plain integers would turn to floats.
+    token_counts = {name: rows[name].astype("Int64") for name in rows.columns if name.endswith("n_tokens")}
+    rows = rows.assign(**token_counts)
+    return {"status": status_counts(rows), "rows": rows, "warnings": warning_counts(rows)}
 
 
 def status_counts(rows: pd.DataFrame) -> pd.DataFrame:
-    """How many pairs of each split have each status; columns split, n_pairs and the statuses in schema order."""
+    """Count the pairs of each split by status; columns split, n_pairs and the statuses in schema order."""
     table = pd.crosstab(rows["split"], rows["status"]).reindex(columns=[*SCORED, *NOT_SCORED], fill_value=0)
     table.insert(0, "n_pairs", table.sum(axis=1))
     table.columns.name = None
     return table.reset_index()
 
 
-def complaints(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every complaint that some pair gives cause for, worst first: how many pairs, and the first of them."""
-    found = []
-    for complaint, holds in COMPLAINTS.items():
-        met = rows[met_by(rows, holds)]
-        if len(met):
-            first = met.iloc[0]
-            found.append((complaint, len(met), first["where"], first["reason"]))
-    return pd.DataFrame(found, columns=["complaint", "n_pairs", "first", "reason"])
+def warning_counts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count the pairs of each warning that applies to any, worst warning first, with the place of the first pair."""
+    counts = []
+    for warning, condition in ROW_WARNINGS.items():
+        matching = rows[matching_rows(rows, condition)]
+        if len(matching):
+            first = matching.iloc[0]
+            counts.append((warning, len(matching), first["where"], first["reason"]))
+    return pd.DataFrame(counts, columns=["warning", "n_pairs", "first", "reason"])
 
 
-def met_by(rows: pd.DataFrame, holds: Condition) -> np.ndarray:
-    """Which rows give cause for a complaint, shape (pairs,); what is not known gives none."""
-    return pd.Series(holds(rows), index=rows.index).fillna(False).to_numpy(dtype=bool)
+def matching_rows(rows: pd.DataFrame, condition: RowCondition) -> np.ndarray:
+    """Return which rows meet ``condition``, bool, shape (pairs,); a row without the needed facts does not."""
+    return pd.Series(condition(rows), index=rows.index).fillna(False).to_numpy(dtype=bool)
 
 
-def _columns() -> list[str]:
+def _token_columns() -> list[str]:
     sides = [f"{side}_{fact}" for side in SIDES for fact in ("n_tokens", "ends_with_eos", "double_eos", "truncated")]
     facts = ["prompt_n_tokens", "border_shift", "double_bos", "duplicate"]
     return ["pair_id", "group_id", "split", "where", "status", "reason", *facts, *sides]
 
 
-def _row(tokenized: TokenizedPair) -> dict[str, Any]:
+def _row_facts(tokenized: TokenizedPair) -> dict[str, Any]:
     pair = tokenized.pair
     row: dict[str, Any] = {
         "pair_id": pair.pair_id,
@@ -79,53 +80,57 @@ def _row(tokenized: TokenizedPair) -> dict[str, Any]:
         "double_bos": False,
     }
     for side, response in tokenized.responses.items():
-        bos, eos = tokenized.special
+        bos, eos = tokenized.special_ids
         row["prompt_n_tokens"] = len(response.prompt_token_ids)
-        row["double_bos"] |= _starts_twice(response.prompt_token_ids, bos)
+        row["double_bos"] |= _has_double_bos(response.prompt_token_ids, bos)
         row[f"{side}_n_tokens"] = len(response.token_ids)
-        row[f"{side}_ends_with_eos"] = eos is not None and eos in response.token_ids[-EOS_TAIL:]
-        row[f"{side}_double_eos"] = _ends_twice(response.token_ids, eos)
+        row[f"{side}_ends_with_eos"] = eos is not None and eos in response.token_ids[-EOS_TAIL_TOKENS:]
+        row[f"{side}_double_eos"] = _has_double_eos(response.token_ids, eos)
         row[f"{side}_truncated"] = response.truncated
     return row
 
 
-def _starts_twice(ids: np.ndarray, bos: int | None) -> bool:
+def _has_double_bos(ids: np.ndarray, bos: int | None) -> bool:
     return bos is not None and len(ids) > 1 and bool((ids[:2] == bos).all())
 
 
-def _ends_twice(ids: np.ndarray, eos: int | None) -> bool:
-    """Two ends of text in a row, or with one token (ChatML's newline) between them, as TRL 0.12 to 0.27 left them."""
+def _has_double_eos(ids: np.ndarray, eos: int | None) -> bool:
+    """Return whether ``ids`` end with two end-of-text tokens, or with a token between them.
+
+    TRL 0.12 to 0.27 left both forms; the token between them is ChatML's newline.
+    """
     tail = list(ids[-3:] == eos) if eos is not None else []
     return tail[-2:] == [True, True] or tail == [True, False, True]
 
 
-def _status(status: str) -> Condition:
+def _has_status(status: str) -> RowCondition:
     return lambda rows: rows["status"] == status
 
 
-def _either_side(fact: str) -> Condition:
+def _on_either_side(fact: str) -> RowCondition:
     return lambda rows: rows[[f"{side}_{fact}" for side in SIDES]].eq(True).any(axis=1)
 
 
-def _no_eos(rows: pd.DataFrame) -> Any:
+def _lacks_eos(rows: pd.DataFrame) -> Any:
     missing = [rows[f"{side}_ends_with_eos"].eq(False) & rows[f"{side}_truncated"].eq(False) for side in SIDES]
     return missing[0] | missing[1]
 
 
-COMPLAINTS: dict[str, Condition] = {
-    "bad_text": _status("bad_text"),
-    "template_error": _status("template_error"),
-    "empty": _status("empty"),
-    "too_long": _status("too_long"),
+ROW_WARNINGS: dict[str, RowCondition] = {
+    "bad_text": _has_status("bad_text"),
+    "template_error": _has_status("template_error"),
+    "empty": _has_status("empty"),
+    "too_long": _has_status("too_long"),
     "double_bos": lambda rows: rows["double_bos"].eq(True),
-    "double_eos": _either_side("double_eos"),
-    "no_eos": _no_eos,
-    "truncated": _either_side("truncated"),
+    "double_eos": _on_either_side("double_eos"),
+    "no_eos": _lacks_eos,
+    "truncated": _on_either_side("truncated"),
     "border_shift": lambda rows: rows["border_shift"] > 0,
-    "identical": _status("identical"),
+    "identical": _has_status("identical"),
     "duplicate": lambda rows: rows["duplicate"],
     "near_duplicate": near_duplicate,
     "contradicted": contradicted,
     "both_ways": both_ways,
     "prompt_in_splits": lambda rows: rows["splits_of_prompt"] > 1,
 }
+"""The warnings by name, worst first; ``check.complaint.<name>`` in ``words`` is the sentence of each."""

@@ -1,7 +1,7 @@
-"""Where preference rows come from: files, ``datasets`` objects, saved folders, hub ids and plain Python rows.
+"""Rows from every kind of source: files, ``datasets`` objects, saved folders, hub ids and rows in memory.
 
-Every reader yields rows one at a time with the place they were read from (``pairs.jsonl:12`` is line 12,
-``pairs.parquet[11]`` is the row of index 11), so that every later complaint can name it.
+Rows are yielded one at a time with the place they were read from (``pairs.jsonl:12`` is line 12,
+``pairs.parquet[11]`` is the row of index 11), so that every later message can name it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ from dpo_analysis.errors import InputError
 
 
 class Row(NamedTuple):
-    """One row as it was read: the split it belongs to, the place it stands, its columns; or why it has none."""
+    """A row as it was read: its split, its place in the source and its columns, or the error instead of columns."""
 
     split: str
     where: str
@@ -25,14 +25,14 @@ class Row(NamedTuple):
 
 
 def read_rows(source: object, split: str | None = None, *, keep_broken: bool = False) -> Iterator[Row]:
-    """Read the rows of one source, one at a time.
+    """Yield the rows of a source, one at a time.
 
     Args:
         source: a file (.jsonl, .ndjson, .json, .parquet, .csv, .tsv), a folder of ``Dataset.save_to_disk``, a hub id
             (``org/name`` or ``org/name:split``), a ``datasets`` object, a DataFrame, an iterable of dicts, or a
             mapping of split name to any of these.
-        split: the name to give the rows; None keeps the source's own split names and calls the others ``eval``.
-        keep_broken: yield a row that cannot be read with its ``error``, and go on behind it, rather than raise that.
+        split: the split of the rows; None keeps the split names of the source, and ``eval`` where it names none.
+        keep_broken: yield a row that cannot be read with its ``error`` and continue with the next, instead of raising.
 
     Raises:
         InputError: the source is missing, empty, unreadable or not of these kinds; names the file and the line.
@@ -44,7 +44,7 @@ def read_rows(source: object, split: str | None = None, *, keep_broken: bool = F
             raise row.error
         yield row
     if not count:
-        raise InputError(f"no rows in {_name(source)}: it is empty; give a source with at least one pair")
+        raise InputError(f"no rows in {_source_name(source)}: it is empty; give a source with at least one pair")
 
 
 def _rows(source: object, split: str | None) -> Iterator[Row]:
@@ -53,9 +53,9 @@ def _rows(source: object, split: str | None) -> Iterator[Row]:
     elif isinstance(source, Mapping):
         yield from _from_splits(source, split, "")
     elif isinstance(source, pd.DataFrame):
-        yield from _numbered(source.to_dict("records"), split, "dataframe")
+        yield from _rows_by_index(source.to_dict("records"), split, "dataframe")
     elif isinstance(source, Iterable) and not isinstance(source, bytes):
-        yield from _numbered(source, split, _name(source))
+        yield from _rows_by_index(source, split, _source_name(source))
     else:
         raise InputError(
             f"no pairs in a {type(source).__name__}: it is none of the kinds of source; give a file, a folder, "
@@ -72,50 +72,51 @@ def _from_path(text: str, split: str | None) -> Iterator[Row]:
     elif path.is_file():
         raise InputError(f"unknown kind of file in {text}: its name ends in none of {', '.join(READERS)}; rename it")
     elif path.is_dir():
-        yield from _from_loaded(hub.load_folder(path), split, text)
+        yield from _from_loaded(hub.load_saved_dataset(path), split, text)
     elif path.exists():
         raise InputError(f"no pairs in {text}: it is neither a file nor a folder; give a regular file")
-    elif reader is not None or not hub.looks_like_id(text):
+    elif reader is not None or not hub.looks_like_hub_id(text):
         raise InputError(f"no pairs in {text}: no such file or folder; check the path")
     else:
-        name, _, part = text.partition(":")
-        loaded = hub.load_id(name)
-        if part:
-            loaded = _one_split(loaded, part, name)
-        yield from _from_loaded(loaded, split or part or None, name)
+        name, _, hub_split = text.partition(":")
+        loaded = hub.load_hub_dataset(name)
+        if hub_split:
+            loaded = _select_split(loaded, hub_split, name)
+        yield from _from_loaded(loaded, split or hub_split or None, name)
 
 
 def _from_loaded(loaded: object, split: str | None, name: str) -> Iterator[Row]:
     if isinstance(loaded, Mapping):
         yield from _from_splits(loaded, split, name)
     elif isinstance(loaded, Iterable):
-        yield from _numbered(loaded, split, name)
+        yield from _rows_by_index(loaded, split, name)
 
 
 def _from_splits(splits: Mapping[Any, Any], split: str | None, name: str) -> Iterator[Row]:
     if split is None and len(splits) > 1:
-        for own, part in splits.items():
-            yield from _labelled(part, str(own), f"{name}:{own}" if name else str(own))
+        for split_name, rows in splits.items():
+            yield from _from_split(rows, str(split_name), f"{name}:{split_name}" if name else str(split_name))
     elif len(splits) == 1:
-        own, part = next(iter(splits.items()))
-        yield from _labelled(part, split or str(own), name or str(own))
+        # The only split needs no choice, so ``split`` renames it.
+        split_name, rows = next(iter(splits.items()))
+        yield from _from_split(rows, split or str(split_name), name or str(split_name))
     elif splits:
-        yield from _labelled(_one_split(splits, str(split), name), split, name or str(split))
+        yield from _from_split(_select_split(splits, str(split), name), split, name or str(split))
 
 
-def _labelled(part: object, split: str | None, name: str) -> Iterator[Row]:
-    yield from _rows(part, split) if isinstance(part, str | Path) else _from_loaded(part, split, name)
+def _from_split(rows: object, split: str | None, name: str) -> Iterator[Row]:
+    yield from _rows(rows, split) if isinstance(rows, str | Path) else _from_loaded(rows, split, name)
 
 
-def _one_split(splits: object, wanted: str, name: str) -> Any:
-    if not isinstance(splits, Mapping) or wanted not in splits:
-        own = ", ".join(map(str, splits)) if isinstance(splits, Mapping) else "no named splits"
+def _select_split(splits: object, split: str, name: str) -> Any:
+    if not isinstance(splits, Mapping) or split not in splits:
+        names = ", ".join(map(str, splits)) if isinstance(splits, Mapping) else "no named splits"
         where = name or "the given splits"
-        raise InputError(f"no split {wanted!r} in {where}: it has {own}; write {wanted}=SOURCE:SPLIT with one of them")
-    return splits[wanted]
+        raise InputError(f"no split {split!r} in {where}: it has {names}; write {split}=SOURCE:SPLIT with one of them")
+    return splits[split]
 
 
-def _numbered(rows: Iterable[Any], split: str | None, name: str) -> Iterator[Row]:
+def _rows_by_index(rows: Iterable[Any], split: str | None, name: str) -> Iterator[Row]:
     for index, values in enumerate(rows):
         yield _row(split, f"{name}[{index}]", values)
 
@@ -123,9 +124,11 @@ def _numbered(rows: Iterable[Any], split: str | None, name: str) -> Iterator[Row
 def _row(split: str | None, where: str, values: object) -> Row:
     if isinstance(values, dict):
         return Row(split or "eval", where, values)
-    found = f"no row in {where}: found a {type(values).__name__}; a row is an object with named fields"
-    return Row(split or "eval", where, {}, values if isinstance(values, InputError) else InputError(found))
+    if isinstance(values, InputError):
+        return Row(split or "eval", where, {}, values)
+    message = f"no row in {where}: found a {type(values).__name__}; a row is an object with named fields"
+    return Row(split or "eval", where, {}, InputError(message))
 
 
-def _name(source: object) -> str:
+def _source_name(source: object) -> str:
     return str(source) if isinstance(source, str | Path) else type(source).__name__.lower()

@@ -1,40 +1,49 @@
-"""What is known about a run without any model: is its setup sound, does it agree with the log, are its rows as meant.
+"""Checks of a run that need no model: is the setup sound, does it agree with the trainer's log, are the rows as meant.
 
-A check is one question; its answer is a verdict, the numbers behind it, and the pairs that it is about.
+A check is one question. Its answer is a verdict, the numbers behind it, and the pairs that it is about.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dpo_analysis.arrays.response_sums import inputs, statuses
-from dpo_analysis.data.row_warnings import COMPLAINTS, met_by
-from dpo_analysis.diagnosis.check_rows import rows_of_run
+from dpo_analysis.arrays.response_sums import pair_index, pair_statuses
+from dpo_analysis.data.row_warnings import ROW_WARNINGS, matching_rows
+from dpo_analysis.diagnosis.check_rows import rows_to_check
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import FLAGGED, SIDES
-from dpo_analysis.tables.decompositions import split_table
-from dpo_analysis.tables.filters import FLIP_MARGIN, with_flips
+from dpo_analysis.tables.decompositions import decomposition_table
+from dpo_analysis.tables.filters import FLIP_MARGIN, with_flip_margins
 from dpo_analysis.tables.pairs import pair_table
-from dpo_analysis.tables.trainer_log import overlay_table
+from dpo_analysis.tables.trainer_log import trainer_log_table
+from dpo_analysis.text.numbers import signed_fixed
 
-VERDICTS = ("fail", "warn", "note", "unknown", "pass")
-"""The gravest first; ``unknown``: this run does not hold what would answer the question."""
-HALF_WIDTHS = 3
-"""A logged value that is farther from the recomputed one than so many half-widths of its interval is told."""
-ALIKE = 1e-3
-"""Nats per token that both sides may differ by on the tokens that they share, where the noise floor is smaller."""
-SAME_LOGPS = 0.01
+CHECK_VERDICTS = ("fail", "warn", "note", "unknown", "pass")
+"""The gravest first; ``unknown``: the run does not hold what would answer the question."""
+FAR_HALF_WIDTHS = 3
+"""A logged value counts as far off where it differs from the recomputed one by more half-widths of its interval."""
+SHARED_START_NATS = 1e-3
+"""Nats per token, or per response at step 0: a smaller difference where there must be none is rounding, even where the
+noise floor is smaller or was not measured."""
+SAME_LOGPS_NATS = 0.01
 """Nats by which a mean logged log-prob may differ from the recomputed one to count as that of the same pairs."""
-EXAMPLES = 20
-ONE_SIDED = 0.75
-"""Share of the pairs in which the same side is the longer one, from which on length alone tells most labels."""
-BY_TOKEN = ("double_bos", "double_eos", "no_eos", "truncated")
-"""Complaints that only token ids can give cause for."""
-MAY_BE_RIGHT = ("both_ways",)
-"""Complaints about what may well be meant."""
-FROM_RUN = [name for name in COMPLAINTS if name != "border_shift"]
+WITHIN_NOISE_SHARE = 0.5
+"""Share of the pairs whose change lies within the noise floor, above which the run says little about its pairs."""
+HARD_LABELS_SHARE = 0.05
+"""Share of the pairs that DPO cannot turn in practice (``tables.filters.FLIP_MARGIN``): above it labels are doubted."""
+ONE_SIDED_SHARE = 0.75
+"""Share of the pairs in which the same side is the longer one, from which on length alone predicts most labels."""
+EXAMPLE_PAIRS = 20
+"""Pairs that a check names at most."""
+NEED_TOKEN_IDS = ("double_bos", "double_eos", "no_eos", "truncated")
+"""Row checks that only token ids can answer."""
+MAY_BE_INTENDED = ("both_ways",)
+"""Row checks that may meet what the data is meant to hold."""
+ROW_CHECKS = [name for name in ROW_WARNINGS if name != "border_shift"]
+"""The warnings of ``data.row_warnings`` that a run folder can answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,55 +51,57 @@ class Check:
     """One question and its answer.
 
     Attributes:
-        name: what was asked: ``checks.<name>`` in words.
-        verdict: one of ``VERDICTS``: ``checks.<name>.<verdict>`` in words takes ``values``.
-        values: the numbers and names of the answer.
-        pair_ids: pairs that it is about, the first ``EXAMPLES``.
+        name: the question, which is ``checks.<name>`` in ``words``.
+        verdict: one of ``CHECK_VERDICTS``; the answer ``checks.<name>.<verdict>`` in ``words`` takes ``values``.
+        values: numbers and names in the answer.
+        pair_ids: pairs that the answer is about, the first ``EXAMPLE_PAIRS``.
     """
 
     name: str
     verdict: str
-    values: dict[str, object] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
     pair_ids: tuple[str, ...] = ()
 
 
 def run_checks(run: Run) -> list[Check]:
-    """Every check of ``run``, the gravest verdict first.
+    """Return every check of ``run``, the gravest verdict first.
 
     Raises:
         StorageError: a part is damaged.
     """
-    found = [check(run) for check in CHECKS.values()]
-    found += list(_data(run))
-    return sorted(found, key=lambda check: VERDICTS.index(check.verdict))
+    checks = [check(run) for check in CHECKS.values()]
+    checks += _row_checks(run)
+    return sorted(checks, key=lambda check: CHECK_VERDICTS.index(check.verdict))
 
 
 def _finished(run: Run) -> Check:
+    """Whether every part of every model is scored."""
     done, whole = (sum(parts) for parts in zip(*run.progress().values(), strict=True))
     return Check("finished", "pass" if done == whole else "note", {"done": done, "whole": whole})
 
 
 def _scored(run: Run) -> Check:
-    """Responses that a model could not score: not finite, or out of memory."""
-    ids, models = inputs(run).pairs["pair_id"].to_numpy(dtype=object), []
-    lost = np.zeros(len(ids), dtype=bool)
+    """Whether every response could be scored: it could not where a number is not finite, or memory ran out."""
+    ids = pair_index(run).pairs["pair_id"].to_numpy(dtype=object)
+    models, flagged = [], np.zeros(len(ids), dtype=bool)
     for model in run.models:
-        flagged = np.isin(statuses(run, model), FLAGGED)
-        models += [model.key] if flagged.any() else []
-        lost |= flagged
-    values: dict[str, object] = {"n": int(lost.sum()), "models": ", ".join(models)} if models else {}
-    return Check("scored", "fail" if models else "pass", values, tuple(ids[lost][:EXAMPLES]))
+        flagged_by_model = np.isin(pair_statuses(run, model), FLAGGED)
+        models += [model.key] if flagged_by_model.any() else []
+        flagged |= flagged_by_model
+    values = {"n": int(flagged.sum()), "models": ", ".join(models)} if models else {}
+    return Check("scored", "fail" if models else "pass", values, tuple(ids[flagged][:EXAMPLE_PAIRS]))
 
 
 def _weights(run: Run) -> Check:
-    """Policies with the reference's own weights: an adapter that was not applied, or a checkpoint of step 0."""
+    """Whether a policy after step 0 has the weights of the reference, as where an adapter was not applied."""
     same = [
         model.key for model in run.models if model.weights and model.weights == run.reference.weights and model.step
     ]
     return Check("weights", "fail" if same else "pass", {"models": ", ".join(same)} if same else {})
 
 
-def _twins(run: Run) -> Check:
+def _equal_checkpoints(run: Run) -> Check:
+    """Whether two checkpoints have the same weights."""
     keys: dict[str, list[str]] = {}
     for model in run.models:
         keys.setdefault(model.weights, []).append(model.key)
@@ -99,125 +110,132 @@ def _twins(run: Run) -> Check:
 
 
 def _start(run: Run) -> Check:
+    """Whether every series is known to have started from the reference."""
     unknown = [name for name, series in run.series.items() if series.start != "reference"]
     return Check("start", "note" if unknown else "pass", {"series": ", ".join(unknown)} if unknown else {})
 
 
 def _step_zero(run: Run) -> Check:
-    """At step 0 the policy is its reference, so every reward must be 0."""
+    """Whether every reward is 0 at step 0, where the policy is its reference."""
     first = [model for model in run.models if model.step == 0 and run.parts_done(model)]
     if not first:
         return Check("step0", "unknown")
     rows = pair_table(run, model=[model.key for model in first], source=False)
     ratios = rows[["chosen_log_ratio", "rejected_log_ratio"]].abs().max(axis=1)
-    largest, allowed = float(ratios.max()), max(_noise(run), ALIKE)
+    largest, allowed = float(ratios.max()), max(_response_noise(run), SHARED_START_NATS)
     off = rows.loc[ratios > allowed, "pair_id"]
     values = {"largest": f"{largest:.4f}", "allowed": f"{allowed:.4f}"}
-    return Check("step0", "fail" if len(off) else "pass", values, tuple(dict.fromkeys(off))[:EXAMPLES])
+    return Check("step0", "fail" if len(off) else "pass", values, tuple(dict.fromkeys(off))[:EXAMPLE_PAIRS])
 
 
 def _logged(run: Run) -> Check:
-    """Recomputed against logged: the points that lie farther apart than chance explains."""
-    table = overlay_table(run).dropna(subset=["difference", "low", "high"])
+    """Whether the trainer's log agrees with the recomputed values, as far as chance explains the differences."""
+    table = trainer_log_table(run).dropna(subset=["difference", "low", "high"])
     if table.empty:
         return Check("logged", "unknown")
-    reach = HALF_WIDTHS * (table["high"] - table["low"]) / 2
+    reach = FAR_HALF_WIDTHS * (table["high"] - table["low"]) / 2
     far = table[table["difference"].abs() > reach]
     if far.empty:
         return Check("logged", "pass", {"n": len(table)})
     worst = far.loc[(far["difference"].abs() / reach[far.index].clip(lower=1e-9)).idxmax()]
     values = {name: worst[name] for name in ("series", "metric", "split", "step")}
-    values |= {"far": len(far), "n": len(table), "difference": f"{worst['difference']:+.3f}".replace("-", "\u2212")}
+    values |= {"far": len(far), "n": len(table), "difference": signed_fixed(worst["difference"], 3)}
     return Check("logged", "warn", values)
 
 
 def _same_reference(run: Run) -> Check:
-    """Where both sides' logged log-probs are the recomputed ones, the rewards must be, too: else the reference is not.
+    """Whether the trainer's reference was this one: its logged rewards agree where its logged log-probs do.
 
-    A reward is beta times a log-prob minus the reference's, so this is arithmetic, whatever pairs were logged.
+    A reward is beta times (log-prob minus the reference's log-prob), so this is arithmetic, whatever pairs were logged.
     """
-    table = overlay_table(run).dropna(subset=["difference"])
+    table = trainer_log_table(run).dropna(subset=["difference"])
     wide = table.pivot_table(index=["series", "step", "logged_split"], columns="metric", values="difference").abs()
-    logps, rewards = ([f"{side}_{what}" for side in SIDES] for what in ("logps", "reward"))
+    logps, rewards = ([f"{side}_{metric}" for side in SIDES] for metric in ("logps", "reward"))
     if not set(logps + rewards) <= set(wide.columns):
         return Check("same_reference", "unknown")
-    same = wide.loc[(wide[logps] <= SAME_LOGPS).all(axis=1), rewards].max(axis=1).dropna()
+    same = wide.loc[(wide[logps] <= SAME_LOGPS_NATS).all(axis=1), rewards].max(axis=1).dropna()
     if len(same) < 2:
         return Check("same_reference", "unknown")
     beta = max(run.series[name].beta for name in same.index.get_level_values("series"))
-    worst, allowed = float(same.median()), beta * 2 * SAME_LOGPS + _noise(run)
+    worst, allowed = float(same.median()), beta * 2 * SAME_LOGPS_NATS + _response_noise(run)
     values = {"n": len(same), "off": f"{worst:.4f}", "allowed": f"{allowed:.4f}"}
     return Check("same_reference", "fail" if worst > allowed else "pass", values)
 
 
 def _noise_floor(run: Run) -> Check:
+    """Whether most chosen responses moved by more than the noise floor."""
     floor = run.noise_floor
     if floor is None:
         return Check("noise", "unknown")
-    last = pair_table(run, model=[model.key for model in _last(run)], source=False)["chosen_log_ratio"].dropna().abs()
-    below = float((last <= floor.response).mean()) if len(last) else 0.0
+    rows = pair_table(run, model=[model.key for model in _last_policies(run)], source=False)
+    changes = rows["chosen_log_ratio"].dropna().abs()
+    below = float((changes <= floor.response).mean()) if len(changes) else 0.0
     values = {"token": f"{floor.token:.2g}", "response": f"{floor.response:.2g}", "share": f"{below:.1%}"}
-    return Check("noise", "warn" if below > 0.5 else "pass", values)
+    return Check("noise", "warn" if below > WITHIN_NOISE_SHARE else "pass", values)
 
 
 def _shared_beginning(run: Run) -> Check:
-    """Behind the same tokens the same token has one log-prob, so both sides move alike until they differ."""
-    last = _last(run)
-    rows = split_table(run, model=last[0].key, by=("span", "quantile")) if last else pd.DataFrame()
+    """Whether both sides move alike on the tokens they start with, whose log-probs are the same until they differ."""
+    last = _last_policies(run)
+    rows = decomposition_table(run, model=last[0].key, by=("span", "quantile")) if last else pd.DataFrame()
     rows = rows[(rows["by"] == "span") & (rows["part"] == "before")] if len(rows) else rows
     if len(rows) < 2:
         return Check("beginning", "unknown")
     per_token = rows["log_ratio_per_token"].to_numpy()
-    apart, allowed = abs(float(per_token[0] - per_token[1])), max(_noise(run), ALIKE)
+    apart, allowed = abs(float(per_token[0] - per_token[1])), max(_response_noise(run), SHARED_START_NATS)
     values = {"apart": f"{apart:.2g}", "allowed": f"{allowed:.2g}", "model": last[0].key}
     return Check("beginning", "fail" if apart > allowed else "pass", values)
 
 
 def _labels(run: Run) -> Check:
-    """Pairs whose rejected response the reference prefers so strongly that DPO cannot turn them in practice."""
-    last = _last(run)
+    """Whether DPO can turn most pairs: in some the reference prefers the rejected response too strongly for that."""
+    last = _last_policies(run)
     if not last:
         return Check("labels", "unknown")
     rows = pair_table(run, model=last[0].key, source=False).dropna(subset=["margin"])
-    rows = with_flips(rows, run.series[last[0].series].beta)
+    rows = with_flip_margins(rows, run.series[last[0].series].beta)
     hard = rows.loc[rows["flip_margin"] >= FLIP_MARGIN, "pair_id"]
     against = float((rows["reference_margin"] < 0).mean()) if len(rows) else 0.0
     values = {"hard": len(hard), "n": len(rows), "against": f"{against:.0%}"}
-    return Check("labels", "warn" if len(hard) > 0.05 * len(rows) else "pass", values, tuple(hard)[:EXAMPLES])
+    verdict = "warn" if len(hard) > HARD_LABELS_SHARE * len(rows) else "pass"
+    return Check("labels", verdict, values, tuple(hard)[:EXAMPLE_PAIRS])
 
 
 def _lengths(run: Run) -> Check:
-    """Whether length alone tells the two responses apart: a policy may learn it instead of what is meant."""
+    """Whether length alone predicts the label: a policy may then learn it instead of what the labels mean."""
     if not run.has_tokens:
         return Check("lengths", "unknown")
-    lengths = inputs(run).n_tokens
+    lengths = pair_index(run).n_tokens
     lengths = lengths[np.isfinite(lengths).all(axis=1)]
-    longer, shorter = (float((lengths[:, one] > lengths[:, 1 - one]).mean()) if len(lengths) else 0.0 for one in (0, 1))
+    longer, shorter = (
+        float((lengths[:, side] > lengths[:, 1 - side]).mean()) if len(lengths) else 0.0 for side in (0, 1)
+    )
     chosen, rejected = lengths.mean(axis=0) if len(lengths) else (0.0, 0.0)
     values = {"longer": f"{longer:.0%}", "shorter": f"{shorter:.0%}", "n": len(lengths)}
     values |= {"chosen": f"{chosen:.1f}", "rejected": f"{rejected:.1f}"}
-    return Check("lengths", "warn" if max(longer, shorter) >= ONE_SIDED else "pass", values)
+    return Check("lengths", "warn" if max(longer, shorter) >= ONE_SIDED_SHARE else "pass", values)
 
 
-def _data(run: Run) -> Iterator[Check]:
-    """The complaints that ``check`` makes about rows, as far as a run folder tells."""
-    rows = rows_of_run(run)
-    for name in FROM_RUN:
-        if name in BY_TOKEN and not run.has_tokens:
+def _row_checks(run: Run) -> Iterator[Check]:
+    """Yield the warnings that the command ``check`` gives about rows, as far as the run folder can answer them."""
+    rows = rows_to_check(run)
+    for name in ROW_CHECKS:
+        if name in NEED_TOKEN_IDS and not run.has_tokens:
             yield Check(name, "unknown")
             continue
-        met = rows.loc[met_by(rows, COMPLAINTS[name]), "pair_id"]
+        met = rows.loc[matching_rows(rows, ROW_WARNINGS[name]), "pair_id"]
         share = f"{len(met) / max(len(rows), 1):.1%}"
-        verdict = ("note" if name in MAY_BE_RIGHT else "warn") if len(met) else "pass"
-        yield Check(name, verdict, {"n": len(met), "share": share}, tuple(met)[:EXAMPLES])
+        verdict = ("note" if name in MAY_BE_INTENDED else "warn") if len(met) else "pass"
+        yield Check(name, verdict, {"n": len(met), "share": share}, tuple(met)[:EXAMPLE_PAIRS])
 
 
-def _last(run: Run) -> list[Model]:
-    """The last scored policy of every series."""
+def _last_policies(run: Run) -> list[Model]:
+    """Return the last scored policy of every series."""
     return list({model.series: model for model in run.models if run.parts_done(model)}.values())
 
 
-def _noise(run: Run) -> float:
+def _response_noise(run: Run) -> float:
+    """Return the noise floor of a response, nats; 0 where it was not measured."""
     floor = run.noise_floor
     return floor.response if floor else 0.0
 
@@ -226,7 +244,7 @@ CHECKS: dict[str, Callable[[Run], Check]] = {
     "finished": _finished,
     "scored": _scored,
     "weights": _weights,
-    "twins": _twins,
+    "twins": _equal_checkpoints,
     "start": _start,
     "step0": _step_zero,
     "same_reference": _same_reference,

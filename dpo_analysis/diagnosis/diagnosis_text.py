@@ -1,4 +1,4 @@
-"""A diagnosis as a person reads it: the fall, where the loss belongs, what is likely, and a page for the terminal."""
+"""A diagnosis as text: the sentences that pages, reports and the terminal share, and all lines for the terminal."""
 
 import math
 from collections.abc import Sequence
@@ -6,136 +6,151 @@ from typing import Any
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, Diagnosis, Fall, Finding
-from dpo_analysis.diagnosis.symptoms import nats, plain, share
-from dpo_analysis.diagnosis.thresholds import DAMAGE, ESTABLISHED, READ
+from dpo_analysis.diagnosis.thresholds import DAMAGE_SHARE, ESTABLISHED_NATS, READABLE_NATS
+from dpo_analysis.text.numbers import fixed, signed_fixed, whole_percent
+
+TERMINAL_PAIRS = 5
+"""Pairs of a finding that the terminal lists."""
 
 
 def fall_sentence(fall: Fall, lang: str = "en") -> str:
-    """Whether, since when, how much and in how many pairs the chosen responses fell."""
+    """Return whether, since when, how far and in how many pairs the chosen responses fell."""
     since = words.text("diagnosis.step.unknown", lang)
     if fall.from_step is not None:
         since = words.text("diagnosis.step", lang, step=fall.from_step)
-    values = {
-        "drop": nats(fall.drop), "low": nats(fall.low), "high": nats(fall.high), "lost": plain(fall.lost),
-        "share": share(fall.share_of_pairs), "worst": share(fall.worst_tenth), "n": fall.n_pairs, "since": since,
-    }  # fmt: skip
-    return words.text(f"diagnosis.fall.{'hidden' if fall.hidden else fall.kind}", lang, **values)
+    return words.text(
+        f"diagnosis.fall.{'hidden' if fall.hidden else fall.kind}",
+        lang,
+        drop=signed_fixed(fall.drop),
+        low=signed_fixed(fall.low),
+        high=signed_fixed(fall.high),
+        lost=fixed(fall.lost),
+        share=whole_percent(fall.share_of_pairs),
+        worst=whole_percent(fall.worst_tenth),
+        n=fall.n_pairs,
+        since=since,
+    )
 
 
-def basis_sentence(found: Diagnosis, lang: str = "en") -> str:
-    """At which checkpoint the ledger was read, or that no decline is established."""
-    if not found.numbers:
-        return words.text("diagnosis.not_established", lang, lost=plain(found.fall.lost), gate=plain(ESTABLISHED, 1))
-    lost, key = found.numbers["lost"], "diagnosis.used" if found.numbers["lost"] >= READ else "diagnosis.used.last"
-    return words.text(key, lang, model=found.checkpoint_used, gate=plain(READ, 1), lost=plain(lost))
+def basis_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
+    """Return at which checkpoint the ledger was read, or that no decline is established."""
+    if not diagnosis.numbers:
+        lost, gate = fixed(diagnosis.fall.lost), fixed(ESTABLISHED_NATS, 1)
+        return words.text("diagnosis.not_established", lang, lost=lost, gate=gate)
+    lost = diagnosis.numbers["lost"]
+    key = "diagnosis.used" if lost >= READABLE_NATS else "diagnosis.used.last"
+    model = diagnosis.checkpoint_used
+    return words.text(key, lang, model=model, gate=fixed(READABLE_NATS, 1), lost=fixed(lost))
 
 
-def end_sentence(found: Diagnosis, lang: str = "en") -> str:
-    """Rewards, margin, accuracy and loss of the last checkpoint."""
-    own = found.at_end
-    rewards = {name: nats(own[name], 3) for name in ("chosen_reward", "rejected_reward", "margin")}
-    shares = {name: share(own[name]) for name in ("accuracy", "ranking_accuracy")}
-    return words.text("diagnosis.at_end", lang, loss=plain(own["loss"], 4), **rewards, **shares)
+def end_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
+    """Return rewards, margin, accuracy and loss of the last checkpoint."""
+    metrics = diagnosis.at_end
+    rewards = {name: signed_fixed(metrics[name], 3) for name in ("chosen_reward", "rejected_reward", "margin")}
+    shares = {name: whole_percent(metrics[name]) for name in ("accuracy", "ranking_accuracy")}
+    return words.text("diagnosis.at_end", lang, loss=fixed(metrics["loss"], 4), **rewards, **shares)
 
 
-def verdict_sentence(found: Diagnosis, lang: str = "en") -> str:
-    """What is likely, in one sentence."""
-    if found.named:
+def verdict_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
+    """Return the likely causes in one sentence."""
+    if diagnosis.named:
         by_cause: dict[str, list[Finding]] = {}
-        for one in found.named:
-            by_cause.setdefault(one.cause, []).append(one)
-        causes = "; ".join(_with_shares(some, lang) for some in by_cause.values())
+        for finding in diagnosis.named:
+            by_cause.setdefault(finding.cause, []).append(finding)
+        causes = "; ".join(_cause_with_shares(findings, lang) for findings in by_cause.values())
         return words.text("diagnosis.named", lang, causes=causes)
-    return words.text("diagnosis.named.none" if found.numbers else "diagnosis.named.no_fall", lang)
+    return words.text("diagnosis.named.none" if diagnosis.numbers else "diagnosis.named.no_fall", lang)
 
 
-def shares_sentence(found: Diagnosis, lang: str = "en") -> list[str]:
-    """What the verdict's shares are shares of: not of the whole fall, but of what was lost at the checkpoint read."""
-    if not (found.named and found.shares):
+def shares_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """Return what the verdict's shares are shares of: the loss at the checkpoint used, not the whole fall.
+
+    Empty where the verdict has no shares.
+    """
+    if not (diagnosis.named and diagnosis.shares):
         return []
-    lost, end = (found.numbers[name] for name in ("lost", "lost_at_end"))
+    lost, end = (diagnosis.numbers[name] for name in ("lost", "lost_at_end"))
     key = "diagnosis.named.at" if lost != end else "diagnosis.named.at.last"
-    return [words.text(key, lang, lost=plain(lost), end=plain(end), model=found.checkpoint_used)]
+    return [words.text(key, lang, lost=fixed(lost), end=fixed(end), model=diagnosis.checkpoint_used)]
 
 
-def damage_sentence(found: Diagnosis, lang: str = "en") -> list[str]:
-    """How much of the loss went to what no text has by the last checkpoint, where it is much; else nothing."""
-    own = found.numbers.get("no_data_at_end", math.nan)
-    if not own >= DAMAGE:
+def damage_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """Return how much of the loss went to tokens in no text by the last checkpoint; empty where it is little."""
+    share = diagnosis.numbers.get("no_data_at_end", math.nan)
+    if not share >= DAMAGE_SHARE:
         return []
-    return [words.text("diagnosis.damage", lang, end=share(own), first=share(found.numbers["no_data"]))]
+    first = whole_percent(diagnosis.numbers["no_data"])
+    return [words.text("diagnosis.damage", lang, end=whole_percent(share), first=first)]
 
 
-def _with_shares(some: Sequence[Finding], lang: str) -> str:
-    """A cause with the places where it is likely and their shares of the lost log-prob, where it has any."""
-    name = words.text(f"diagnosis.cause.{some[0].cause}", lang)
-    told = [one for one in some if one.where and one.unit == "share" and math.isfinite(one.share)]
-    if not told:
+def _cause_with_shares(findings: Sequence[Finding], lang: str) -> str:
+    """Return the name of a cause, with the regions where it is likely and their shares of the loss, if it has any."""
+    name = words.text(f"diagnosis.cause.{findings[0].cause}", lang)
+    with_share = [finding for finding in findings if finding.where and finding.unit == "share"]
+    parts = [
+        f"{words.text(f'causes.place.{finding.where}', lang)} {whole_percent(finding.share)}"
+        for finding in with_share
+        if math.isfinite(finding.share)
+    ]
+    return words.text("diagnosis.named.shares", lang, name=name, parts=", ".join(parts)) if parts else name
+
+
+def cause_label(finding: Finding, lang: str = "en") -> str:
+    """Return the name of a finding's cause, with its region where it has one."""
+    name = words.text(f"diagnosis.cause.{finding.cause}", lang)
+    if not finding.where or finding.cause == "length_or_eos":
         return name
-    parts = [f"{words.text(f'causes.place.{one.where}', lang)} {share(one.share)}" for one in told]
-    return words.text("diagnosis.named.shares", lang, name=name, parts=", ".join(parts))
+    region = words.text(f"causes.place.{finding.where}", lang)
+    return f"{name} ({region})" if lang == "en" else f"{name}（{region}）"
 
 
-def cause_label(one: Finding, lang: str = "en") -> str:
-    """A cause's name, with its place where it has one."""
-    name = words.text(f"diagnosis.cause.{one.cause}", lang)
-    if not one.where or one.cause == "length_or_eos":
-        return name
-    place = words.text(f"causes.place.{one.where}", lang)
-    return f"{name} ({place})" if lang == "en" else f"{name}（{place}）"
-
-
-def share_lines(found: Diagnosis, lang: str = "en") -> list[str]:
-    """The shares of the lost log-prob with their intervals, one line each."""
+def share_lines(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """Return the parts of the lost log-prob with their intervals, one line each."""
     lines = []
-    for name, own in found.shares.items():
-        ends = f" ({share(own.low)}–{share(own.high)})" if math.isfinite(own.low) else ""
-        lines.append(f"{share(own.share):>4}{ends}  {words.text(f'diagnosis.share.{name}', lang)}")
+    for name, share in diagnosis.shares.items():
+        interval = f" ({whole_percent(share.low)}–{whole_percent(share.high)})" if math.isfinite(share.low) else ""
+        lines.append(f"{whole_percent(share.share):>4}{interval}  {words.text(f'diagnosis.share.{name}', lang)}")
     return lines
 
 
-def as_object(found: Sequence[Diagnosis], lang: str = "en") -> dict[str, Any]:
-    """One object for JSON: the first diagnosis, and those of the other series under ``others``."""
-    first, *others = (one.to_json(lang) for one in found)
+def diagnoses_as_json(diagnoses: Sequence[Diagnosis], lang: str = "en") -> dict[str, Any]:
+    """Return one object for JSON: the first diagnosis, with those of the other series under ``others``."""
+    first, *others = (diagnosis.to_json(lang) for diagnosis in diagnoses)
     return first | {"others": others}
 
 
-def lines(found: Diagnosis, lang: str = "en") -> list[str]:
-    """The whole for a terminal: fall, basis, shares, verdict, findings with counter-evidence and advice, open ends."""
-    said = [
-        f"{found.series} · {found.split}",
-        "",
-        fall_sentence(found.fall, lang),
-        end_sentence(found, lang),
-        basis_sentence(found, lang),
-    ]
-    if found.shares:
-        said += ["", words.text("diagnosis.shares.title", lang), *(f"  {line}" for line in share_lines(found, lang))]
-    said += ["", verdict_sentence(found, lang), *shares_sentence(found, lang), *damage_sentence(found, lang)]
-    said += [one.sentence(lang) for one in found.probes]
-    for one in (
-        found.findings if found.numbers else [one for one in found.findings if one.verdict in (LIKELY, POSSIBLE)]
-    ):
-        said += ["", *_finding(one, lang)]
-    if found.open:
-        said += ["", words.text("diagnosis.open", lang)]
-        said += [
-            line for one in found.open for line in (f"  {one.question(lang)}", f"    {one.command}") if line.strip()
-        ]
-    return said
+def diagnosis_lines(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """Return the whole diagnosis for a terminal: fall, basis, shares, verdict, findings and open questions."""
+    lines = [f"{diagnosis.series} · {diagnosis.split}", "", fall_sentence(diagnosis.fall, lang)]
+    lines += [end_sentence(diagnosis, lang), basis_sentence(diagnosis, lang)]
+    if diagnosis.shares:
+        lines += ["", words.text("diagnosis.shares.title", lang)]
+        lines += [f"  {line}" for line in share_lines(diagnosis, lang)]
+    lines += ["", verdict_sentence(diagnosis, lang)]
+    lines += [*shares_sentence(diagnosis, lang), *damage_sentence(diagnosis, lang)]
+    lines += [measurement.sentence(lang) for measurement in diagnosis.probes]
+    for finding in diagnosis.findings:
+        if diagnosis.numbers or finding.verdict in (LIKELY, POSSIBLE):
+            lines += ["", *_finding_lines(finding, lang)]
+    if diagnosis.open:
+        lines += ["", words.text("diagnosis.open", lang)]
+    for item in diagnosis.open:
+        lines += [f"  {item.question(lang)}", *([f"    {item.command}"] if item.command else [])]
+    return lines
 
 
-def _finding(one: Finding, lang: str) -> list[str]:
-    verdict = words.text(f"diagnosis.verdict.{one.verdict}", lang)
-    said = [f"[{verdict}] {cause_label(one, lang)} – {words.text(f'diagnosis.certainty.{one.certainty}', lang)}"]
-    said.append(f"  {one.sentence(lang)}")
-    if one.verdict not in (LIKELY, POSSIBLE):
-        return said
-    said += [f"  {words.text('diagnosis.measured', lang)}: {one.measured.sentence(lang)}"] if one.measured else []
-    said += [f"  {words.text('diagnosis.counter', lang)}: {line}" for line in one.against(lang)]
-    if one.advice:
-        source = f" ({one.source})" if one.source else ""
-        said.append(f"  {words.text('diagnosis.advice', lang)}: {words.text(one.advice, lang)}{source}")
-    if one.pairs:
-        said.append(f"  {words.text('diagnosis.pairs', lang)}: {', '.join(one.pairs[:5])}")
-    return said
+def _finding_lines(finding: Finding, lang: str) -> list[str]:
+    verdict = words.text(f"diagnosis.verdict.{finding.verdict}", lang)
+    certainty = words.text(f"diagnosis.certainty.{finding.certainty}", lang)
+    lines = [f"[{verdict}] {cause_label(finding, lang)} – {certainty}", f"  {finding.sentence(lang)}"]
+    if finding.verdict not in (LIKELY, POSSIBLE):
+        return lines
+    if finding.measured:
+        lines.append(f"  {words.text('diagnosis.measured', lang)}: {finding.measured.sentence(lang)}")
+    lines += [f"  {words.text('diagnosis.counter', lang)}: {line}" for line in finding.against(lang)]
+    if finding.advice:
+        source = f" ({finding.source})" if finding.source else ""
+        lines.append(f"  {words.text('diagnosis.advice', lang)}: {words.text(finding.advice, lang)}{source}")
+    if finding.pairs:
+        lines.append(f"  {words.text('diagnosis.pairs', lang)}: {', '.join(finding.pairs[:TERMINAL_PAIRS])}")
+    return lines

@@ -1,39 +1,40 @@
-"""What a diagnosis says, as frozen data: the fall, the findings, what stays open; words are put to it elsewhere."""
+"""The result of a diagnosis as frozen data, from which sentences are made on demand."""
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from dpo_analysis import words
 
-KINDS = ("below_start", "below_peak", "offset", "noise", "none")
-"""below_start: below the reference; below_peak: below the series' own highest checkpoint; offset: already there at the
-first checkpoint and not deeper since; noise: within the noise floor; none."""
+FALL_KINDS = ("below_start", "below_peak", "offset", "noise", "none")
+"""below_start: below the reference; below_peak: below the series' own highest checkpoint; offset: already below the
+reference at the first checkpoint and not lower since; noise: within the noise floor; none: no fall."""
 LIKELY, POSSIBLE, UNLIKELY, CANNOT_TELL = "likely", "possible", "unlikely", "cannot tell"
 VERDICTS = (LIKELY, POSSIBLE, CANNOT_TELL, UNLIKELY)
 CERTAINTIES = ("identity", "decomposition", "association", "intervention")
-"""How it is known: by arithmetic; as a part of parts that add up; as what goes with it; by a change that was made."""
+"""How a finding is known. identity: it is arithmetic; decomposition: it is one of several parts that add up to the
+whole; association: it occurs together with the fall; intervention: something was changed, and the effect measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fall:
-    """Whether, since when and how much the chosen responses lost.
+    """Whether the chosen responses of one series fell, since when and how far.
 
     Attributes:
-        kind: one of ``KINDS``.
-        baseline_step: the step that the fall is measured from; 0 for the reference, None where it has no step.
+        kind: one of ``FALL_KINDS``.
+        baseline_step: the step that the change is measured from; 0 for the reference, None where it has no step.
         from_step: for below_start and offset the first step from which the mean stays below; for below_peak the peak.
-        last_step: the step that it is measured at.
+        last_step: the step that the change is measured at.
         drop: mean change of a chosen response's log-prob since the baseline, nats per pair; negative is a fall.
-        low: lower end of its 95 % interval over groups.
+        low: lower end of its 95 % interval over groups, nats per pair.
         high: upper end.
-        unit: of the four.
+        unit: unit of drop, low, high and lost.
         share_of_pairs: share of the pairs that fell by more than the noise floor since the baseline.
-        lost: mean over all pairs of what was lost where it was lost, max(0, -change), nats per pair.
+        lost: mean over all pairs of max(0, -change), nats per pair: pairs that rose do not offset pairs that fell.
         worst_tenth: share of ``lost`` in the tenth of the pairs that lost most.
-        hidden: the mean does not fall while ``lost`` is an established decline: few pairs pay.
-        n_pairs: pairs that count.
+        hidden: the mean does not fall although ``lost`` is an established decline, because few pairs lost it.
+        n_pairs: pairs with a finite change.
     """
 
     kind: str
@@ -53,7 +54,7 @@ class Fall:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share of the lost log-prob with its 95 % interval over groups."""
+    """A share of the lost log-prob, from 0 to 1, with its 95 % interval over groups."""
 
     share: float
     low: float
@@ -61,8 +62,8 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """One token that shows a finding: its pair, side and place from 0."""
+class ExampleToken:
+    """A token that shows a finding: pair, side and position in the response, from 0."""
 
     pair_id: str
     side: str
@@ -70,15 +71,15 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What an intervention showed, as a key of words with its values."""
+class Measurement:
+    """The result of an intervention or a probe, as the key of a sentence in ``words`` and the values in it."""
 
     key: str
     values: Mapping[str, str]
 
     def sentence(self, lang: str = "en") -> str:
-        """What was done and what came of it."""
-        return told(self.key, self.values, lang)
+        """Return what was done and what it showed, in one sentence."""
+        return fill_sentence(self.key, self.values, lang)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +87,22 @@ class Finding:
     """One cause and what the run says about it.
 
     Attributes:
-        cause: its name: ``diagnosis.cause.<cause>`` in words.
+        cause: name of the cause, which is ``diagnosis.cause.<cause>`` in ``words``.
         verdict: one of ``VERDICTS``.
         certainty: one of ``CERTAINTIES``.
-        where: opening, core, closing, end, or empty where it has no place.
-        share: of the lost log-prob that goes with it, with ``low`` and ``high``; NaN where that has no meaning.
-        low: lower end of the 95 % interval over groups.
+        where: region of the response: opening, core, closing or end; empty where the cause has no region.
+        share: share of the lost log-prob that the cause accounts for; NaN where that has no meaning.
+        low: lower end of the share's 95 % interval over groups.
         high: upper end.
-        unit: of the three.
-        key: of its sentence in words, with ``values``.
-        values: numbers and names of the sentence and of the counter-evidence, as text.
-        pairs: ids of pairs that show it, the clearest first.
+        unit: unit of share, low and high.
+        key: key of the finding's sentence in ``words``.
+        values: numbers and names in the sentence and in the counter-evidence, as text.
+        pairs: ids of pairs that show the finding, the clearest first.
         tokens: tokens that show it.
-        counter: keys of the sentences that speak against it.
-        advice: key of what people change in this case; empty for none.
-        source: where signature and advice come from.
-        measured: what ``score --confirm`` showed of the group that this cause blames; None where nobody asked.
+        counter: keys of the sentences with counter-evidence.
+        advice: key of the sentence with the usual remedy; empty for none.
+        source: the paper or module that signature and advice come from.
+        measured: what ``score --confirm`` showed about the group that this cause blames; None where it was not run.
     """
 
     cause: str
@@ -115,38 +116,38 @@ class Finding:
     key: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     pairs: tuple[str, ...] = ()
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[ExampleToken, ...] = ()
     counter: tuple[str, ...] = ()
     advice: str = ""
     source: str = ""
-    measured: Measured | None = None
+    measured: Measurement | None = None
 
     def sentence(self, lang: str = "en") -> str:
-        """The finding in one sentence."""
-        return told(self.key, self.values, lang)
+        """Return the finding in one sentence."""
+        return fill_sentence(self.key, self.values, lang)
 
     def against(self, lang: str = "en") -> list[str]:
-        """What speaks against it, one sentence each."""
-        return [told(key, self.values, lang) for key in self.counter]
+        """Return the counter-evidence, one sentence each."""
+        return [fill_sentence(key, self.values, lang) for key in self.counter]
 
     def __str__(self) -> str:
-        """The verdict and the sentence."""
+        """Return the verdict and the sentence."""
         return f"{self.verdict}: {self.sentence()}"
 
 
-class Pattern(NamedTuple):
-    """A token behind another at which the fallen chosen responses lost, or others gained.
+class BigramChange(NamedTuple):
+    """A bigram, a token behind its previous token, at which fallen chosen responses lost log-prob or which gained it.
 
     Attributes:
         way: ``lost`` or ``gained``.
-        place: in the response: opening, core, closing or end.
-        before: text of the token in front; empty at the start of a response.
+        place: region of the response in which the largest amount occurred: opening, core, closing or end.
+        before: text of the previous token; empty at the start of a response.
         token: text of the token.
         n_pairs: fallen pairs in which it happened.
-        nats: log-prob lost there, nats per fallen pair; of a gainer the lost nats times its share of the gained
-            probability.
-        rejects: other pairs whose rejected response alone has it; the mean over the fallen pairs it happened in.
-        chooses: the same of chosen responses.
+        nats: log-prob lost there, nats per fallen pair and not negative; for a token that gained, the nats lost at that
+            position times the token's share of the probability that moved there.
+        rejects: other pairs whose rejected response alone has the bigram, mean over the positions where it happened.
+        chooses: other pairs whose chosen response alone has it, the same mean.
     """
 
     way: str
@@ -160,34 +161,34 @@ class Pattern(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """A question that this run cannot answer, and the command that would settle it; empty for none."""
+class OpenQuestion:
+    """A question that this run cannot answer, and the command that would answer it; empty where there is none."""
 
     key: str
     values: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
 
     def question(self, lang: str = "en") -> str:
-        """The question in words."""
-        return told(self.key, self.values, lang)
+        """Return the question in words."""
+        return fill_sentence(self.key, self.values, lang)
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is said about one series on one split; iterating gives its findings, the first one first.
+    """The diagnosis of one series on one split; iterating over it yields its findings, the gravest verdict first.
 
     Attributes:
-        series: the series.
-        split: the split of the pairs.
-        fall: is there one.
+        series: name of the series.
+        split: split of the pairs.
+        fall: whether and how far the chosen responses fell.
         checkpoint_used: SERIES/NAME of the checkpoint that the ledger was read at; empty for none.
-        shares: of the lost log-prob, by name: see ``ledger.SHARES``; they add up to 1. Empty without evidence.
-        findings: every cause, the gravest verdict first.
-        open: what stays open.
-        numbers: the signals that the causes were judged by, by name; empty where no decline is established.
+        shares: parts of the lost log-prob, by the names in ``ledger.SHARES``; they add up to 1. Empty without evidence.
+        findings: the findings of every cause, the gravest verdict first.
+        open: the questions that stay open.
+        numbers: ``FallStatistics``, by name; empty where no decline is established.
         at_end: metrics of the last checkpoint, by name.
-        probes: what the probes of the last checkpoint say; empty where none were made.
-        patterns: the word pairs that lost most and those that gained most; empty without a ledger.
+        probes: results of the last checkpoint's probes; empty where none were made.
+        patterns: the bigrams that lost most and those that gained most; empty without a ledger.
     """
 
     series: str
@@ -196,59 +197,62 @@ class Diagnosis:
     checkpoint_used: str
     shares: dict[str, Share]
     findings: list[Finding]
-    open: list[Open]
+    open: list[OpenQuestion]
     numbers: dict[str, float]
     at_end: dict[str, float]
-    probes: list[Measured] = field(default_factory=list)
-    patterns: list[Pattern] = field(default_factory=list)
+    probes: list[Measurement] = field(default_factory=list)
+    patterns: list[BigramChange] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Finding]:
-        """The findings."""
+        """Iterate over the findings."""
         return iter(self.findings)
 
     @property
     def named(self) -> list[Finding]:
-        """The findings that are likely, ``unexplained`` aside."""
-        return [one for one in self.findings if one.verdict == LIKELY and one.cause != "unexplained"]
+        """The findings that are likely, without ``unexplained``."""
+        return [finding for finding in self.findings if finding.verdict == LIKELY and finding.cause != "unexplained"]
 
     def to_json(self, lang: str = "en") -> dict[str, Any]:
-        """The whole as plain values ready for JSON; what is undefined is None."""
+        """Return everything as plain values ready for JSON; undefined numbers are None, others have six decimals."""
         return {
             "series": self.series,
             "split": self.split,
-            "fall": _plain(_fields(self.fall)),
+            "fall": _json_values(_field_values(self.fall)),
             "checkpoint_used": self.checkpoint_used or None,
-            "shares": {name: _plain(_fields(share)) for name, share in self.shares.items()},
-            "findings": [_finding(one, lang) for one in self.findings],
-            "open": [{"question": one.question(lang), "command": one.command or None} for one in self.open],
-            "numbers": _plain(self.numbers),
-            "at_end": _plain(self.at_end),
-            "probes": [one.sentence(lang) for one in self.probes],
-            "patterns": [_plain(one._asdict()) for one in self.patterns],
+            "shares": {name: _json_values(_field_values(share)) for name, share in self.shares.items()},
+            "findings": [_finding_as_json(finding, lang) for finding in self.findings],
+            "open": [{"question": item.question(lang), "command": item.command or None} for item in self.open],
+            "numbers": _json_values(self.numbers),
+            "at_end": _json_values(self.at_end),
+            "probes": [measurement.sentence(lang) for measurement in self.probes],
+            "patterns": [_json_values(bigram._asdict()) for bigram in self.patterns],
         }
 
 
-def told(key: str, values: Mapping[str, str], lang: str) -> str:
-    """The words behind ``key``; values that are themselves keys of words are put in as these words."""
-    said = {name: words.text(value, lang) if value in words.WORDS else value for name, value in values.items()}
-    return words.text(key, lang, **said)
+def fill_sentence(key: str, values: Mapping[str, str], lang: str) -> str:
+    """Return the sentence of ``key``; values that are keys of ``words`` themselves are replaced by their texts."""
+    keys = words.catalogue(lang)
+    texts = {name: words.text(value, lang) if value in keys else value for name, value in values.items()}
+    return words.text(key, lang, **texts)
 
 
-def _finding(one: Finding, lang: str) -> dict[str, Any]:
-    found = _fields(one) | {"sentence": one.sentence(lang), "counter": one.against(lang)}
-    found["advice"] = told(one.advice, one.values, lang) if one.advice else ""
-    found["measured"] = one.measured.sentence(lang) if one.measured else None
-    found |= {"values": dict(one.values), "pairs": list(one.pairs), "tokens": [_fields(token) for token in one.tokens]}
-    return _plain(found)
+def _finding_as_json(finding: Finding, lang: str) -> dict[str, Any]:
+    texts = {"sentence": finding.sentence(lang), "counter": finding.against(lang)}
+    texts["advice"] = fill_sentence(finding.advice, finding.values, lang) if finding.advice else ""
+    texts["measured"] = finding.measured.sentence(lang) if finding.measured else None
+    examples = {"pairs": list(finding.pairs), "tokens": [_field_values(token) for token in finding.tokens]}
+    return _json_values(_field_values(finding) | texts | {"values": dict(finding.values)} | examples)
 
 
-def _fields(one: Any) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__dataclass_fields__}
+def _field_values(record: Fall | Share | Finding | ExampleToken) -> dict[str, Any]:
+    """Return the fields of one dataclass by name, without descending into them as ``asdict`` does."""
+    return {item.name: getattr(record, item.name) for item in fields(record)}
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers that JSON has; NaN is None."""
-    plain = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
-    }
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in plain.items()}
+def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same values with None for numbers that JSON does not have, and floats rounded to six decimals."""
+    return {name: _json_number(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _json_number(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None

@@ -1,53 +1,90 @@
-"""What the causes by pull share: the lost probability went to tokens that other pairs choose in the same context."""
+"""Findings of the causes by pull: the lost probability went to tokens that other pairs choose in the same context.
+
+``style_drift`` and ``competing_answer`` share them; they differ in the region of the response and in their words.
+"""
 
 from collections.abc import Collection
 
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.symptoms import PULLED, UNDECIDED, Case, nats, plain, share
+from dpo_analysis.diagnosis.ledger.ledger import Ledger
+from dpo_analysis.diagnosis.symptoms import PULLED, UNDECIDED, Symptoms
+from dpo_analysis.text.numbers import signed_fixed, whole_percent
 
 
-def pulled_at(case: Case, cause: str, where: Collection[str], source: str) -> list[Finding]:
-    """A finding for each of these places that is pulled, or undecided; one that says no where none is."""
-    if case.ledger is None or case.signals is None:
+def find_pull(symptoms: Symptoms, cause: str, regions: Collection[str], source: str) -> list[Finding]:
+    """Return a finding for each of ``regions`` that is pulled or undecided or whose wording moves.
+
+    One unlikely finding where there is no such region; none without a ledger.
+
+    Args:
+        symptoms: what the cause is judged by.
+        cause: name of the cause.
+        regions: regions of the response that the cause is about.
+        source: paper of the signature.
+    """
+    ledger = symptoms.ledger
+    if ledger is None or symptoms.statistics is None:
         return []
-    told = {place: way for place, way in case.directions.items() if way in (PULLED, UNDECIDED) and place in where}
-    found = [_at(case, cause, source, *one) for one in told.items()]
-    moved = {place: gain for place, gain in case.shifted.items() if place in where and told.get(place) != PULLED}
-    found += [_moved(case, cause, source, *one) for one in moved.items()]
-    return found or [_none(case, cause, where, source)]
+    directions = {
+        region: direction
+        for region, direction in symptoms.directions.items()
+        if direction in (PULLED, UNDECIDED) and region in regions
+    }
+    findings = [_pulled(symptoms, ledger, cause, source, region, way) for region, way in directions.items()]
+    for region, gain in symptoms.shifted.items():
+        if region in regions and directions.get(region) != PULLED:
+            findings.append(_shifted(symptoms, ledger, cause, source, region, gain))
+    return findings or [_unlikely(symptoms, ledger, cause, source, regions)]
 
 
-def _at(case: Case, cause: str, source: str, place: str, way: str) -> Finding:
-    pairs, shown = case.examples(case.ledger.tokens.pulled, place)  # type: ignore[union-attr]
-    own = case.share_at("pulled", place)
-    values = _values(case, own.share) | {"place": f"causes.place.{place}"}
-    values |= {"low": share(own.low), "high": share(own.high)}
-    key = "diagnosis.undecided" if way == UNDECIDED else f"diagnosis.{cause}.likely"
+def _pulled(symptoms: Symptoms, ledger: Ledger, cause: str, source: str, region: str, direction: str) -> Finding:
+    """Return the finding for a region that is pulled or undecided."""
+    pairs, tokens = symptoms.examples(ledger.tokens.pulled, region)
+    pulled = symptoms.share_in("pulled", region)
+    ends = {"low": whole_percent(pulled.low), "high": whole_percent(pulled.high)}
     return Finding(
-        cause, POSSIBLE if way == UNDECIDED else LIKELY, "association", place, own.share, own.low, own.high,
-        key=key, values=values, pairs=pairs, tokens=shown, counter=("diagnosis.data_driven.counter",),
-        advice=f"diagnosis.{cause}.advice", source=source,
-    )  # fmt: skip
-
-
-def _moved(case: Case, cause: str, source: str, place: str, gain: float) -> Finding:
-    """A finding for a place at which the chosen responses that did not fall gained."""
-    lost = case.signals.by_place[place]["weight"]  # type: ignore[union-attr, index]
-    values = _values(case, lost) | {"place": f"causes.place.{place}", "gain": nats(gain)}
-    return Finding(
-        cause, LIKELY, "association", place, key=f"diagnosis.{cause}.moved", values=values,
-        pairs=case.fallen_first(), counter=("diagnosis.moved.counter",), advice=f"diagnosis.{cause}.advice",
+        cause,
+        POSSIBLE if direction == UNDECIDED else LIKELY,
+        "association",
+        region,
+        pulled.share,
+        pulled.low,
+        pulled.high,
+        key="diagnosis.undecided" if direction == UNDECIDED else f"diagnosis.{cause}.likely",
+        values=_values(symptoms, ledger, pulled.share) | {"place": f"causes.place.{region}"} | ends,
+        pairs=pairs,
+        tokens=tokens,
+        counter=("diagnosis.data_driven.counter",),
+        advice=f"diagnosis.{cause}.advice",
         source=source,
-    )  # fmt: skip
+    )
 
 
-def _none(case: Case, cause: str, where: Collection[str], source: str) -> Finding:
-    total = sum(case.share_at("pulled", place).share for place in where)
-    return Finding(cause, UNLIKELY, "association", "", total, key=f"diagnosis.{cause}.unlikely",
-                   values=_values(case, total), source=source)  # fmt: skip
+def _shifted(symptoms: Symptoms, ledger: Ledger, cause: str, source: str, region: str, gain: float) -> Finding:
+    """Return the finding for a region in which the chosen responses that did not fall gained ``gain`` nats per pair."""
+    lost = symptoms.by_region[region]["weight"]
+    return Finding(
+        cause,
+        LIKELY,
+        "association",
+        region,
+        key=f"diagnosis.{cause}.moved",
+        values=_values(symptoms, ledger, lost) | {"place": f"causes.place.{region}", "gain": signed_fixed(gain)},
+        pairs=symptoms.most_fallen(),
+        counter=("diagnosis.moved.counter",),
+        advice=f"diagnosis.{cause}.advice",
+        source=source,
+    )
 
 
-def _values(case: Case, own: float) -> dict[str, str]:
-    found = {"share": share(own)} | {name: share(one.share) for name, one in case.shares.items()}
-    found["n"] = str(case.ledger.contexts.n_pairs)  # type: ignore[union-attr]
-    return found | {"x": plain(case.signals.x if case.signals else float("nan"))}
+def _unlikely(symptoms: Symptoms, ledger: Ledger, cause: str, source: str, regions: Collection[str]) -> Finding:
+    total = sum(symptoms.share_in("pulled", region).share for region in regions)
+    values = _values(symptoms, ledger, total)
+    key = f"diagnosis.{cause}.unlikely"
+    return Finding(cause, UNLIKELY, "association", share=total, key=key, values=values, source=source)
+
+
+def _values(symptoms: Symptoms, ledger: Ledger, share: float) -> dict[str, str]:
+    """Return the numbers that every sentence of these causes may use."""
+    counted = {"n": str(ledger.bigrams.n_pairs), "x": symptoms.x_text()}
+    return {"share": whole_percent(share)} | symptoms.share_texts() | counted

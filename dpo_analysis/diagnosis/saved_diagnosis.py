@@ -1,143 +1,155 @@
-"""Diagnoses kept in a finished run folder: written when scoring ends, read by pages, so that no page makes one anew.
+"""Diagnoses saved in a finished run folder, so that pages and reports need not make them again.
 
-They are worth what they were made of: every file's checksum, and the rules of this room. Of anything else they are
-not read, and the diagnosis is made again; ``verify`` knows nothing of them.
+A saved diagnosis is valid while the run has the same manifest, which holds every file's checksum, and the package the
+same ``thresholds.RULES_VERSION`` and the same causes. Otherwise the diagnosis is made again. The file stands outside
+the manifest, so ``verify`` does not check it.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dpo_analysis.diagnosis import thresholds
+from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.checks import run_checks
-from dpo_analysis.diagnosis.findings import Diagnosis, Fall, Finding, Measured, Open, Pattern, Share, Token
-from dpo_analysis.diagnosis.series_diagnosis import default_split, diagnose, numbers_at_end, scored_series
+from dpo_analysis.diagnosis.findings import (
+    BigramChange,
+    Diagnosis,
+    ExampleToken,
+    Fall,
+    Finding,
+    Measurement,
+    OpenQuestion,
+    Share,
+)
+from dpo_analysis.diagnosis.series_diagnosis import diagnose, metrics_at_end, scored_series
+from dpo_analysis.diagnosis.series_log_ratios import default_split
 from dpo_analysis.errors import StorageError
 from dpo_analysis.runs import Run
-from dpo_analysis.runs.manifest import NAME, read_json
+from dpo_analysis.runs.manifest import MANIFEST_FILE, read_json
 from dpo_analysis.runs.safe_files import atomic_write, make_dirs
 
 FOLDER, FILE = "summary", "summary/diagnosis.json"
-HERE = "{run folder}"
+STAMP, DIAGNOSES = "of", "diagnoses"
+"""Keys of the file."""
+RUN_FOLDER = "{run folder}"
+"""Stands in the saved commands for the path of the run folder, which may be copied elsewhere."""
 STEPS = ("baseline_step", "from_step", "last_step")
-"""Fields of a fall that are None where a model has no step, not undefined numbers."""
+"""Fields of a fall in which None means that the model has no step, not that a number is undefined."""
 
 
-def keep(run: Run) -> None:
-    """Make the diagnosis of every series on every split and write them into the run folder, if it is finished.
+def save_diagnoses(run: Run) -> None:
+    """Make the diagnosis of every series on every split and write them into the run folder, if the run is finished.
+
+    Does nothing where the saved diagnoses are still valid.
 
     Raises:
         StorageError: a part is damaged, or the disk refuses.
     """
-    made_of = _made_of(run)
-    if made_of is None or (_read(run) or {}).get("of") == made_of:
+    stamp = _stamp(run)
+    if stamp is None or (_read_file(run) or {}).get(STAMP) == stamp:
         return
     checks = run_checks(run)
-    found = [
-        _plain(_moved(diagnose(run, series=series, split=split, checks=checks), str(run.path), HERE))
+    diagnoses = [
+        diagnose(run, series=series, split=split, checks=checks)
         for series in scored_series(run)
         for split in run.splits
     ]
-    data = json.dumps({"of": made_of, "diagnoses": found}, indent=1).encode()
+    saved = [_as_json(_with_run_folder(diagnosis, str(run.path), RUN_FOLDER)) for diagnosis in diagnoses]
+    data = json.dumps({STAMP: stamp, DIAGNOSES: saved}, indent=1).encode()
     atomic_write(make_dirs(run.path, FOLDER) / Path(FILE).name, data, point="summary")
 
 
-def known_or_made(run: Run, *, series: str, split: str | None = None, beta: float | None = None) -> Diagnosis:
-    """The kept diagnosis of one series on one split with its numbers at this beta, else one made now.
+def load_or_diagnose(run: Run, *, series: str, split: str | None = None, beta: float | None = None) -> Diagnosis:
+    """Return the saved diagnosis of one series on one split with its metrics at this beta, else make it now.
 
     Args:
         run: an open run.
-        series: one of it.
-        split: as ``diagnose``.
-        beta: as ``diagnose``.
+        series: a series of the run.
+        split: as in ``diagnose``.
+        beta: as in ``diagnose``.
 
     Raises:
-        InputError: as ``diagnose``.
+        InputError: as in ``diagnose``.
         StorageError: a part is damaged.
     """
     split = split or default_split(run)
-    found = _kept(run, series, split)
-    if found is None:
+    diagnosis = _load(run, series, split)
+    if diagnosis is None:
         return diagnose(run, series=series, split=split, beta=beta)
     if beta is None or beta == run.series[series].beta:
-        return found
+        return diagnosis
     last = [model for model in run.models if model.series == series and run.parts_done(model)][-1]
-    return replace(found, at_end=numbers_at_end(run, last, split, beta=beta))
+    return replace(diagnosis, at_end=metrics_at_end(run, last, split, beta=beta))
 
 
-def _kept(run: Run, series: str, split: str) -> Diagnosis | None:
-    kept = _read(run)
-    if kept is None or kept.get("of") != _made_of(run):
+def _load(run: Run, series: str, split: str) -> Diagnosis | None:
+    """Return the saved diagnosis; None where there is no valid one."""
+    file = _read_file(run)
+    if file is None or file.get(STAMP) != _stamp(run):
         return None
-    own = [one for one in kept["diagnoses"] if one["series"] == series and one["split"] == split]
+    saved = [raw for raw in file[DIAGNOSES] if raw["series"] == series and raw["split"] == split]
     try:
-        return _moved(_diagnosis(own[0]), HERE, str(run.path)) if own else None
+        return _with_run_folder(_diagnosis(saved[0]), RUN_FOLDER, str(run.path)) if saved else None
     except (KeyError, TypeError):
         return None
 
 
-def _read(run: Run) -> dict[str, Any] | None:
-    """What is in the file; None where there is none, or none that can be read."""
+def _read_file(run: Run) -> dict[str, Any] | None:
+    """Return the content of the file; None where there is no file, or none that can be read."""
     try:
-        found = read_json(run.path, FILE)
+        content = read_json(run.path, FILE)
     except (FileNotFoundError, StorageError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
-def _made_of(run: Run) -> str | None:
-    """A hash of the manifest, which holds every file's checksum, and of this code; None for an unfinished run."""
+def _stamp(run: Run) -> str | None:
+    """Return a hash of the manifest, the rules' version and the causes in their order; None for an unfinished run."""
     if not run.is_complete or not scored_series(run):
         return None
-    return hashlib.sha256((run.path / NAME).read_bytes() + _rules()).hexdigest()
+    rules = f"rules {thresholds.RULES_VERSION}: {', '.join(every_cause())}"
+    return hashlib.sha256((run.path / MANIFEST_FILE).read_bytes() + rules.encode()).hexdigest()
 
 
-@cache
-def _rules() -> bytes:
-    """What the package says, as far as a diagnosis could depend on it: all of its sources."""
-    sources = sorted(Path(__file__).parent.parent.rglob("*.py"))
-    return hashlib.sha256(b"".join(hashlib.sha256(one.read_bytes()).digest() for one in sources)).digest()
+def _with_run_folder(diagnosis: Diagnosis, old: str, new: str) -> Diagnosis:
+    """Return the diagnosis with the path of the run folder replaced in its commands."""
+    questions = [replace(item, command=item.command.replace(f"--out {old}", f"--out {new}")) for item in diagnosis.open]
+    return replace(diagnosis, open=questions)
 
 
-def _moved(found: Diagnosis, old: str, new: str) -> Diagnosis:
-    """The diagnosis with the run folder's path in its commands replaced: a folder may be copied to anywhere."""
-    where = f"--out {old}", f"--out {new}"
-    return replace(found, open=[replace(one, command=one.command.replace(*where)) for one in found.open])
-
-
-def _plain(found: Diagnosis) -> dict[str, Any]:
-    """All fields; a number that is not finite is None, as JSON has none."""
-    return json.loads(json.dumps(asdict(found)), parse_constant=lambda name: None)
-
-
-def _numbers(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: math.nan if value is None else value for name, value in raw.items()}
+def _as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return all fields; numbers that are not finite become None, since JSON has none."""
+    return json.loads(json.dumps(asdict(diagnosis)), parse_constant=lambda name: None)
 
 
 def _diagnosis(raw: Mapping[str, Any]) -> Diagnosis:
-    made = {
-        "fall": Fall(**{name: raw["fall"][name] for name in STEPS}, **_numbers(_without(raw["fall"], STEPS))),
-        "shares": {name: Share(**_numbers(share)) for name, share in raw["shares"].items()},
-        "findings": [_finding(one) for one in raw["findings"]],
-        "open": [Open(**one) for one in raw["open"]],
-        "numbers": _numbers(raw["numbers"]),
-        "at_end": _numbers(raw["at_end"]),
-        "probes": [Measured(**one) for one in raw["probes"]],
-        "patterns": [Pattern(*one) for one in raw["patterns"]],
+    """Return the diagnosis that ``_as_json`` wrote."""
+    steps = {name: raw["fall"][name] for name in STEPS}
+    built: dict[str, Any] = {
+        "fall": Fall(**steps, **_with_nan(raw["fall"], leave_out=STEPS)),
+        "shares": {name: Share(**_with_nan(share)) for name, share in raw["shares"].items()},
+        "findings": [_finding(item) for item in raw["findings"]],
+        "open": [OpenQuestion(**item) for item in raw["open"]],
+        "numbers": _with_nan(raw["numbers"]),
+        "at_end": _with_nan(raw["at_end"]),
+        "probes": [Measurement(**item) for item in raw["probes"]],
+        "patterns": [BigramChange(*item) for item in raw["patterns"]],
     }
-    return Diagnosis(**(dict(raw) | made))
+    return Diagnosis(**(dict(raw) | built))
 
 
 def _finding(raw: Mapping[str, Any]) -> Finding:
-    made = {name: tuple(raw[name]) for name in ("pairs", "counter")}
-    made["tokens"] = tuple(Token(**one) for one in raw["tokens"])
-    made["measured"] = Measured(**raw["measured"]) if raw["measured"] else None
-    return Finding(**(_numbers(raw) | made))
+    built: dict[str, Any] = {name: tuple(raw[name]) for name in ("pairs", "counter")}
+    built["tokens"] = tuple(ExampleToken(**token) for token in raw["tokens"])
+    built["measured"] = Measurement(**raw["measured"]) if raw["measured"] else None
+    return Finding(**(_with_nan(raw) | built))
 
 
-def _without(raw: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name, value in raw.items() if name not in names}
+def _with_nan(raw: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """Return the values with NaN in place of None, without some names."""
+    return {name: math.nan if value is None else value for name, value in raw.items() if name not in leave_out}

@@ -7,21 +7,32 @@ import numpy as np
 
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.checks import Check, run_checks
-from dpo_analysis.diagnosis.fall_detection import Path, find_fall
-from dpo_analysis.diagnosis.fall_statistics import Signals, signals
-from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, VERDICTS, Diagnosis, Finding, Measured, Open
-from dpo_analysis.diagnosis.influence_verdict import CAUSES, Confirmation, confirmed
-from dpo_analysis.diagnosis.ledger.bigram_counts import TRAIN, Contexts
-from dpo_analysis.diagnosis.ledger.ledger import Ledger, read_ledger
-from dpo_analysis.diagnosis.ledger.top_bigrams import find_patterns
-from dpo_analysis.diagnosis.probe_findings import probe_sentences
-from dpo_analysis.diagnosis.symptoms import Case, plain
-from dpo_analysis.diagnosis.thresholds import TOO_LATE
+from dpo_analysis.diagnosis.fall_detection import detect_fall
+from dpo_analysis.diagnosis.fall_statistics import FallStatistics, compute_statistics
+from dpo_analysis.diagnosis.findings import (
+    LIKELY,
+    POSSIBLE,
+    VERDICTS,
+    Diagnosis,
+    Finding,
+    Measurement,
+    OpenQuestion,
+)
+from dpo_analysis.diagnosis.influence_verdict import GROUP_OF_CAUSE, InfluenceVerdict, read_influence_verdict
+from dpo_analysis.diagnosis.ledger.bigram_counts import TRAIN_SPLIT, BigramCounts
+from dpo_analysis.diagnosis.ledger.ledger import Ledger
+from dpo_analysis.diagnosis.ledger.reader import read_ledger
+from dpo_analysis.diagnosis.ledger.top_bigrams import find_top_bigrams
+from dpo_analysis.diagnosis.probe_findings import read_probe_findings
+from dpo_analysis.diagnosis.series_log_ratios import SeriesLogRatios, default_split
+from dpo_analysis.diagnosis.symptoms import Symptoms
+from dpo_analysis.diagnosis.thresholds import TOO_LATE_NATS
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.tables.pairs import step_table
+from dpo_analysis.tables.steps import step_table
+from dpo_analysis.text.numbers import fixed
 
-AT_END = ("chosen_drift", "chosen_reward", "rejected_reward", "margin", "accuracy", "ranking_accuracy", "loss")
+METRICS_AT_END = ("chosen_drift", "chosen_reward", "rejected_reward", "margin", "accuracy", "ranking_accuracy", "loss")
 """Metrics of the last checkpoint that a diagnosis shows."""
 
 
@@ -34,131 +45,165 @@ def diagnose(
     loss_type: str | None = None,
     checks: Sequence[Check] | None = None,
 ) -> Diagnosis:
-    """What explains the fall of the chosen responses in one series, as far as the run tells.
+    """Return what explains the fall of the chosen responses in one series, as far as the run shows it.
 
     Args:
         run: an open run.
         series: a series; None for the one whose chosen responses end lowest.
-        split: the pairs to look at; None for ``eval`` where the run has it, else its first.
-        beta: of the rewards shown; None for the series' own. A fall is in nats and does not depend on it.
-        loss_type: of the loss shown; None for the series' own.
+        split: split of the pairs; None for ``eval`` where the run has it, else its first.
+        beta: beta of the rewards shown; None for the series' own. The fall is in nats and does not depend on it.
+        loss_type: formula of the loss shown; None for the series' own.
         checks: the checks of the run, if they were made already.
 
     Raises:
-        InputError: no such series or split, or nothing is scored yet.
+        InputError: the run has no such series or split, or nothing is scored yet.
         StorageError: a part is damaged.
     """
-    where = split or default_split(run)
-    paths = [Path(run, name, where) for name in ([series] if series else run.series)]
-    paths = [path for path in paths if path.models]
-    if not paths:
-        raise InputError(f"nothing to diagnose in {run.path}: no checkpoint is scored yet; run the score command again")
-    path = min(paths, key=lambda one: np.nan_to_num(one.means[-1], nan=np.inf))
-    at_end = numbers_at_end(run, path.models[-1], where, beta=beta, loss_type=loss_type)
-    return _diagnosed(run, path, where, at_end, run_checks(run) if checks is None else checks)
+    split = split or default_split(run)
+    candidates = [SeriesLogRatios(run, name, split) for name in ([series] if series else run.series)]
+    candidates = [log_ratios for log_ratios in candidates if log_ratios.models]
+    if not candidates:
+        raise _nothing_scored(run)
+    log_ratios = min(candidates, key=lambda candidate: np.nan_to_num(candidate.means[-1], nan=np.inf))
+    at_end = metrics_at_end(run, log_ratios.models[-1], split, beta=beta, loss_type=loss_type)
+    return _diagnose_series(run, log_ratios, split, at_end, run_checks(run) if checks is None else checks)
 
 
-def numbers_at_end(
+def metrics_at_end(
     run: Run, model: Model, split: str, *, beta: float | None = None, loss_type: str | None = None
 ) -> dict[str, float]:
-    """The metrics of ``AT_END`` under one policy on one split, by name."""
-    own = {"series": model.series, "model": model.name, "split": split}
-    last = step_table(run, beta=beta, loss_type=loss_type, **own).iloc[-1]
-    return {name: float(last[name]) for name in AT_END}
+    """Return ``METRICS_AT_END`` of one policy on one split, by name; units as in ``step_table``."""
+    table = step_table(run, series=model.series, model=model.name, split=split, beta=beta, loss_type=loss_type)
+    return {name: float(table[name].iloc[-1]) for name in METRICS_AT_END}
 
 
 def diagnose_all(
     run: Run, *, split: str | None = None, beta: float | None = None, loss_type: str | None = None
 ) -> list[Diagnosis]:
-    """A diagnosis for every series that has a scored checkpoint, the one that ends lowest first; as ``diagnose``."""
+    """Return a diagnosis of every series that has a scored checkpoint, the one that ends lowest first.
+
+    Arguments and errors as in ``diagnose``.
+    """
     checks = run_checks(run)
-    scored = scored_series(run)
-    if not scored:
-        raise InputError(f"nothing to diagnose in {run.path}: no checkpoint is scored yet; run the score command again")
-    asked = {"split": split, "beta": beta, "loss_type": loss_type, "checks": checks}
-    found = [diagnose(run, series=name, **asked) for name in scored]
-    return sorted(found, key=lambda one: np.nan_to_num(one.at_end["chosen_drift"], nan=np.inf))
-
-
-def default_split(run: Run) -> str:
-    """The pairs that are looked at where nobody says which: ``eval`` where the run has it, else its first split."""
-    return "eval" if "eval" in run.splits else run.splits[0]
+    names = scored_series(run)
+    if not names:
+        raise _nothing_scored(run)
+    diagnoses = [
+        diagnose(run, series=name, split=split, beta=beta, loss_type=loss_type, checks=checks) for name in names
+    ]
+    return sorted(diagnoses, key=lambda diagnosis: np.nan_to_num(diagnosis.at_end["chosen_drift"], nan=np.inf))
 
 
 def scored_series(run: Run) -> list[str]:
-    """The series that have a checkpoint of which something is scored."""
-    return [name for name in run.series if any(one.series == name and run.parts_done(one) for one in run.models)]
+    """Return the series that have a checkpoint with a scored part."""
+    return [name for name in run.series if any(model.series == name and run.parts_done(model) for model in run.models)]
 
 
-def _contexts(run: Run, split: str) -> Contexts:
-    return Contexts(run, TRAIN if TRAIN in run.splits else split)
+def _nothing_scored(run: Run) -> InputError:
+    return InputError(f"nothing to diagnose in {run.path}: no checkpoint is scored yet; run the score command again")
 
 
-def _diagnosed(run: Run, path: Path, split: str, at_end: dict[str, float], checks: Sequence[Check]) -> Diagnosis:
-    fall = find_fall(run, path)
-    established = path.established
-    place, ledger, found = _read(run, path, split) if established else (None, None, None)
-    shares = ledger.shares(path.groups[ledger.place]) if ledger else {}
-    case = Case(fall, established, path, place, checks, found, ledger, shares)
-    asked = confirmed(run, path.models[-1].series, split) if established else None
-    found_by_cause = [_confirmed(finding, asked) for find in every_cause().values() for finding in find(case)]
-    findings = _ordered(found_by_cause)
-    unasked = asked is None and any(one.verdict == LIKELY and one.cause in CAUSES for one in findings)
-    used = path.models[place].key if place is not None else ""
-    return Diagnosis(
-        path.models[-1].series, split, fall, used, shares, findings, _open(run, case, split, unasked=unasked),
-        found.to_json() if found else {}, at_end, probe_sentences(run, path.models[-1]),
-        find_patterns(run, ledger) if ledger else [],
-    )  # fmt: skip
+def read_symptoms(run: Run, log_ratios: SeriesLogRatios, split: str, checks: Sequence[Check]) -> Symptoms:
+    """Return everything that the causes of one series are judged by.
+
+    Args:
+        run: an open run.
+        log_ratios: the log-ratios of the series on the split, with at least one checkpoint.
+        split: split of the pairs.
+        checks: the checks of the run.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    fall = detect_fall(log_ratios)
+    if not log_ratios.established:
+        return Symptoms(fall, log_ratios, None, checks, None, None, {})
+    index, ledger, statistics = _read_checkpoint(run, log_ratios, split)
+    shares = ledger.shares(log_ratios.groups[ledger.pair_indices]) if ledger else {}
+    return Symptoms(fall, log_ratios, index, checks, statistics, ledger, shares)
 
 
-def _read(run: Run, path: Path, split: str) -> tuple[int, Ledger | None, Signals]:
-    """The first checkpoint that can be read, its ledger and its signals."""
-    contexts = _contexts(run, split)
-    places = path.readable
-    for place in places:
-        ledger = read_ledger(run, path, place, contexts)
+def _read_checkpoint(run: Run, log_ratios: SeriesLogRatios, split: str) -> tuple[int, Ledger | None, FallStatistics]:
+    """Return the index of the first readable checkpoint with evidence, its ledger and its statistics."""
+    bigrams = BigramCounts(run, TRAIN_SPLIT if TRAIN_SPLIT in run.splits else split)
+    for index in log_ratios.readable:
+        ledger = read_ledger(run, log_ratios, index, bigrams)
         if ledger is not None:
-            last = len(path.models) - 1
-            at_end = ledger if place == last else read_ledger(run, path, last, contexts)
-            return place, ledger, signals(run, path, place, ledger, at_end)
-    return places[0], None, signals(run, path, places[0], None)
+            last = len(log_ratios.models) - 1
+            last_ledger = ledger if index == last else read_ledger(run, log_ratios, last, bigrams)
+            return index, ledger, compute_statistics(run, log_ratios, index, ledger, last_ledger)
+    first = log_ratios.readable[0]
+    return first, None, compute_statistics(run, log_ratios, first, None)
 
 
-def _confirmed(one: Finding, asked: Confirmation | None) -> Finding:
-    """The finding as an intervention where its group was confirmed; what was measured stands behind its sentence."""
-    if asked is None or one.verdict not in (LIKELY, POSSIBLE) or one.cause not in CAUSES:
-        return one
-    told = replace(one, measured=Measured(asked.key, asked.values))
-    return replace(told, verdict=LIKELY, certainty="intervention") if asked.confirms(one.cause) else told
+def _diagnose_series(
+    run: Run, log_ratios: SeriesLogRatios, split: str, at_end: dict[str, float], checks: Sequence[Check]
+) -> Diagnosis:
+    symptoms = read_symptoms(run, log_ratios, split, checks)
+    statistics, ledger, last = symptoms.statistics, symptoms.ledger, log_ratios.models[-1]
+    influence = read_influence_verdict(run, last.series, split) if statistics else None
+    findings = [finding for find in every_cause().values() for finding in find(symptoms)]
+    findings = _ordered([_with_influence(finding, influence) for finding in findings])
+    return Diagnosis(
+        series=last.series,
+        split=split,
+        fall=symptoms.fall,
+        checkpoint_used=log_ratios.models[symptoms.index].key if symptoms.index is not None else "",
+        shares=symptoms.shares,
+        findings=findings,
+        open=_open_questions(run, symptoms, split, to_confirm=influence is None and _can_be_confirmed(findings)),
+        numbers=statistics.to_json() if statistics else {},
+        at_end=at_end,
+        probes=read_probe_findings(run, last),
+        patterns=find_top_bigrams(run, ledger) if ledger else [],
+    )
+
+
+def _with_influence(finding: Finding, influence: InfluenceVerdict | None) -> Finding:
+    """Return the finding with the measured influence, as a likely intervention where its group was confirmed."""
+    if influence is None or finding.verdict not in (LIKELY, POSSIBLE) or finding.cause not in GROUP_OF_CAUSE:
+        return finding
+    finding = replace(finding, measured=Measurement(influence.key, influence.values))
+    return replace(finding, verdict=LIKELY, certainty="intervention") if influence.confirms(finding.cause) else finding
+
+
+def _can_be_confirmed(findings: Sequence[Finding]) -> bool:
+    return any(finding.verdict == LIKELY and finding.cause in GROUP_OF_CAUSE for finding in findings)
 
 
 def _ordered(findings: list[Finding]) -> list[Finding]:
-    """The likely ones first; where a check of the setup failed, no other cause is more than possible."""
-    if any(one.cause == "artefact" and one.verdict == LIKELY for one in findings):
+    """Return the findings, the gravest verdict first.
+
+    Where the setup is likely wrong, no other cause is more than possible.
+    """
+    if any(finding.cause == "artefact" and finding.verdict == LIKELY for finding in findings):
         findings = [
-            replace(one, verdict=POSSIBLE) if one.verdict == LIKELY and one.cause != "artefact" else one
-            for one in findings
+            replace(finding, verdict=POSSIBLE) if finding.verdict == LIKELY and finding.cause != "artefact" else finding
+            for finding in findings
         ]
-    return sorted(findings, key=lambda one: VERDICTS.index(one.verdict))
+    return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
 
 
-def _open(run: Run, case: Case, split: str, *, unasked: bool) -> list[Open]:
-    """What this run cannot answer, and how to find out."""
-    found = []
+def _open_questions(run: Run, symptoms: Symptoms, split: str, *, to_confirm: bool) -> list[OpenQuestion]:
+    """Return what this run cannot answer, and how to find out; ``to_confirm``: a cause can be and was not confirmed."""
+    statistics = symptoms.statistics
+    if statistics is None:
+        return []
+    if not run.has_tokens:
+        return [OpenQuestion("diagnosis.open.tokens", {}, "dpo-analysis score PAIRS ... --out OTHER")]
+    questions = []
     score = f"dpo-analysis score ... --out {run.path}"
-    if case.signals is not None and not run.has_tokens:
-        return [Open("diagnosis.open.tokens", {}, "dpo-analysis score PAIRS ... --out OTHER")]
-    if case.signals is not None and case.ledger is None:
-        found.append(Open("diagnosis.open.evidence", {}, f"{score} --evidence fallen"))
-    if unasked and TRAIN in run.splits:
-        found.append(Open("diagnosis.open.confirm", {}, f"{score.replace('...', f'{TRAIN}=PAIRS ...')} --confirm"))
-    if case.signals is not None and case.signals.rise != case.signals.rise:
-        found.append(Open("diagnosis.open.beginning"))
-    if case.place == 0 and case.signals is not None and case.signals.lost > TOO_LATE:
-        found.append(Open("diagnosis.open.too_late", {"lost": plain(case.signals.lost), "most": plain(TOO_LATE, 0)}))
-    if case.signals is not None and TRAIN not in run.splits:
-        found.append(
-            Open("diagnosis.open.train", {"split": split}, f"dpo-analysis score {TRAIN}=PAIRS ... --out OTHER")
-        )
-    return found
+    if symptoms.ledger is None:
+        questions.append(OpenQuestion("diagnosis.open.evidence", {}, f"{score} --evidence fallen"))
+    if to_confirm and TRAIN_SPLIT in run.splits:
+        command = f"{score.replace('...', f'{TRAIN_SPLIT}=PAIRS ...')} --confirm"
+        questions.append(OpenQuestion("diagnosis.open.confirm", {}, command))
+    if np.isnan(statistics.rise):
+        questions.append(OpenQuestion("diagnosis.open.beginning"))
+    if symptoms.index == 0 and statistics.lost > TOO_LATE_NATS:
+        values = {"lost": fixed(statistics.lost), "most": fixed(TOO_LATE_NATS, 0)}
+        questions.append(OpenQuestion("diagnosis.open.too_late", values))
+    if TRAIN_SPLIT not in run.splits:
+        command = f"dpo-analysis score {TRAIN_SPLIT}=PAIRS ... --out OTHER"
+        questions.append(OpenQuestion("diagnosis.open.train", {"split": split}, command))
+    return questions

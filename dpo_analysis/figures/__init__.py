@@ -6,7 +6,7 @@ from dpo_analysis.figures.decompositions import split_bars
 from dpo_analysis.figures.headline import headline
 from dpo_analysis.figures.heatmaps import position_heatmap, token_heatmap
 from dpo_analysis.figures.loss_shares import share_bars
-from dpo_analysis.figures.pair_scatter import DRAWN as SCATTER_POINTS
+from dpo_analysis.figures.pair_scatter import MAX_POINTS as SCATTER_POINTS
 from dpo_analysis.figures.pair_scatter import drop_scatter
 from dpo_analysis.figures.static_svg import svg
 from dpo_analysis.figures.token_view.colors import COLORS

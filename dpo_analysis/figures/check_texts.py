@@ -1,25 +1,27 @@
-"""What a check asks and what it found, in words: for the Checks page and the report."""
+"""The texts of a check, for the Checks page and the report: its question, its verdict and its answer."""
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis import Check
 
 
 def question(check: Check, lang: str = "en") -> str:
-    """What the check asks."""
+    """Return what the check asks."""
     return words.text(f"checks.{check.name}", lang)
 
 
 def mark(check: Check, lang: str = "en") -> str:
-    """The verdict in a word, or a tick."""
+    """Return the verdict in a word, or a tick for a check that passed."""
     return "✓" if check.verdict == "pass" else words.text(f"checks.verdict.{check.verdict}", lang)
 
 
 def answer(check: Check, lang: str = "en") -> str:
-    """What it found, with its numbers."""
-    own = f"checks.{check.name}.{check.verdict}"
-    if own in words.WORDS:
-        metric = {key: words.text(f"metric.{name}", lang) for key, name in check.values.items() if key == "metric"}
-        return words.text(own, lang, **check.values | metric)
+    """Return what the check found, with its numbers."""
+    key = f"checks.{check.name}.{check.verdict}"
+    if key in words.catalogue(lang):
+        values = dict(check.values)
+        if "metric" in values:
+            values["metric"] = words.text(f"metric.{values['metric']}", lang)
+        return words.text(key, lang, **values)
     if check.verdict == "unknown":
         return words.text("checks.data.unknown", lang)
     if not check.values["n"]:

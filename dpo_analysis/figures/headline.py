@@ -1,13 +1,14 @@
-"""Plain numbers on top: did the chosen responses lose probability, since when, in how many pairs. No cause is named."""
+"""The headline of a run: whether the chosen responses lost probability, since when, in how many pairs; no cause."""
 
 import pandas as pd
 
 from dpo_analysis import words
-from dpo_analysis.figures.theme import percent, signed
+from dpo_analysis.figures.labels import checkpoint_label
+from dpo_analysis.text.numbers import percent, signed
 
 
 def headline(steps: pd.DataFrame, *, lang: str = "en") -> list[tuple[str, str, str, str]]:
-    """What the last checkpoint of every series and split says about the chosen responses.
+    """Return what the last checkpoint of every series and split says about the chosen responses.
 
     "fell" and "rose" are said only where the interval of the mean chosen reward excludes 0; else "level".
 
@@ -16,7 +17,7 @@ def headline(steps: pd.DataFrame, *, lang: str = "en") -> list[tuple[str, str, s
         lang: "en" or "zh".
 
     Returns:
-        (series, split, verdict, evidence), in the table's order.
+        (series, split, verdict, evidence), in the table's order; the last two are sentences.
     """
     groups = steps.groupby(["series", "split"], sort=False)
     return [(str(series), str(split), *_sentences(rows, lang)) for (series, split), rows in groups]
@@ -28,7 +29,7 @@ def _sentences(rows: pd.DataFrame, lang: str) -> tuple[str, str]:
         return words.text("figure.headline.none", lang, total=total), ""
     last = rows.iloc[-1]
     values = {
-        "model": _name(last, lang),
+        "model": _checkpoint(last, lang),
         "drift": signed(last.chosen_drift, 1),
         "rejected": signed(last.rejected_drift, 1),
         "reward": signed(last.chosen_reward),
@@ -38,17 +39,22 @@ def _sentences(rows: pd.DataFrame, lang: str) -> tuple[str, str]:
         "total": total,
     }
     kind = "fell" if last.chosen_reward_high < 0 else "rose" if last.chosen_reward_low > 0 else "level"
-    since = words.text("figure.headline.since", lang, model=_name(onset(rows), lang)) if kind == "fell" else ""
+    onset = _checkpoint(onset_of_fall(rows), lang)
+    since = words.text("figure.headline.since", lang, model=onset) if kind == "fell" else ""
     evidence = words.text("figure.headline.evidence", lang, since=since, **values)
     return words.text(f"figure.headline.{kind}", lang, **values), evidence
 
 
-def onset(rows: pd.DataFrame) -> pd.Series:
-    """The first checkpoint from which the mean chosen reward stays below 0 to the end; the last one if it is not."""
-    above = (rows["chosen_reward"] >= 0).to_numpy().nonzero()[0]
-    first = int(above[-1]) + 1 if len(above) else 0
+def onset_of_fall(rows: pd.DataFrame) -> pd.Series:
+    """Return the first checkpoint from which the mean chosen reward stays below 0, else the last checkpoint.
+
+    Args:
+        rows: rows of the step table of one series and split, in the order of training.
+    """
+    not_below = (rows["chosen_reward"] >= 0).to_numpy().nonzero()[0]
+    first = int(not_below[-1]) + 1 if len(not_below) else 0
     return rows.iloc[min(first, len(rows) - 1)]
 
 
-def _name(row: pd.Series, lang: str) -> str:
-    return str(row.model) if pd.isna(row.step) else words.text("figure.step", lang, step=int(row.step))
+def _checkpoint(row: pd.Series, lang: str) -> str:
+    return checkpoint_label(row.step, str(row.model), lang)

@@ -1,4 +1,4 @@
-"""Which pairs pay: every pair as a point, the change of its chosen against the change of its rejected response."""
+"""Every pair as a point: the change of its chosen response against the change of its rejected response."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,22 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dpo_analysis import words
-from dpo_analysis.figures.theme import LABEL, PALETTES, blank, colour, dress, faded, plain, signed, unit
+from dpo_analysis.figures.theme import (
+    LABEL,
+    PALETTES,
+    add_text,
+    apply_theme,
+    color_of,
+    empty_figure,
+    escaped,
+    unit_label,
+    with_opacity,
+)
 from dpo_analysis.tables.filters import Box
+from dpo_analysis.text.numbers import signed
 
-DRAWN = 4000
-"""More points than so many are thinned: the ones that fell most stay, of the others a fixed sample is drawn."""
-KEPT = 1000
+MAX_POINTS, LOWEST_POINTS = 4000, 1000
+"""Of more than ``MAX_POINTS`` pairs a sample is drawn; the ``LOWEST_POINTS`` that fell most are always in it."""
 HEIGHT = 420
 HOVER_LETTERS = 80
 
@@ -25,15 +35,15 @@ def drop_scatter(
     lang: str = "en",
     theme: str = "light",
 ) -> go.Figure:
-    """Change of the rejected (x) against change of the chosen log-prob (y) of every pair that counts, nats.
+    """Draw every pair that counts: change of the rejected (x) against change of the chosen log-prob (y), nats.
 
     Below 0 on an axis that response is less likely than under the reference; above the diagonal the margin grew.
 
     Args:
         pairs: the pair table of one policy.
-        labels: by pair_id, what a point is called on hover; None is its pair_id.
-        shown: the pairs that a filter keeps, shape (pairs,); the others are grey.
-        box: a rectangle to mark.
+        labels: by pair_id, the hover text of a point; None is its pair_id.
+        shown: whether a filter keeps a pair, shape (pairs,); the other pairs are grey.
+        box: a rectangle to draw.
         lang: "en" or "zh".
         theme: "light" or "dark".
 
@@ -43,81 +53,90 @@ def drop_scatter(
     kept = np.ones(len(pairs), dtype=bool) if shown is None else shown
     points = pairs.assign(kept=kept).dropna(subset=["chosen_log_ratio", "rejected_log_ratio"])
     if points.empty:
-        return blank(lang=lang, theme=theme)
+        return empty_figure(lang=lang, theme=theme)
     figure = go.Figure()
-    drawn = thinned(points)
+    sample = sample_points(points)
     for grey in (True, False):
-        _points(figure, drawn[drawn["kept"] != grey], labels, grey, theme)
-    _lines(figure, points, lang, theme)
-    _corners(figure, points, lang, theme)
+        _add_points(figure, sample[sample["kept"] != grey], labels, grey, theme)
+    _add_axes(figure, points, lang, theme)
+    _add_counts(figure, points, lang, theme)
     if box is not None:
-        mark_box(figure, box, theme)
-    return dress(figure, theme=theme, height=HEIGHT).update_layout(dragmode="select", margin_t=14)
+        draw_box(figure, box, theme)
+    return apply_theme(figure, theme=theme, height=HEIGHT).update_layout(dragmode="select", margin_t=14)
 
 
-def mark_box(figure: go.Figure, box: Box, theme: str) -> None:
+def draw_box(figure: go.Figure, box: Box, theme: str) -> None:
     """Draw a rectangle in a scatter."""
-    shade = colour("policy", theme)
+    color = color_of("policy", theme)
     ends = {"x0": box.left, "x1": box.right, "y0": box.bottom, "y1": box.top}
-    figure.add_shape(type="rect", **ends, line={"color": shade, "width": 1.5}, fillcolor=faded(shade, 0.06))
+    figure.add_shape(type="rect", **ends, line={"color": color, "width": 1.5}, fillcolor=with_opacity(color, 0.06))
 
 
-def thinned(points: pd.DataFrame) -> pd.DataFrame:
-    """At most ``DRAWN`` rows: those whose chosen response fell most, and of the others a sample drawn with seed 0."""
-    if len(points) <= DRAWN:
+def sample_points(points: pd.DataFrame) -> pd.DataFrame:
+    """Return at most ``MAX_POINTS`` rows: those whose chosen response fell most, and a fixed sample of the others."""
+    if len(points) <= MAX_POINTS:
         return points
     order = points["chosen_log_ratio"].argsort(kind="stable").to_numpy()
-    others = np.random.default_rng(0).choice(order[KEPT:], DRAWN - KEPT, replace=False)
-    return points.iloc[np.sort(np.concatenate([order[:KEPT], others]))]
+    others = np.random.default_rng(0).choice(order[LOWEST_POINTS:], MAX_POINTS - LOWEST_POINTS, replace=False)
+    return points.iloc[np.sort(np.concatenate([order[:LOWEST_POINTS], others]))]
 
 
-def _points(figure: go.Figure, rows: pd.DataFrame, labels: pd.Series | None, grey: bool, theme: str) -> None:
+def _add_points(figure: go.Figure, rows: pd.DataFrame, labels: pd.Series | None, grey: bool, theme: str) -> None:
     names = rows["pair_id"] if labels is None else labels.reindex(rows["pair_id"]).fillna("")
     notes = [
-        f"{plain(str(name)[:HOVER_LETTERS])}<br>{signed(chosen, 2)} / {signed(rejected, 2)} nats"
+        f"{escaped(str(name)[:HOVER_LETTERS])}<br>{signed(chosen, 2)} / {signed(rejected, 2)} nats"
         for name, chosen, rejected in zip(names, rows["chosen_log_ratio"], rows["rejected_log_ratio"], strict=True)
     ]
+    color, opacity = ("zero", 0.3) if grey else ("policy", 0.65)
     figure.add_scattergl(
-        x=rows["rejected_log_ratio"], y=rows["chosen_log_ratio"], customdata=rows["pair_id"], mode="markers",
-        hovertext=notes, hovertemplate="%{hovertext}<extra></extra>", name="grey" if grey else "kept",
-        marker={"size": 6, "color": colour("zero" if grey else "policy", theme), "opacity": 0.3 if grey else 0.65},
-    )  # fmt: skip
+        x=rows["rejected_log_ratio"],
+        y=rows["chosen_log_ratio"],
+        customdata=rows["pair_id"],
+        mode="markers",
+        hovertext=notes,
+        hovertemplate="%{hovertext}<extra></extra>",
+        name="grey" if grey else "kept",
+        marker={"size": 6, "color": color_of(color, theme), "opacity": opacity},
+    )
 
 
-def _lines(figure: go.Figure, points: pd.DataFrame, lang: str, theme: str) -> None:
-    shade = colour("zero", theme)
-    figure.add_hline(0, line={"color": shade, "width": 1.3})
-    figure.add_vline(0, line={"color": shade, "width": 1.3})
-    x, y = (_span(points[f"{side}_log_ratio"], pad) for side, pad in (("rejected", 0.08), ("chosen", 0.16)))
+def _add_axes(figure: go.Figure, points: pd.DataFrame, lang: str, theme: str) -> None:
+    """Add both axes with their zero lines, and the dotted diagonal on which the margin did not change."""
+    zero = color_of("zero", theme)
+    figure.add_hline(0, line={"color": zero, "width": 1.3})
+    figure.add_vline(0, line={"color": zero, "width": 1.3})
+    x, y = _axis_range(points["rejected_log_ratio"], 0.08), _axis_range(points["chosen_log_ratio"], 0.16)
     ends = max(x[0], y[0]), min(x[1], y[1])
     if ends[0] < ends[1]:
-        figure.add_scatter(
-            x=ends, y=ends, mode="lines", hoverinfo="skip", line={"color": shade, "width": 1.2, "dash": "dot"}
-        )
-    for name, axis, reach in (("rejected", figure.update_xaxes, x), ("chosen", figure.update_yaxes, y)):
-        title = words.text(f"pairs.axis.{name}", lang, unit=unit("chosen_log_ratio", lang))
-        axis(range=list(reach), gridcolor=colour("grid", theme), zeroline=False, title={"text": title, "standoff": 6})
+        diagonal = {"color": zero, "width": 1.2, "dash": "dot"}
+        figure.add_scatter(x=ends, y=ends, mode="lines", hoverinfo="skip", line=diagonal)
+    for side, update, span in (("rejected", figure.update_xaxes, x), ("chosen", figure.update_yaxes, y)):
+        title = words.text(f"pairs.axis.{side}", lang, unit=unit_label("chosen_log_ratio", lang))
+        grid = color_of("grid", theme)
+        update(range=list(span), gridcolor=grid, zeroline=False, title={"text": title, "standoff": 6})
 
 
-def _span(values: pd.Series, room: float) -> tuple[float, float]:
-    """The range of an axis, with room at both ends: the corners' labels must hide no point."""
+def _axis_range(values: pd.Series, room: float) -> tuple[float, float]:
+    """Return the range of an axis with room at both ends: the labels in the corners must hide no point."""
     low, high = min(0.0, values.min()), max(0.0, values.max())
     pad = max(room * (high - low), 0.05)
     return low - pad, high + pad
 
 
-def _corners(figure: go.Figure, points: pd.DataFrame, lang: str, theme: str) -> None:
-    """What each quarter means, and how many of the kept pairs lie in it."""
+def _add_counts(figure: go.Figure, points: pd.DataFrame, lang: str, theme: str) -> None:
+    """Add to each corner what its quarter means, and how many of the kept pairs lie in it."""
     kept = points[points["kept"]]
-    for chosen, rejected in ((False, False), (False, True), (True, False), (True, True)):
-        inside = (kept["chosen_log_ratio"].ge(0) == chosen) & (kept["rejected_log_ratio"].ge(0) == rejected)
-        said = words.text(f"pairs.quarter.{_way(chosen)}_{_way(rejected)}", lang, n=int(inside.sum()))
-        figure.add_annotation(
-            text=said, x=1 if rejected else 0, y=1 if chosen else 0, xref="paper", yref="paper", showarrow=False,
-            xanchor="right" if rejected else "left", yanchor="top" if chosen else "bottom", borderpad=3,
-            font={"size": LABEL, "color": colour("text", theme)}, bgcolor=faded(PALETTES[theme].background, 0.85),
-        )  # fmt: skip
-
-
-def _way(rose: bool) -> str:
-    return "rose" if rose else "fell"
+    for chosen, rejected in (("fell", "fell"), ("fell", "rose"), ("rose", "fell"), ("rose", "rose")):
+        inside = kept["chosen_log_ratio"].ge(0) == (chosen == "rose")
+        inside &= kept["rejected_log_ratio"].ge(0) == (rejected == "rose")
+        add_text(
+            figure,
+            words.text(f"pairs.quarter.{chosen}_{rejected}", lang, n=int(inside.sum())),
+            x=1 if rejected == "rose" else 0,
+            y=1 if chosen == "rose" else 0,
+            xanchor="right" if rejected == "rose" else "left",
+            yanchor="top" if chosen == "rose" else "bottom",
+            borderpad=3,
+            font={"size": LABEL, "color": color_of("text", theme)},
+            bgcolor=with_opacity(PALETTES[theme].background, 0.85),
+        )

@@ -1,4 +1,4 @@
-"""Sums of log-probs from elsewhere as a run folder without tokens: no model is opened, so there is no torch here."""
+"""Import of summed log-probs from elsewhere into a run folder without tokens; no model is opened, so without torch."""
 
 from dpo_analysis.imported.folder import import_run
 

@@ -9,63 +9,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.imported_sums import THE_REFERENCE, Gathered, Label
+from dpo_analysis.imported.imported_sums import THE_REFERENCE, ImportedModel, ImportedSums
 from dpo_analysis.schema import SIDES
 
-REFERENCES = tuple(f"reference_{side}" for side in SIDES)
-READ = (*SIDES, *REFERENCES, "steps", "pair_id")
+Arrays = Mapping[str, NDArray[Any]]
+REFERENCE_ARRAYS = tuple(f"reference_{side}" for side in SIDES)
+ARRAYS = (*SIDES, *REFERENCE_ARRAYS, "steps", "pair_id")
+"""The arrays that are read; the names of all other arrays are reported."""
 SHAPES = "chosen and rejected are arrays of shape (checkpoints, pairs)"
 
 
 def is_arrays(source: object) -> bool:
-    """Whether ``source`` is an .npz file, or a mapping with the arrays themselves."""
+    """Return whether ``source`` is an .npz file, or a mapping that holds the arrays."""
     if isinstance(source, Mapping):
         return any(isinstance(source.get(side), np.ndarray) for side in SIDES)
     return isinstance(source, str | Path) and str(source).lower().endswith(".npz")
 
 
-def gather_arrays(source: object, split: str | None, series: str, into: Gathered) -> None:
+def read_arrays(source: object, split: str | None, series: str, sums: ImportedSums) -> None:
     """Read ``chosen`` and ``rejected``, each of shape (checkpoints, pairs), nats, from an .npz file or a mapping.
 
-    Further arrays that are read if they are there: ``steps`` (checkpoints,): whole numbers, else 0, 1, 2 ...;
-    ``pair_id`` (pairs,): text, else the column's number; ``reference_chosen`` and ``reference_rejected`` (pairs,).
+    Optional arrays: ``steps``, shape (checkpoints,), whole numbers, else 0, 1, 2 ...; ``pair_id``, shape (pairs,),
+    text, else the number of the column; ``reference_chosen`` and ``reference_rejected``, shape (pairs,), nats.
 
     Args:
         source: the file or the mapping.
         split: the split of its pairs; None for ``eval``.
         series: the series of its checkpoints.
-        into: what was gathered before.
+        sums: takes what is read.
 
     Raises:
-        InputError: no such file, damaged, pickled, or arrays of other shapes.
+        InputError: there is no such file, it is damaged or pickled, or the arrays have other shapes.
     """
     name = str(source) if isinstance(source, str | Path) else "arrays"
     arrays = _load(source, name)
-    into.unused += [one for one in arrays if one not in READ and one not in into.unused]
-    values = np.stack([_numbers(arrays, side, 2, name) for side in _equal(arrays, SIDES, name)], axis=2)
+    sums.unused += [key for key in arrays if key not in ARRAYS and key not in sums.unused]
+    values = np.stack([_numbers(arrays, side, 2, name) for side in _equal_shapes(arrays, SIDES, name)], axis=2)
     n_models, n_pairs = values.shape[:2]
-    steps = _steps(arrays.get("steps"), n_models, name)
-    ids = arrays.get("pair_id")
+    steps = _read_steps(arrays.get("steps"), n_models, name)
+    pairs = _add_pairs(arrays.get("pair_id"), n_pairs, split or "eval", name, sums)
+    for step, of_checkpoint in zip(steps, values, strict=True):
+        _add_model(sums, ImportedModel(series, str(step), step), pairs, of_checkpoint, name)
+    if any(key in arrays for key in REFERENCE_ARRAYS):
+        keys = _equal_shapes(arrays, REFERENCE_ARRAYS, name)
+        of_reference = np.stack([_numbers(arrays, key, 1, name) for key in keys], axis=1)
+        if len(of_reference) != n_pairs:
+            raise InputError(
+                f"bad arrays in {name}: {REFERENCE_ARRAYS[0]} has {len(of_reference)} pairs, not {n_pairs}; {SHAPES}"
+            )
+        _add_model(sums, THE_REFERENCE, pairs, of_reference, name)
+
+
+def _add_pairs(ids: NDArray[Any] | None, n_pairs: int, split: str, name: str, sums: ImportedSums) -> list[int]:
+    """Return the index of the pair of every column, added if new."""
     if ids is not None and ids.shape != (n_pairs,):
         raise InputError(f"bad arrays in {name}: pair_id has shape {ids.shape}, not {(n_pairs,)}; {SHAPES}")
-    names = [str(one) for one in (range(n_pairs) if ids is None else ids.tolist())]
-    places = [
-        into.pair(split or "eval", own, f"{name}[{number}]", named=ids is not None) for number, own in enumerate(names)
+    names = [str(pair_id) for pair_id in (range(n_pairs) if ids is None else ids.tolist())]
+    return [
+        sums.add_pair(split, pair_name, f"{name}[{number}]", has_id=ids is not None)
+        for number, pair_name in enumerate(names)
     ]
-    for step, own in zip(steps, values, strict=True):
-        _add(into, Label(series, str(step), step), places, own, name)
-    if any(one in arrays for one in REFERENCES):
-        own = np.stack([_numbers(arrays, one, 1, name) for one in _equal(arrays, REFERENCES, name)], axis=1)
-        if len(own) != n_pairs:
-            raise InputError(f"bad arrays in {name}: {REFERENCES[0]} has {len(own)} pairs, not {n_pairs}; {SHAPES}")
-        _add(into, THE_REFERENCE, places, own, name)
 
 
-def _add(into: Gathered, label: Label, places: list[int], values: NDArray[np.float64], name: str) -> None:
-    model = into.model(label, name)
-    for pair, sums in zip(places, values.tolist(), strict=True):
-        for side, logps in enumerate(sums):
-            into.add(model, pair, side, logps)
+def _add_model(
+    sums: ImportedSums, model: ImportedModel, pairs: list[int], values: NDArray[np.float64], name: str
+) -> None:
+    """Add the sums of a model, nats, shape (pairs, sides)."""
+    model_index = sums.add_model(model, name)
+    for pair, of_pair in zip(pairs, values.tolist(), strict=True):
+        for side, logps in enumerate(of_pair):
+            sums.add_sum(model_index, pair, side, logps)
 
 
 def _load(source: object, name: str) -> dict[str, NDArray[Any]]:
@@ -81,24 +94,25 @@ def _load(source: object, name: str) -> dict[str, NDArray[Any]]:
         raise InputError(f"unreadable arrays in {name}: {why}; write numbers with numpy.savez") from error
 
 
-def _equal(arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...], name: str) -> tuple[str, ...]:
-    missing = [one for one in names if one not in arrays]
+def _equal_shapes(arrays: Arrays, keys: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return ``keys``, checked to name two arrays of equal shape."""
+    missing = [key for key in keys if key not in arrays]
     if missing:
         raise InputError(f"bad arrays in {name}: no {missing[0]!r}, only {sorted(arrays)}; {SHAPES}")
-    first, second = (arrays[one].shape for one in names)
+    first, second = (arrays[key].shape for key in keys)
     if first != second:
-        raise InputError(f"bad arrays in {name}: {names[0]} has shape {first}, {names[1]} {second}; {SHAPES}")
-    return names
+        raise InputError(f"bad arrays in {name}: {keys[0]} has shape {first}, {keys[1]} {second}; {SHAPES}")
+    return keys
 
 
-def _numbers(arrays: Mapping[str, NDArray[Any]], key: str, dimensions: int, name: str) -> NDArray[np.float64]:
-    found = arrays[key]
-    if found.ndim != dimensions or found.dtype.kind not in "fiu":
-        raise InputError(f"bad arrays in {name}: {key} has shape {found.shape} of {found.dtype}; {SHAPES}")
-    return found.astype(np.float64)
+def _numbers(arrays: Arrays, key: str, dimensions: int, name: str) -> NDArray[np.float64]:
+    values = arrays[key]
+    if values.ndim != dimensions or values.dtype.kind not in "fiu":
+        raise InputError(f"bad arrays in {name}: {key} has shape {values.shape} of {values.dtype}; {SHAPES}")
+    return values.astype(np.float64)
 
 
-def _steps(steps: NDArray[Any] | None, count: int, name: str) -> list[int]:
+def _read_steps(steps: NDArray[Any] | None, count: int, name: str) -> list[int]:
     if steps is None:
         return list(range(count))
     whole = steps.shape == (count,) and steps.dtype.kind in "iu" and (steps >= 0).all()

@@ -1,8 +1,9 @@
-"""Sums from elsewhere into a run folder: which model is the reference, and what is then written."""
+"""A run folder made from summed log-probs: which model is the reference, and the scores that are written."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,16 +11,16 @@ from numpy.typing import NDArray
 
 from dpo_analysis.data.pairs import split_and_source
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.arrays import gather_arrays, is_arrays
-from dpo_analysis.imported.imported_sums import THE_REFERENCE, Gathered, Label
-from dpo_analysis.imported.long_tables import gather_rows
-from dpo_analysis.imported.pairs import digest, make_pairs
+from dpo_analysis.imported.arrays import is_arrays, read_arrays
+from dpo_analysis.imported.imported_sums import THE_REFERENCE, ImportedModel, ImportedSums
+from dpo_analysis.imported.long_tables import read_long_table
+from dpo_analysis.imported.pairs import make_pairs, pairs_sha256
 from dpo_analysis.runs import Model, Part, Run, RunWriter, Series, open_run
-from dpo_analysis.runs.manifest import canonical
+from dpo_analysis.runs.manifest import canonical_json
 from dpo_analysis.runs.run import IMPORTED
 from dpo_analysis.schema import SCORES_SCHEMA, SIDES
 
-KIND = "imported"
+MODEL_KIND = "imported"
 Array = NDArray[np.float64]
 
 
@@ -33,111 +34,125 @@ def import_run(
     pairs: Sequence[object] | object = (),
     part_size: int = 512,
 ) -> Run:
-    """Make a run folder, or add to one, from log-probs that were summed over responses elsewhere.
+    """Make a run folder, or add to it, from log-probs that were summed over responses elsewhere.
 
-    Such a run has no tokens: everything that is made of sums works, and what needs tokens says that there are none.
+    Such a run has no tokens: everything that needs sums only works, and what needs tokens says that there are none.
 
     Args:
-        *tables: long tables (see ``imported.rows.gather_rows``) and arrays (see ``imported.arrays.gather_arrays``),
-            files as ``[SPLIT=]FILE``.
-        out: the run folder; one that was imported from the same pairs and reference takes further policies.
-        beta: the training's beta; 0.1 where None.
-        loss_type: the training's loss; sigmoid where None.
-        series: the series of policies whose rows name none.
+        *tables: long tables (see ``imported.long_tables.read_long_table``) and arrays (see
+            ``imported.arrays.read_arrays``), files as ``[SPLIT=]FILE``.
+        out: the run folder; a folder that was imported from the same pairs and reference takes further policies.
+        beta: the beta of the training; 0.1 where None.
+        loss_type: the loss of the training; sigmoid where None.
+        series: the series of policies whose rows name no series.
         reference_checkpoint: the step or the name of the checkpoint that is the reference, where training began; None
             where the tables hold a model ``reference``, or ``reference_logps``.
-        pairs: the preference pairs, as for ``score``, for their texts: by pair_id, or by place where a table has
-            ``row`` or is an array.
-        part_size: rows of one part.
+        pairs: the preference pairs, as for ``score``, for their texts: matched by pair_id, or by number where a table
+            has ``row`` or is an array.
+        part_size: rows of a part.
 
     Returns:
         The run, opened.
 
     Raises:
-        InputError: a table cannot be read, no reference, sums that are missing, double or above 0, pairs that do not
-            fit, another run in ``out``.
+        InputError: a table cannot be read, there is no reference, a sum is missing, given twice or above 0, the pairs
+            do not match, or ``out`` holds another run.
         StorageError: the folder cannot be written.
     """
-    named = ", ".join(str(table) if isinstance(table, str | Path) else type(table).__name__ for table in tables)
-    gathered = _read(tables, series, out)
-    values = gathered.table(named)
-    made = make_pairs(gathered.pairs, pairs)
-    reference, kept = _reference(gathered.models, values, reference_checkpoint, named)
-    ids = [pair.pair.pair_id for pair in made]
-    sums = {_model(gathered.models[place], values[place], ids, named): values[place] for place in kept}
-    base = Model.reference(source=named, weights=_digest(ids, reference))
-    said = {name: value for name, value in (("beta", beta), ("loss_type", loss_type)) if value is not None}
+    source = ", ".join(str(table) if isinstance(table, str | Path) else type(table).__name__ for table in tables)
+    imported = _read_tables(tables, series, out)
+    values = imported.to_array(source)
+    run_pairs = make_pairs(imported.pairs, pairs)
+    reference_sums, policies = _pick_reference(imported.models, values, reference_checkpoint, source)
+    ids = [pair.pair.pair_id for pair in run_pairs]
+    sums = {_make_model(imported.models[index], values[index], ids, source): values[index] for index in policies}
+    reference = Model.reference(source=source, weights=_sums_sha256(ids, reference_sums))
+    objective: dict[str, Any] = {"beta": beta, "loss_type": loss_type}
+    objective = {name: value for name, value in objective.items() if value is not None}
     start = "unknown" if reference_checkpoint is None else "reference"
+    names = dict.fromkeys(model.series for model in sums)
+    identity = {"source": IMPORTED, "pairs": pairs_sha256(run_pairs), "reference": reference.weights}
     with RunWriter.open(
-        out, tokenized=made, models=[base, *sums], part_size=part_size, given=said,
-        series=[Series(name, start=start, **said) for name in dict.fromkeys(model.series for model in sums)],
-        identity={"source": IMPORTED, "pairs": digest(made), "reference": base.weights, "part_size": part_size},
-    ) as writer:  # fmt: skip
-        writer.log("import", tables=named, unused=gathered.unused)
-        _write(writer, {base: reference, **sums}, dict(zip(ids, range(len(ids)), strict=True)))
+        out,
+        identity=identity | {"part_size": part_size},
+        tokenized=run_pairs,
+        series=[Series(name, start=start, **objective) for name in names],
+        models=[reference, *sums],
+        part_size=part_size,
+        explicit=objective,
+    ) as writer:
+        writer.log("import", tables=source, unused=imported.unused)
+        _write(writer, {reference: reference_sums, **sums}, dict(zip(ids, range(len(ids)), strict=True)))
     return open_run(out)
 
 
-def _read(tables: Sequence[object], series: str, out: str | Path) -> Gathered:
+def _read_tables(tables: Sequence[object], series: str, out: str | Path) -> ImportedSums:
     if not tables:
         raise InputError(f"no tables to import into {out}: none is given; give at least one FILE")
-    gathered = Gathered()
+    sums = ImportedSums()
     for table in tables:
         split, source = split_and_source(table)
-        gather = gather_arrays if is_arrays(source) else gather_rows
-        gather(source, split, series, gathered)
-    return gathered
+        read = read_arrays if is_arrays(source) else read_long_table
+        read(source, split, series, sums)
+    return sums
 
 
-def _write(writer: RunWriter, sums: Mapping[Model, Array], places: Mapping[str, int]) -> None:
+def _write(writer: RunWriter, sums: Mapping[Model, Array], pair_index: Mapping[str, int]) -> None:
+    """Write pairs, responses and scores; ``sums`` are indexed by ``pair_index``."""
     writer.write_inputs()
     for model, values in sums.items():
-        for part in writer.mine(model):
-            writer.write_scores(model, part, _scores(part, values, places))
+        for part in writer.missing_parts(model):
+            writer.write_scores(model, part, _scores_table(part, values, pair_index))
     writer.finish()
 
 
-def _scores(part: Part, values: Array, places: Mapping[str, int]) -> pa.Table:
-    """One part of one model in ``SCORES_SCHEMA``: sums, and no tokens."""
+def _scores_table(part: Part, values: Array, pair_index: Mapping[str, int]) -> pa.Table:
+    """Return the scores of a part in ``SCORES_SCHEMA``: sums, and no values per token.
+
+    Args:
+        part: the part.
+        values: the sums of a model, nats, shape (pairs, sides).
+        pair_index: the index in ``values`` of every pair, by pair_id.
+    """
     rows, ids, sides = zip(*part.keys, strict=True)
-    own = values[[places[pair_id] for pair_id in ids[:: len(SIDES)]]]
-    finite = np.repeat(np.isfinite(own).all(axis=1), len(SIDES))
+    logps = values[[pair_index[pair_id] for pair_id in ids[:: len(SIDES)]]]
+    finite = np.repeat(np.isfinite(logps).all(axis=1), len(SIDES))
     status = np.where(finite, np.repeat([pair.status for pair in part.pairs], len(SIDES)), "nonfinite")
-    columns = {"row": rows, "pair_id": ids, "side": sides, "status": status, "logps": own.reshape(-1)}
+    columns = {"row": rows, "pair_id": ids, "side": sides, "status": status, "logps": logps.reshape(-1)}
     filled = [columns.get(name, pa.nulls(len(rows))) for name in SCORES_SCHEMA.names]
     arrays = [pa.array(column, field.type) for column, field in zip(filled, SCORES_SCHEMA, strict=True)]
     return pa.table(arrays, schema=SCORES_SCHEMA)
 
 
-def _reference(
-    models: Sequence[Label], values: Array, checkpoint: str | int | None, named: str
+def _pick_reference(
+    models: Sequence[ImportedModel], values: Array, checkpoint: str | int | None, source: str
 ) -> tuple[Array, list[int]]:
-    """The reference's sums, shape (pairs, sides), and the places of the policies."""
+    """Return the sums of the reference, nats, shape (pairs, sides), and the indices of the policies."""
     if checkpoint is None:
-        asked = "reference"
-        found = [place for place, label in enumerate(models) if label == THE_REFERENCE]
+        name = "reference"
+        matches = [index for index, model in enumerate(models) if model == THE_REFERENCE]
         fix = "say which checkpoint it is (--reference-checkpoint 0), or give a model 'reference', or reference_logps"
     else:
-        asked = str(checkpoint)
-        found = [place for place, one in enumerate(models) if asked in (one.name, one.key, str(one.step))]
-        fix = f"there is {', '.join(label.key for label in models[:8])}; give one of these"
-    if not found:
-        raise InputError(f"no reference in {named}: no model is called {asked!r}; {fix}")
-    first = values[found[0]]
-    other = next((place for place in found if not np.array_equal(values[place], first, equal_nan=True)), None)
+        name = str(checkpoint)
+        matches = [index for index, model in enumerate(models) if name in (model.name, model.key, str(model.step))]
+        fix = f"there is {', '.join(model.key for model in models[:8])}; give one of these"
+    if not matches:
+        raise InputError(f"no reference in {source}: no model is called {name!r}; {fix}")
+    sums = values[matches[0]]
+    other = next((index for index in matches if not np.array_equal(values[index], sums, equal_nan=True)), None)
     if other is not None:
-        both = f"{models[found[0]].key} and {models[other].key}"
-        raise InputError(f"two references in {named}: {both} have other numbers; import them into two folders")
-    kept = [place for place, label in enumerate(models) if place not in found and label != THE_REFERENCE]
-    if not kept:
-        raise InputError(f"no policies in {named}: the reference is the only model; give the checkpoints, too")
-    return first, kept
+        both = f"{models[matches[0]].key} and {models[other].key}"
+        raise InputError(f"two references in {source}: {both} have other numbers; import them into two folders")
+    policies = [index for index, model in enumerate(models) if index not in matches and model != THE_REFERENCE]
+    if not policies:
+        raise InputError(f"no policies in {source}: the reference is the only model; give the checkpoints, too")
+    return sums, policies
 
 
-def _model(label: Label, values: Array, ids: Sequence[str], source: str) -> Model:
-    return Model(label.series, label.name, label.step, KIND, source, _digest(ids, values))
+def _make_model(model: ImportedModel, values: Array, ids: Sequence[str], source: str) -> Model:
+    return Model(model.series, model.name, model.step, MODEL_KIND, source, _sums_sha256(ids, values))
 
 
-def _digest(ids: Sequence[str], values: Array) -> str:
-    """The sha256 of what one model says: what stands for weights that nobody has seen."""
-    return hashlib.sha256(canonical(list(ids)) + values.astype("<f8").tobytes()).hexdigest()
+def _sums_sha256(ids: Sequence[str], values: Array) -> str:
+    """Return the sha256 of the ids and sums of a model, which stands for the hash of its weights."""
+    return hashlib.sha256(canonical_json(list(ids)) + values.astype("<f8").tobytes()).hexdigest()

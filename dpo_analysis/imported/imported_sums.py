@@ -1,4 +1,4 @@
-"""What was read from elsewhere, whatever its shape: pairs, models, and one summed log-prob for each of both sides."""
+"""Summed log-probs as they are read from tables and arrays: pairs, models, and a sum for each of both sides."""
 
 import re
 from array import array
@@ -11,28 +11,35 @@ from numpy.typing import NDArray
 from dpo_analysis.errors import InputError, counted
 from dpo_analysis.schema import REFERENCE, SIDES
 
-ROUNDING = 1e-3
-"""Nats by which a sum of log-probs may lie above 0: rounding of 16 bits, no more."""
-FACTS = ("prompt", "chosen", "rejected", "group_id")
-NUMBERED = re.compile(r"(?:checkpoint-)?([0-9]{1,18})")
-Place = tuple[str, str]
-"""A split and what the pair is called in it."""
+MAX_LOGPS = 1e-3
+"""Nats by which a sum of log-probs may lie above 0, since 16 bits round."""
+PAIR_FIELDS = ("prompt", "chosen", "rejected", "group_id")
+"""The fields of a pair that its rows may have."""
+CHECKPOINT_NAME = re.compile(r"(?:checkpoint-)?([0-9]{1,18})")
 
 
 @dataclass(slots=True)
-class Entry:
-    """One pair: its split, its name there, what is told of it, and where it was read first."""
+class ImportedPair:
+    """A pair as its rows describe it.
+
+    Attributes:
+        split: its split.
+        name: its pair_id, or its number within the split.
+        where: the place where it was read first.
+        has_id: whether ``name`` is a pair_id, and not a number.
+        fields: those of ``PAIR_FIELDS`` that some row has.
+    """
 
     split: str
     name: str
     where: str
-    named: bool
-    facts: dict[str, str] = field(default_factory=dict)
+    has_id: bool
+    fields: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """One model: its series (empty for the reference), its name and its step."""
+class ImportedModel:
+    """A model as its rows name it: series (empty for the reference), name and step (None where unknown)."""
 
     series: str
     name: str
@@ -44,104 +51,116 @@ class Label:
         return f"{self.series}/{self.name}" if self.series else self.name
 
 
-THE_REFERENCE = Label("", REFERENCE, None)
+THE_REFERENCE = ImportedModel("", REFERENCE, None)
 
 
-class Gathered:
-    """Log-probs as they are read, one after the other, in 25 bytes each; ``table`` lays them out.
+class ImportedSums:
+    """Summed log-probs in the order of reading, 25 bytes each; ``to_array`` arranges them by model, pair and side.
 
     Attributes:
-        pairs: in the order of reading.
-        models: likewise.
+        pairs: the pairs in the order of reading.
+        models: the models in the order of reading.
         unused: names of arrays or columns that were not read.
     """
 
     def __init__(self) -> None:
-        self.pairs: list[Entry] = []
-        self.models: list[Label] = []
+        self.pairs: list[ImportedPair] = []
+        self.models: list[ImportedModel] = []
         self.unused: list[str] = []
-        self._pairs: dict[Place, int] = {}
-        self._models: dict[tuple[str, str], int] = {}
-        self._cells = array("q")
+        self._pair_index: dict[tuple[str, str], int] = {}
+        self._model_index: dict[tuple[str, str], int] = {}
+        self._indices = array("q")
         self._logps = array("d")
 
-    def pair(self, split: str, name: str, where: str, *, named: bool, facts: Mapping[str, str] | None = None) -> int:
-        """The place of a pair, made where it is new; what is told of it must agree with what was told before.
+    def add_pair(
+        self, split: str, name: str, where: str, *, has_id: bool, fields: Mapping[str, str] | None = None
+    ) -> int:
+        """Return the index of a pair, added if new.
 
         Args:
             split: its split.
-            name: what it is called there.
-            where: the place of reading, for complaints.
-            named: whether ``name`` is the reader's own id, not a number.
-            facts: of ``FACTS``, those that stand in this row.
+            name: its pair_id, or its number within the split.
+            where: the place of reading, for error messages.
+            has_id: whether ``name`` is a pair_id, and not a number.
+            fields: those of ``PAIR_FIELDS`` that this row has.
 
         Raises:
-            InputError: a text or group of it is another one than before.
+            InputError: a field has another value than in an earlier row of the same pair.
         """
-        place = self._pairs.setdefault((split, name), len(self.pairs))
-        if place == len(self.pairs):
-            self.pairs.append(Entry(split, name, where, named))
-        known = self.pairs[place].facts
-        for fact, value in (facts or {}).items():
-            if known.setdefault(fact, value) != value:
+        index = self._pair_index.setdefault((split, name), len(self.pairs))
+        if index == len(self.pairs):
+            self.pairs.append(ImportedPair(split, name, where, has_id))
+        pair = self.pairs[index]
+        for key, value in (fields or {}).items():
+            if pair.fields.setdefault(key, value) != value:
                 raise InputError(
-                    f"bad row in {where}: pair {name[:40]!r} has another {fact} than in {self.pairs[place].where}; "
+                    f"bad row in {where}: pair {name[:40]!r} has another {key} than in {pair.where}; "
                     "one pair_id is one pair, so give each its own"
                 )
-        return place
+        return index
 
-    def model(self, label: Label, where: str) -> int:
-        """The place of a model, made where it is new.
+    def add_model(self, model: ImportedModel, where: str) -> int:
+        """Return the index of a model, added if new.
 
         Raises:
-            InputError: it had another step before.
+            InputError: the model had another step in an earlier row.
         """
-        key = (label.series, label.name)
-        place = self._models.setdefault(key, len(self.models))
-        if place == len(self.models):
-            self.models.append(label)
-        if self.models[place].step != label.step:
+        index = self._model_index.setdefault((model.series, model.name), len(self.models))
+        if index == len(self.models):
+            self.models.append(model)
+        step = self.models[index].step
+        if step != model.step:
             raise InputError(
-                f"bad row in {where}: model {label.key} is at step {label.step} here and at "
-                f"{self.models[place].step} before; one checkpoint has one step"
+                f"bad row in {where}: model {model.key} is at step {model.step} here and at {step} before; "
+                "one checkpoint has one step"
             )
-        return place
+        return index
 
-    def add(self, model: int, pair: int, side: int, logps: float) -> None:
-        """One sum, nats; NaN where it is unknown."""
-        self._cells.extend((model, pair, side))
+    def add_sum(self, model: int, pair: int, side: int, logps: float) -> None:
+        """Add a summed log-prob, nats; NaN where it is unknown. The model, the pair and the side are indices."""
+        self._indices.extend((model, pair, side))
         self._logps.append(logps)
 
-    def table(self, source: str) -> NDArray[np.float64]:
-        """All sums, nats, shape (models, pairs, sides), each given exactly once.
+    def to_array(self, source: str) -> NDArray[np.float64]:
+        """Return all sums, nats, shape (models, pairs, sides); NaN where a sum is unknown.
+
+        Args:
+            source: the name of the tables, for error messages.
 
         Raises:
-            InputError: one is missing, given twice, or above 0; the first of them is named.
+            InputError: a sum is missing, given twice or above 0; the message names the first.
         """
         if not self.pairs:
             raise InputError(f"no rows in {source}: it is empty; give a table with at least one pair")
         shape = len(self.models), len(self.pairs), len(SIDES)
-        cells = np.frombuffer(self._cells, dtype=np.int64).reshape(-1, 3)
+        indices = np.frombuffer(self._indices, dtype=np.int64).reshape(-1, 3)
         values = np.frombuffer(self._logps, dtype=np.float64)
-        flat = np.ravel_multi_index(tuple(cells.T), shape)
+        flat = np.ravel_multi_index(tuple(indices.T), shape)
         times = np.bincount(flat, minlength=int(np.prod(shape)))
-        self._refuse(np.flatnonzero(times > 1), shape, source, "twice", "leave one of the rows out")
-        self._refuse(
-            np.flatnonzero(times == 0), shape, source, "nowhere",
-            "give both sides of every pair under every model, an empty value where it is unknown",
-        )  # fmt: skip
-        table = np.empty(shape)
-        table.reshape(-1)[flat] = values
+        self._refuse(times > 1, shape, source, "twice", "leave one of the rows out")
+        both_sides = "give both sides of every pair under every model, an empty value where it is unknown"
+        self._refuse(times == 0, shape, source, "nowhere", both_sides)
+        sums = np.empty(shape)
+        sums.reshape(-1)[flat] = values
         with np.errstate(invalid="ignore"):
-            self._refuse(
-                np.flatnonzero(table > ROUNDING), shape, source, "above 0",
-                "give log-probs summed over the response in nats, no losses and no probabilities",
-            )  # fmt: skip
-        return table
+            above = sums.reshape(-1) > MAX_LOGPS
+        sums_in_nats = "give log-probs summed over the response in nats, no losses and no probabilities"
+        self._refuse(above, shape, source, "above 0", sums_in_nats)
+        return sums
 
-    def _refuse(self, flat: NDArray[np.int64], shape: tuple[int, int, int], source: str, how: str, fix: str) -> None:
+    def _refuse(self, wrong: NDArray[np.bool_], shape: tuple[int, int, int], source: str, how: str, fix: str) -> None:
+        """Raise an InputError if a sum is wrong.
+
+        Args:
+            wrong: which sums are wrong, shape (models x pairs x sides,).
+            shape: numbers of models, pairs and sides.
+            source: the name of the tables.
+            how: how the sums stand in the tables: twice, nowhere, above 0.
+            fix: what to do about it.
+        """
+        flat = np.flatnonzero(wrong)
         if len(flat):
-            model, pair, side = (int(one) for one in np.unravel_index(flat[0], shape))
+            model, pair, side = (int(index) for index in np.unravel_index(flat[0], shape))
             more = f" and {counted(len(flat) - 1, 'more value')}" if len(flat) > 1 else ""
             raise InputError(
                 f"bad table in {source}: the {SIDES[side]} logps of pair {self.pairs[pair].name[:40]!r} under "
@@ -149,7 +168,7 @@ class Gathered:
             )
 
 
-def step_of(name: str) -> int | None:
-    """The step that a model's name tells (checkpoint-100, 100); None for another name."""
-    match = NUMBERED.fullmatch(name)
+def step_from_name(name: str) -> int | None:
+    """Return the step in the name of a model (checkpoint-100, 100); None for any other name."""
+    match = CHECKPOINT_NAME.fullmatch(name)
     return int(match[1]) if match else None

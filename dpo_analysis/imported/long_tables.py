@@ -1,4 +1,4 @@
-"""Long tables of summed log-probs: one row for each pair, model and side."""
+"""Long tables of summed log-probs: a row for each pair, model and side."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,107 +6,112 @@ from typing import Any
 
 from dpo_analysis.data.sources import Row, read_rows
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.imported_sums import FACTS, THE_REFERENCE, Gathered, Label, step_of
+from dpo_analysis.imported.imported_sums import PAIR_FIELDS, THE_REFERENCE, ImportedModel, ImportedSums, step_from_name
 from dpo_analysis.schema import REFERENCE, SIDES
 
-READ = ("pair_id", "row", "series", "model", "step", "side", "split", "logps", "reference_logps", *FACTS)
-"""The columns that are read; others are left out, and said to be."""
-NEEDED = "a row needs pair_id (or row), model (or step), side and logps"
+COLUMNS = ("pair_id", "row", "series", "model", "step", "side", "split", "logps", "reference_logps", *PAIR_FIELDS)
+"""The columns that are read; the names of all other columns are reported."""
+NEEDED_COLUMNS = "a row needs pair_id (or row), model (or step), side and logps"
 
 
-def gather_rows(source: object, split: str | None, series: str, into: Gathered) -> None:
+def read_long_table(source: object, split: str | None, series: str, sums: ImportedSums) -> None:
     """Read a long table: a file (.parquet, .csv, .jsonl ...), a DataFrame or a list of rows.
 
-    Columns: ``pair_id``, or ``row`` (a number); ``model``, or ``step`` alone, which is then the name, too; ``side``
-    (chosen, rejected); ``logps`` (nats, summed over the response; empty where unknown); and, if there are, ``series``,
-    ``split``, ``prompt``, ``chosen``, ``rejected``, ``group_id`` and ``reference_logps``: what the reference says of
-    the same response, which may stand in every row of it. A model called ``reference`` is the reference.
+    Needed columns: ``pair_id``, or ``row`` (a number); ``model``, or ``step``, which then is the name, too; ``side``
+    (chosen, rejected); ``logps`` (nats, summed over the response; empty where unknown). Optional columns: ``series``,
+    ``split``, ``prompt``, ``chosen``, ``rejected``, ``group_id`` and ``reference_logps``, the reference's sum for the
+    same response, which every row of the response may repeat. A model named ``reference`` is the reference.
 
     Args:
         source: the table.
-        split: the split of all its rows; None: each row's own, else ``eval``.
-        series: what a policy without a ``series`` of its own belongs to.
-        into: what was gathered before.
+        split: the split of all its rows; None for the split that each row names, else ``eval``.
+        series: the series of policies whose rows name no series.
+        sums: takes what is read.
 
     Raises:
-        InputError: the table cannot be read, or a row lacks what is needed; its place is named.
+        InputError: the table cannot be read, or a row lacks a needed value; the message names its place.
     """
-    seen: dict[tuple[int, int], float] = {}
+    reference_sums: dict[tuple[int, int], float] = {}
     for row in read_rows(source):
-        values = {name: _plain(row.values.get(name)) for name in READ}
-        into.unused += [name for name in row.values if name not in READ and name not in into.unused]
-        pair = _pair(row, values, split, into)
-        side = _side(row, values)
-        label = _label(row, values, series)
-        into.add(into.model(label, row.where), pair, side, _number(row, values["logps"], "logps"))
-        if values["reference_logps"] is not None and label != THE_REFERENCE:
-            _reference(row, (pair, side), _number(row, values["reference_logps"], "reference_logps"), seen)
-    for (pair, side), logps in seen.items():
-        into.add(into.model(THE_REFERENCE, str(source)), pair, side, logps)
+        values = {name: _value_or_none(row.values.get(name)) for name in COLUMNS}
+        sums.unused += [name for name in row.values if name not in COLUMNS and name not in sums.unused]
+        pair = _read_pair(row, values, split, sums)
+        side = _read_side(row, values)
+        model = _read_model(row, values, series)
+        sums.add_sum(sums.add_model(model, row.where), pair, side, _number(row, values["logps"], "logps"))
+        if values["reference_logps"] is not None and model != THE_REFERENCE:
+            logps = _number(row, values["reference_logps"], "reference_logps")
+            _set_reference_sum(row, (pair, side), logps, reference_sums)
+    for (pair, side), logps in reference_sums.items():
+        sums.add_sum(sums.add_model(THE_REFERENCE, str(source)), pair, side, logps)
 
 
-def _pair(row: Row, values: Mapping[str, Any], split: str | None, into: Gathered) -> int:
-    named = values["pair_id"] is not None
-    name = values["pair_id"] if named else values["row"]
+def _read_pair(row: Row, values: Mapping[str, Any], split: str | None, sums: ImportedSums) -> int:
+    """Return the index of the pair of a row, added if new."""
+    has_id = values["pair_id"] is not None
+    name = values["pair_id"] if has_id else values["row"]
     if name is None:
-        raise _bad(row, f"no pair_id and no row, only {sorted(row.values)}", NEEDED)
-    text = str(name) if named else str(_whole(row, name, "row"))
-    facts = {fact: str(values[fact]) for fact in FACTS if values[fact] is not None}
-    own = split or values["split"] or row.split
-    return into.pair(str(own), text, row.where, named=named, facts=facts)
+        raise _bad_row(row, f"no pair_id and no row, only {sorted(row.values)}", NEEDED_COLUMNS)
+    text = str(name) if has_id else str(_whole_number(row, name, "row"))
+    fields = {key: str(values[key]) for key in PAIR_FIELDS if values[key] is not None}
+    split = split or values["split"] or row.split
+    return sums.add_pair(str(split), text, row.where, has_id=has_id, fields=fields)
 
 
-def _side(row: Row, values: Mapping[str, Any]) -> int:
+def _read_side(row: Row, values: Mapping[str, Any]) -> int:
+    """Return the index in ``SIDES`` of the side of a row."""
     if values["side"] not in SIDES:
-        raise _bad(row, f"side is {values['side']!r}", f"write {' or '.join(SIDES)}")
+        raise _bad_row(row, f"side is {values['side']!r}", f"write {' or '.join(SIDES)}")
     return SIDES.index(values["side"])
 
 
-def _label(row: Row, values: Mapping[str, Any], series: str) -> Label:
+def _read_model(row: Row, values: Mapping[str, Any], series: str) -> ImportedModel:
     if values["model"] is None and values["step"] is None:
-        raise _bad(row, f"no model and no step, only {sorted(row.values)}", NEEDED)
+        raise _bad_row(row, f"no model and no step, only {sorted(row.values)}", NEEDED_COLUMNS)
     if values["model"] == REFERENCE:
         return THE_REFERENCE
-    step = None if values["step"] is None else _whole(row, values["step"], "step")
+    step = None if values["step"] is None else _whole_number(row, values["step"], "step")
     name = str(step) if values["model"] is None else str(values["model"])
-    own = str(values["series"]) if values["series"] is not None else series
-    if own == REFERENCE or "/" in own:
-        raise _bad(row, f"series is {own!r}", f"it is one word without '/', and not {REFERENCE!r}")
-    return Label(own, name, step_of(name) if step is None else step)
+    series = str(values["series"]) if values["series"] is not None else series
+    if series == REFERENCE or "/" in series:
+        raise _bad_row(row, f"series is {series!r}", f"it is one word without '/', and not {REFERENCE!r}")
+    return ImportedModel(series, name, step_from_name(name) if step is None else step)
 
 
-def _reference(row: Row, place: tuple[int, int], logps: float, seen: dict[tuple[int, int], float]) -> None:
-    before = seen.setdefault(place, logps)
+def _set_reference_sum(
+    row: Row, response: tuple[int, int], logps: float, reference_sums: dict[tuple[int, int], float]
+) -> None:
+    """Store the reference's sum for a response, given by pair and side; an earlier row must have the same sum."""
+    before = reference_sums.setdefault(response, logps)
     if before != logps and not (math.isnan(before) and math.isnan(logps)):
-        raise _bad(
-            row, f"reference_logps is {logps} and was {before} for the same response",
-            "a run has one reference; import the tables of another one into another folder",
-        )  # fmt: skip
+        why = f"reference_logps is {logps} and was {before} for the same response"
+        raise _bad_row(row, why, "a run has one reference; import the tables of another one into another folder")
 
 
-def _plain(value: object) -> Any:
-    """``value``, or None for what a file shows as an empty cell."""
+def _value_or_none(value: object) -> Any:
+    """Return ``value``, or None for what a file shows as an empty cell."""
     empty = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
     return None if empty or str(value) == "<NA>" else value
 
 
-def _number(row: Row, value: object, name: str) -> float:
+def _number(row: Row, value: Any, name: str) -> float:
+    """Return ``value`` as a float; NaN for None."""
     if value is None:
         return math.nan
     if isinstance(value, Sequence) and not isinstance(value, str):
-        raise _bad(row, f"{name} is a list", "give the sum over the response: one number")
+        raise _bad_row(row, f"{name} is a list", "give the sum over the response: one number")
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except (TypeError, ValueError):
-        raise _bad(row, f"{name} is {str(value)[:40]!r}", "give the summed log-prob in nats: one number") from None
+        raise _bad_row(row, f"{name} is {str(value)[:40]!r}", "give the summed log-prob in nats: one number") from None
 
 
-def _whole(row: Row, value: object, name: str) -> int:
+def _whole_number(row: Row, value: object, name: str) -> int:
     number = _number(row, value, name)
     if not math.isfinite(number) or number < 0 or number != int(number):
-        raise _bad(row, f"{name} is {str(value)[:40]!r}", "give a whole number from 0 on")
+        raise _bad_row(row, f"{name} is {str(value)[:40]!r}", "give a whole number from 0 on")
     return int(number)
 
 
-def _bad(row: Row, why: str, fix: str) -> InputError:
+def _bad_row(row: Row, why: str, fix: str) -> InputError:
     return InputError(f"bad row in {row.where}: {why}; {fix}")

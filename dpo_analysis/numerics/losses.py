@@ -1,153 +1,180 @@
-"""The loss of every pair as TRL 1.16's DPOTrainer computes it, for every loss that is a function of one pair."""
+"""The formulas of TRL 1.16's pairwise DPO losses, on arrays of pairs; call them through ``pair_loss.loss``.
 
-from collections.abc import Mapping, Sequence
+Where trainer and paper differ, the formula is the trainer's. Every loss is an array of shape (pairs,), without a unit
+but for ``ipo_loss`` (squared nats per token), ``sppo_hard_loss`` (squared nats) and ``sft_loss`` (nats per token).
+
+In the formulas, _c is chosen and _r is rejected; s is the log-ratio of a response (with an f-divergence, its
+``divergence_score``), D = s_c - s_r, r_c and r_r are beta x log-ratio, n is the number of scored tokens, and sig is the
+logistic function.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dpo_analysis.errors import InputError
-from dpo_analysis.numerics.rewards import log_ratio
-from dpo_analysis.numerics.trl_losses import (
-    BATCH_LOSSES,
-    F_DIVERGENCES,
-    LOSSES,
-    REFERENCE_FREE,
-    WITH_DIVERGENCE,
-    Array,
-    Terms,
-    divergence_score,
-)
+from dpo_analysis.numerics.rewards import log_sigmoid, sigmoid
 
-__all__ = ["LOSSES", "PairLogps", "check_loss", "loss"]
+Array = NDArray[np.float64]
+F_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
+LARGEST_EXPONENT = 80.0
+"""TRL clamps the exponent of the alpha-divergence to this in float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PairLogps:
-    """Summed log-probs of pairs under policy and reference, nats, and token counts; every array (pairs,), float64.
+class LossTerms:
+    """The quantities in the loss formulas; every array of shape (pairs,).
 
-    The four ``shared`` sums run over the first min(n_chosen, n_rejected) tokens of each response; only ``ld_alpha``
-    needs them. None where no token's log-prob is stored.
+    Attributes:
+        beta: the trainer's beta.
+        chosen, rejected: log-ratios, nats.
+        chosen_score, rejected_score: s, the log-ratios after ``divergence_score``; nats for reverse_kl.
+        chosen_n_tokens, rejected_n_tokens: n, at least 1.
+        chosen_logp_per_token: mean log-prob of a chosen token under the policy, nats per token.
+        label_smoothing, discopop_tau: the trainer's settings.
     """
 
+    beta: float
     chosen: Array
     rejected: Array
-    reference_chosen: Array
-    reference_rejected: Array
+    chosen_score: Array
+    rejected_score: Array
     chosen_n_tokens: Array
     rejected_n_tokens: Array
-    shared: tuple[Array, Array, Array, Array] | None = None
+    chosen_logp_per_token: Array
+    label_smoothing: float = 0.0
+    discopop_tau: float = 0.05
+
+    @property
+    def logits(self) -> Array:
+        """The logits beta x D of a pair, shape (pairs,)."""
+        return self.beta * (self.chosen_score - self.rejected_score)
+
+    @property
+    def difference_per_token(self) -> Array:
+        """The length-normalised difference s_c / n_c - s_r / n_r, shape (pairs,), nats per token for reverse_kl."""
+        return self.chosen_score / self.chosen_n_tokens - self.rejected_score / self.rejected_n_tokens
 
 
-def loss(
-    pairs: PairLogps,
-    *,
-    beta: float,
-    loss_type: str | Sequence[str] = "sigmoid",
-    parameters: Mapping[str, Any] | None = None,
-) -> Array:
-    """The loss of every pair, shape (pairs,), in the unit of its formula; the trainer logs its mean.
+def divergence_score(log_ratios: Array, parameters: Mapping[str, Any]) -> Array:
+    """Return s, the derivative of the f-divergence at pi / pi_ref, in the shape of ``log_ratios``.
 
-    Args:
-        pairs: log-probs and lengths.
-        beta: the trainer's, above 0.
-        loss_type: a name of ``LOSSES``, or several, which are added with ``parameters["loss_weights"]`` (1 if unsaid).
-        parameters: label_smoothing, discopop_tau, loss_weights, f_divergence_type, f_alpha_divergence_coef, ld_alpha
-            as in TRL's DPOConfig; None and absent mean TRL's defaults, other keys are not looked at.
-
-    Raises:
-        InputError: a loss that is no function of one pair, is unknown, or whose parameters are out of range.
+    With l the log-ratio (nats) reverse_kl: l; forward_kl: 1 - exp(-l); js_divergence: log 2 + log sig(l);
+    alpha_divergence: (exp((a - 1) l) - 1) / (a - 1) with a = f_alpha_divergence_coef. 0 where the policy equals the
+    reference. Wang et al. 2023, "Beyond Reverse KL", arXiv:2309.16240.
     """
-    facts = {key: value for key, value in (parameters or {}).items() if value is not None}
-    weights = check_loss(loss_type, beta, facts)
-    terms = _terms(pairs, beta, facts)
-    parts = [weight * LOSSES[name](terms) for name, weight in weights]
-    return np.sum(parts, axis=0)
+    kind = parameters.get("f_divergence_type", "reverse_kl")
+    alpha = float(parameters.get("f_alpha_divergence_coef", 0.5))
+    if kind == "forward_kl":
+        with np.errstate(over="ignore"):
+            return -np.expm1(-log_ratios)
+    if kind == "js_divergence":
+        return np.log(2.0) + log_sigmoid(log_ratios)
+    if kind == "alpha_divergence" and abs(alpha - 1.0) >= 1e-6:
+        return np.expm1(np.minimum((alpha - 1.0) * log_ratios, LARGEST_EXPONENT)) / (alpha - 1.0)
+    return log_ratios
 
 
-def check_loss(
-    loss_type: str | Sequence[str], beta: float, parameters: Mapping[str, Any] | None = None
-) -> list[tuple[str, float]]:
-    """The losses that ``loss_type`` stands for, each with its weight, or the reason why there is none.
+def sigmoid_loss(terms: LossTerms) -> Array:
+    """Sigmoid loss of DPO: -log sig(beta D); log 2 where the policy equals the reference.
 
-    Raises:
-        InputError: as ``loss``.
+    Rafailov et al. 2023, arXiv:2305.18290.
     """
-    facts = {key: value for key, value in (parameters or {}).items() if value is not None}
-    names = [loss_type] if isinstance(loss_type, str) else list(loss_type)
-    weights = facts.get("loss_weights", [1.0] * len(names))
-    if not names or len(weights) != len(names):
-        raise InputError(f"{len(weights)} loss_weights for {len(names)} losses: each loss has one; give as many")
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"bad beta {beta}: it must be a number above 0; give the trainer's")
-    for name in names:
-        _check_name(name)
-    _check_parameters(names, facts)
-    return [(name, float(weight)) for name, weight in zip(names, weights, strict=True)]
+    return -log_sigmoid(terms.logits)
 
 
-def _check_name(name: str) -> None:
-    if name in BATCH_LOSSES:
-        why = "it sorts a whole batch, so no pair has a loss of its own"
-    elif name in REFERENCE_FREE:
-        why = "it is trained without a reference, so there is no implicit reward to show"
-    elif name not in LOSSES:
-        why = "TRL 1.16's DPOTrainer has no such loss"
-    else:
-        return
-    raise InputError(f"no loss per pair for loss_type {name!r}: {why}; choose one of {', '.join(LOSSES)}")
+def sigmoid_norm_loss(terms: LossTerms) -> Array:
+    """Length-normalised DPO: -log sig(beta (s_c / n_c - s_r / n_r)). Lambert et al. 2024, arXiv:2411.15124."""
+    return -log_sigmoid(terms.beta * terms.difference_per_token)
 
 
-def _check_parameters(names: Sequence[str], facts: Mapping[str, Any]) -> None:
-    smoothing = facts.get("label_smoothing", 0.0)
-    divergence = facts.get("f_divergence_type", "reverse_kl")
-    if "exo_pair" in names and not 0 < smoothing < 1:
-        raise InputError(f"bad label_smoothing {smoothing} for exo_pair: it must lie between 0 and 1; TRL advises 1e-3")
-    if "robust" in names and not 0 <= smoothing < 0.5:
-        raise InputError(f"bad label_smoothing {smoothing} for robust: it must lie in [0, 0.5); give the trainer's")
-    if divergence not in F_DIVERGENCES:
-        raise InputError(f"unknown f_divergence_type {divergence!r}: there is {', '.join(F_DIVERGENCES)}; choose one")
-    other = [name for name in names if name not in WITH_DIVERGENCE]
-    if divergence != "reverse_kl" and other:
-        raise InputError(f"loss_type {other[0]!r} with f_divergence_type {divergence!r}: TRL has none; use reverse_kl")
-    if facts.get("use_weighting"):
-        raise InputError(
-            "no loss per pair with use_weighting: its weights need the whole distribution at every token, which is "
-            "not stored; set use_weighting to false to see the loss without them"
-        )
-    if facts.get("reference_free"):
-        raise InputError("reference_free training: there is no implicit reward to show; only logps can be compared")
+def hinge_loss(terms: LossTerms) -> Array:
+    """Hinge loss: max(0, 1 - beta D). SLiC, Zhao et al. 2023, arXiv:2305.10425; RSO, arXiv:2309.06657."""
+    return np.maximum(0.0, 1.0 - terms.logits)
 
 
-def _terms(pairs: PairLogps, beta: float, facts: Mapping[str, Any]) -> Terms:
-    chosen, rejected, reference_chosen, reference_rejected = _weighted(pairs, facts.get("ld_alpha"))
-    chosen_ratio, rejected_ratio = log_ratio(chosen, reference_chosen), log_ratio(rejected, reference_rejected)
-    n_chosen, n_rejected = np.maximum(pairs.chosen_n_tokens, 1.0), np.maximum(pairs.rejected_n_tokens, 1.0)
-    return Terms(
-        beta=beta,
-        chosen=chosen_ratio,
-        rejected=rejected_ratio,
-        chosen_score=divergence_score(chosen_ratio, facts),
-        rejected_score=divergence_score(rejected_ratio, facts),
-        chosen_n_tokens=n_chosen,
-        rejected_n_tokens=n_rejected,
-        chosen_logp_per_token=pairs.chosen / n_chosen,
-        label_smoothing=float(facts.get("label_smoothing", 0.0)),
-        discopop_tau=float(facts.get("discopop_tau", 0.05)),
-    )
+def ipo_loss(terms: LossTerms) -> Array:
+    """IPO: (s_c / n_c - s_r / n_r - 1 / (2 beta))^2; TRL divides by lengths. Azar et al. 2023, arXiv:2310.12036."""
+    return (terms.difference_per_token - 1.0 / (2.0 * terms.beta)) ** 2
 
 
-def _weighted(pairs: PairLogps, ld_alpha: float | None) -> tuple[Array, Array, Array, Array]:
-    """The four sums with tokens behind the shorter response's length weighted by ld_alpha (LD-DPO, arXiv:2409.06411).
+def exo_pair_loss(terms: LossTerms) -> Array:
+    """EXO: KL of (sig(beta D), sig(-beta D)) from (1 - eps, eps), eps = label_smoothing. arXiv:2402.00856."""
+    logits, eps = terms.logits, terms.label_smoothing
+    won = sigmoid(logits) * (log_sigmoid(logits) - np.log1p(-eps))
+    return won + sigmoid(-logits) * (log_sigmoid(-logits) - np.log(eps))
 
-    TRL 1.16 weights policy and reference alike.
+
+def nca_pair_loss(terms: LossTerms) -> Array:
+    """NCA: -log sig(r_c) - log sig(-r_c) / 2 - log sig(-r_r) / 2. Chen et al. 2024, arXiv:2402.05369."""
+    chosen, rejected = terms.beta * terms.chosen, terms.beta * terms.rejected
+    return -log_sigmoid(chosen) - 0.5 * log_sigmoid(-chosen) - 0.5 * log_sigmoid(-rejected)
+
+
+def robust_loss(terms: LossTerms) -> Array:
+    """Robust DPO: (-(1 - e) log sig(beta D) + e log sig(-beta D)) / (1 - 2 e), e = label_smoothing.
+
+    arXiv:2403.00409.
     """
-    whole = pairs.chosen, pairs.rejected, pairs.reference_chosen, pairs.reference_rejected
-    if ld_alpha is None:
-        return whole
-    if pairs.shared is None:
-        raise InputError("no loss with ld_alpha: it weights tokens, and this run stores sums only; score it again")
-    first, second, third, fourth = (
-        shared + ld_alpha * (total - shared) for shared, total in zip(pairs.shared, whole, strict=True)
-    )
-    return first, second, third, fourth
+    logits, e = terms.logits, terms.label_smoothing
+    return (-(1.0 - e) * log_sigmoid(logits) + e * log_sigmoid(-logits)) / (1.0 - 2.0 * e)
+
+
+def bco_pair_loss(terms: LossTerms) -> Array:
+    """BCO: -log sig(r_c) - log sig(-r_r), without a running shift. Jung et al. 2024, arXiv:2404.04656."""
+    return -log_sigmoid(terms.beta * terms.chosen) - log_sigmoid(-terms.beta * terms.rejected)
+
+
+def sppo_hard_loss(terms: LossTerms) -> Array:
+    """SPPO: (log-ratio_c - 1 / (2 beta))^2 + (log-ratio_r + 1 / (2 beta))^2. Wu et al. 2024, arXiv:2405.00675."""
+    target = 0.5 / terms.beta
+    return (terms.chosen - target) ** 2 + (terms.rejected + target) ** 2
+
+
+def apo_zero_loss(terms: LossTerms) -> Array:
+    """APO-zero: 1 - sig(r_c) + sig(r_r): chosen up, rejected down. D'Oosterlinck et al. 2024, arXiv:2408.06266."""
+    return sigmoid(-terms.beta * terms.chosen) + sigmoid(terms.beta * terms.rejected)
+
+
+def apo_down_loss(terms: LossTerms) -> Array:
+    """APO-down: sig(r_c) + 1 - sig(r_c - r_r): both down, rejected more. arXiv:2408.06266."""
+    return sigmoid(terms.beta * terms.chosen) + sigmoid(-terms.beta * (terms.chosen - terms.rejected))
+
+
+def discopop_loss(terms: LossTerms) -> Array:
+    """DiscoPOP: -log sig(l) (1 - m) + exp(-l) m, l = beta D, m = sig(l / discopop_tau).
+
+    Lu et al. 2024, arXiv:2406.08414.
+    """
+    logits, scaled = terms.logits, terms.logits / terms.discopop_tau
+    return -log_sigmoid(logits) * sigmoid(-scaled) + np.exp(log_sigmoid(scaled) - logits)
+
+
+def sft_loss(terms: LossTerms) -> Array:
+    """SFT: -(1 / n_c) sum of the chosen tokens' log-probs; TRL's mean is over all tokens of a batch."""
+    return -terms.chosen_logp_per_token
+
+
+WITH_DIVERGENCE = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft")
+"""Losses that TRL computes with every f-divergence; the others know reverse_kl only."""
+BATCH_LOSSES = ("aot", "aot_unpaired")
+"""Losses that sort a whole batch, so that no pair has a loss of its own."""
+REFERENCE_FREE = ("simpo", "orpo", "cpo")
+"""Losses that are trained without a reference, so that no implicit reward exists."""
+LOSSES: dict[str, Callable[[LossTerms], Array]] = {
+    "sigmoid": sigmoid_loss,
+    "sigmoid_norm": sigmoid_norm_loss,
+    "hinge": hinge_loss,
+    "ipo": ipo_loss,
+    "exo_pair": exo_pair_loss,
+    "nca_pair": nca_pair_loss,
+    "robust": robust_loss,
+    "bco_pair": bco_pair_loss,
+    "sppo_hard": sppo_hard_loss,
+    "apo_zero": apo_zero_loss,
+    "apo_down": apo_down_loss,
+    "discopop": discopop_loss,
+    "sft": sft_loss,
+}

@@ -1,7 +1,7 @@
-"""One number per checkpoint and split: each metric is a ratio of sums over pairs, or a quantile of them.
+"""One number per checkpoint and split: each metric is a ratio of sums over pairs, or a quantile over pairs.
 
-Pairs are columns by name, as ``quantities.quantities`` makes them. What lies within the run's noise floor is a tie:
-it neither wins nor loses, and has not fallen.
+Pairs are columns by name, as ``pair_quantities.pair_quantities`` returns them. A difference within the run's noise
+floor is a tie: it neither wins nor loses, and has not fallen.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ Columns = Mapping[str, NDArray]
 PERCENTS = (10, 50, 90)
 
 
-class Terms(NamedTuple):
-    """What a metric adds up: the metric is sum(numerator) / sum(denominator), both of shape (pairs,)."""
+class RatioTerms(NamedTuple):
+    """What each pair adds to a metric, which is sum(numerator) / sum(denominator); both of shape (pairs,)."""
 
     numerator: Array
     denominator: Array
@@ -28,27 +28,28 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric.
+    """A number of a checkpoint over pairs.
 
     Attributes:
         function: columns of pairs -> what each pair adds to numerator and denominator; for a quantile the numerator
             is the quantity itself.
         unit: nats, nats per token, beta x nats, share or loss.
         meaning: one sentence.
-        quantile: which quantile of the numerator over pairs is taken instead of the ratio of sums; None for none.
+        quantile: the quantile of the numerator over pairs, between 0 and 1, that is taken instead of the ratio of
+            sums; None for a ratio.
     """
 
-    function: Callable[[Columns], Terms]
+    function: Callable[[Columns], RatioTerms]
     unit: str
     meaning: str
     quantile: float | None = None
 
     def __call__(self, pairs: Columns) -> float:
-        """The metric over all pairs given, in its unit; NaN where it is undefined (no pair, or ties only)."""
+        """Return the metric over these pairs, in its unit; NaN where it is undefined (no pair, or ties only)."""
         return self.of(_finite(self.function(pairs)))
 
-    def of(self, terms: Terms) -> float:
-        """The metric of what the pairs add, in its unit; NaN where it is undefined."""
+    def of(self, terms: RatioTerms) -> float:
+        """Return the metric of what the pairs add, in its unit; NaN where it is undefined."""
         counted = terms.denominator != 0
         if self.quantile is not None:
             return float(np.quantile(terms.numerator[counted], self.quantile)) if counted.any() else float("nan")
@@ -56,26 +57,29 @@ class Metric:
         return float(terms.numerator.sum()) / total if total else float("nan")
 
 
-def summary(pairs: Columns, groups: NDArray[np.int64], n_groups: int) -> dict[str, float]:
-    """Every metric of one checkpoint with its interval: ``name``, ``name_low`` and ``name_high`` for all ``METRICS``.
+def metrics_with_intervals(pairs: Columns, groups: NDArray[np.int64], n_groups: int) -> dict[str, float]:
+    """Return every metric of one checkpoint in its unit, with its 95 % interval over groups.
 
     Args:
         pairs: the pairs that count, by column, each of shape (pairs,).
-        groups: the number of each pair's group, from 0, shape (pairs,).
-        n_groups: how many groups the split has, those without a pair that counts among them.
+        groups: index of each pair's group, from 0, shape (pairs,).
+        n_groups: number of groups of the split, including groups without a pair that counts.
+
+    Returns:
+        ``name``, ``name_low`` and ``name_high`` for each of ``METRICS``; NaN where undefined.
     """
     terms = {name: _finite(metric.function(pairs)) for name, metric in METRICS.items()}
     values = {name: metric.of(terms[name]) for name, metric in METRICS.items()}
-    drawn = [_drawn(terms[name], values[name], metric) for name, metric in METRICS.items()]
+    resampled = [_interval_terms(terms[name], values[name], metric) for name, metric in METRICS.items()]
     low, high = ratio_intervals(
-        np.stack([numerator for numerator, _ in drawn]).T,
-        np.stack([denominator for _, denominator in drawn]).T,
+        np.stack([numerator for numerator, _ in resampled]).T,
+        np.stack([denominator for _, denominator in resampled]).T,
         groups,
         n_groups,
     )
     result: dict[str, float] = {}
-    for place, (name, metric) in enumerate(METRICS.items()):
-        ends = float(low[place]), float(high[place])
+    for index, (name, metric) in enumerate(METRICS.items()):
+        ends = float(low[index]), float(high[index])
         if metric.quantile is not None:
             counted = terms[name].denominator != 0
             ends = quantile_interval(terms[name].numerator[counted], metric.quantile, *ends)
@@ -83,61 +87,66 @@ def summary(pairs: Columns, groups: NDArray[np.int64], n_groups: int) -> dict[st
     return result
 
 
-def _finite(terms: Terms) -> Terms:
-    """The terms with 0 in both places where either is not finite: such a pair does not count for this metric."""
+def _finite(terms: RatioTerms) -> RatioTerms:
+    """Return the terms with 0 and 0 where either is not finite: such a pair does not count for this metric."""
     numerator, denominator = (np.asarray(part, dtype=np.float64) for part in terms)
-    known = np.isfinite(numerator + denominator)
-    if known.all():
-        return Terms(numerator, denominator)
-    return Terms(np.where(known, numerator, 0.0), np.where(known, denominator, 0.0))
+    finite = np.isfinite(numerator + denominator)
+    if finite.all():
+        return RatioTerms(numerator, denominator)
+    return RatioTerms(np.where(finite, numerator, 0.0), np.where(finite, denominator, 0.0))
 
 
-def _drawn(terms: Terms, value: float, metric: Metric) -> tuple[Array, Array]:
+def _interval_terms(terms: RatioTerms, value: float, metric: Metric) -> RatioTerms:
+    """Return the ratio that is resampled: for a quantile, the share of values at or below it."""
     if metric.quantile is None:
-        return terms.numerator, terms.denominator
-    return (terms.numerator <= value) * terms.denominator, terms.denominator
+        return terms
+    return RatioTerms((terms.numerator <= value) * terms.denominator, terms.denominator)
 
 
-def _mean(column: str) -> Callable[[Columns], Terms]:
-    return lambda pairs: _each(pairs[column])
+def _mean(column: str) -> Callable[[Columns], RatioTerms]:
+    """Return the mean of a column over pairs."""
+    return lambda pairs: _equally_weighted(pairs[column])
 
 
-def _each(values: NDArray) -> Terms:
+def _equally_weighted(values: NDArray) -> RatioTerms:
     numerator = np.asarray(values, dtype=np.float64)
-    return Terms(numerator, np.ones_like(numerator))
+    return RatioTerms(numerator, np.ones_like(numerator))
 
 
-def _per_token(column: str, *sides: str) -> Callable[[Columns], Terms]:
-    """Sum of ``{side}_{column}`` over tokens of ``sides``: every token counts the same."""
-    return lambda pairs: Terms(
+def _per_token(column: str, *sides: str) -> Callable[[Columns], RatioTerms]:
+    """Return the sum of ``{side}_{column}`` over the tokens of ``sides``: every token has the same weight."""
+    return lambda pairs: RatioTerms(
         np.sum([pairs[f"{side}_{column}"] for side in sides], axis=0),
         np.sum([pairs[f"{side}_n_tokens"] for side in sides], axis=0),
     )
 
 
-def _wins(difference: Callable[[Columns], NDArray]) -> Callable[[Columns], Terms]:
-    """Wins among wins and losses: a difference within the noise floor, nats, is a tie and in neither."""
+def _wins(difference: Callable[[Columns], NDArray]) -> Callable[[Columns], RatioTerms]:
+    """Return wins among wins and losses: a difference within the noise floor, nats, is a tie and neither of them."""
 
-    def terms(pairs: Columns) -> Terms:
+    def terms(pairs: Columns) -> RatioTerms:
         gap, noise = np.asarray(difference(pairs), dtype=np.float64), np.asarray(pairs["noise"], dtype=np.float64)
-        return Terms(np.where(gap > noise, 1.0, 0.0), np.where(np.abs(gap) > noise, 1.0, 0.0))
+        return RatioTerms(np.where(gap > noise, 1.0, 0.0), np.where(np.abs(gap) > noise, 1.0, 0.0))
 
     return terms
 
 
-def _fell(*sides: str) -> Callable[[Columns], Terms]:
-    return lambda pairs: _each(np.all([pairs[f"{side}_log_ratio"] < -pairs["noise"] for side in sides], axis=0))
+def _fell(*sides: str) -> Callable[[Columns], RatioTerms]:
+    """Return the share of pairs whose ``sides`` all fell by more than the noise floor."""
+    return lambda pairs: _equally_weighted(
+        np.all([pairs[f"{side}_log_ratio"] < -pairs["noise"] for side in sides], axis=0)
+    )
 
 
-def _displaced(pairs: Columns) -> Terms:
+def _displaced(pairs: Columns) -> RatioTerms:
     grown = pairs["chosen_log_ratio"] - pairs["rejected_log_ratio"] > pairs["noise"]
-    return _each((pairs["chosen_log_ratio"] < -pairs["noise"]) & grown)
+    return _equally_weighted((pairs["chosen_log_ratio"] < -pairs["noise"]) & grown)
 
 
-def _quantiles(column: str, words: str) -> dict[str, Metric]:
+def _quantiles(column: str, quantity: str) -> dict[str, Metric]:
     return {
         f"{column}_p{percent}": Metric(
-            _mean(column), "beta x nats", f"{percent} % of the pairs lie at or below this {words}", percent / 100
+            _mean(column), "beta x nats", f"{percent} % of the pairs lie at or below this {quantity}", percent / 100
         )
         for percent in PERCENTS
     }
@@ -151,7 +160,9 @@ METRICS: dict[str, Metric] = {
         "wins / (wins + losses) of the implicit reward; within the noise floor is a tie; undefined when all are ties",
     ),
     "accuracy_trl": Metric(
-        lambda pairs: _each(pairs["margin"] > 0), "share", "share of margins above 0, ties lost: as TRL logs it"
+        lambda pairs: _equally_weighted(pairs["margin"] > 0),
+        "share",
+        "share of margins above 0, ties lost: as TRL logs it",
     ),
     "ranking_accuracy": Metric(
         _wins(lambda pairs: pairs["chosen_logps"] - pairs["rejected_logps"]),
@@ -202,7 +213,7 @@ METRICS: dict[str, Metric] = {
         _per_token("entropy", "chosen", "rejected"), "nats", "mean entropy of the next token along both responses"
     ),
     "dpop_penalty": Metric(
-        lambda pairs: _each(rewards.dpop_penalty(pairs["chosen_log_ratio"])),
+        lambda pairs: _equally_weighted(rewards.dpop_penalty(pairs["chosen_log_ratio"])),
         "nats",
         "mean fall of a chosen response below the reference, rises counted as 0: what DPO-Positive penalises",
     ),

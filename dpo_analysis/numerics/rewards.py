@@ -1,7 +1,7 @@
 """The equations of the token-level view, on arrays: from log-probs to implicit rewards, values and margins.
 
-Log-probs are natural logarithms (nats). ``logp`` is one token's, ``logps`` a response's sum. Everything is computed
-in float64, whatever comes in; nothing here knows of files, tables or models.
+Log-probs are natural logarithms (nats). ``logp`` is the log-prob of a token, ``logps`` the sum over a response.
+Everything is computed in float64, whatever the type of the arguments.
 """
 
 import numpy as np
@@ -19,16 +19,16 @@ def log_ratio(policy_logps: ArrayLike, reference_logps: ArrayLike) -> Nats:
 
 
 def implicit_reward(policy_logps: ArrayLike, reference_logps: ArrayLike, beta: float) -> Nats:
-    """The reward that DPO fits, up to a constant of the prompt; beta x nats, any shape; 0 means no drift.
+    """The reward that DPO fits, up to a constant per prompt; beta x nats, any shape; 0 means no drift.
 
-    r(x, y) = beta * log(pi(y|x) / pi_ref(y|x)). Rewards of two prompts do not compare: the constant is unknown.
+    r(x, y) = beta * log(pi(y|x) / pi_ref(y|x)). Rewards of two prompts cannot be compared, as the constant is unknown.
     Rafailov et al. 2023, arXiv:2305.18290.
     """
     return beta * log_ratio(policy_logps, reference_logps)
 
 
 def advantage(policy_logp: ArrayLike, reference_logp: ArrayLike, beta: float) -> Nats:
-    """The implicit reward of each token, beta x nats, shape (tokens,); 0 means the token drifted not at all.
+    """The implicit reward of each token, beta x nats, shape (tokens,); 0 means no drift of this token.
 
     a_t = beta * log(pi(y_t|s_t) / pi_ref(y_t|s_t)); the sum over a response is its implicit reward.
     Rafailov et al. 2024, "From r to Q*", arXiv:2404.12358.
@@ -37,22 +37,24 @@ def advantage(policy_logp: ArrayLike, reference_logp: ArrayLike, beta: float) ->
 
 
 def value_trace(advantages: ArrayLike) -> Nats:
-    """Running sum of one response's advantages, beta x nats, shape (tokens,): Q of the token so far, V after it.
+    """The running sum of a response's advantages, beta x nats, shape (tokens,): Q of each token, V after it.
 
-    V_t = sum over i <= t of a_i = beta * log E[exp(R / beta)], the mean over how the reference would go on from
-    y_1..y_t and R the implicit reward of the whole; exact for every policy and reference. The last entry is the
-    response's own reward. arXiv:2404.12358.
+    V_t = sum over i <= t of a_i = beta * log E[exp(R / beta)], with the mean over the reference's continuations of
+    y_1..y_t and R the implicit reward of the whole response; exact for every policy and reference. The last value is
+    the reward of the response. arXiv:2404.12358.
     """
     return np.cumsum(np.asarray(advantages, dtype=np.float64), axis=-1)
 
 
 def margin(chosen_reward: ArrayLike, rejected_reward: ArrayLike) -> Nats:
-    """How much more reward the chosen response has, beta x nats, shape (pairs,); above 0 the pair is ordered right."""
+    """Chosen reward minus rejected reward, beta x nats, shape (pairs,); above 0 the pair is ordered right."""
     return np.asarray(chosen_reward, dtype=np.float64) - np.asarray(rejected_reward, dtype=np.float64)
 
 
 def gradient_weight(margins: ArrayLike) -> Nats:
-    """How much a pair still trains under the sigmoid loss, a share, shape (pairs,); 0.5 at the start, near 0 when won.
+    """The weight of each pair in the gradient of the sigmoid loss, a share, shape (pairs,).
+
+    0.5 before training, near 0 once the margin is large.
 
     sigmoid(-margin), the factor in front of the gradient of DPO's loss. arXiv:2305.18290.
     """
@@ -60,49 +62,49 @@ def gradient_weight(margins: ArrayLike) -> Nats:
 
 
 def dpop_penalty(chosen_log_ratio: ArrayLike) -> Nats:
-    """How far the chosen response fell below the reference, nats, shape (pairs,); 0 where it did not fall.
+    """How far each chosen response fell below the reference, nats, shape (pairs,); 0 where it did not fall.
 
-    max(0, log(pi_ref(chosen|x) / pi(chosen|x))), what DPO-Positive multiplies by lambda and beta and takes off the
-    margin. Pal et al. 2024, "Smaug", arXiv:2402.13228.
+    max(0, log(pi_ref(chosen|x) / pi(chosen|x))); DPO-Positive multiplies it by lambda and beta and subtracts it from
+    the margin. Pal et al. 2024, "Smaug", arXiv:2402.13228.
     """
     return np.maximum(0.0, -np.asarray(chosen_log_ratio, dtype=np.float64))
 
 
 def flip_margin(reference_margin: ArrayLike, beta: float) -> Nats:
-    """The margin that a pair needs until the bare policy orders it right, beta x nats, shape (pairs,).
+    """The margin above which the policy alone orders a pair right, beta x nats, shape (pairs,).
 
     beta * c with c = log(pi_ref(rejected|x) / pi_ref(chosen|x)): log pi(chosen|x) > log pi(rejected|x) exactly where
-    the margin is above it, that is, where DPO's loss is below -log sigmoid(beta * c). Below 0 the reference orders the
-    pair right already. Chen et al. 2024, arXiv:2405.19534.
+    the margin is above it, that is, where DPO's loss is below -log sigmoid(beta * c). Below 0 the reference already
+    orders the pair right. Chen et al. 2024, arXiv:2405.19534.
     """
     return -beta * np.asarray(reference_margin, dtype=np.float64)
 
 
 def centred_credit(advantages: ArrayLike, kl_reference_policy: ArrayLike, beta: float) -> Nats:
-    """What a token got beyond what the policy's movement alone would have given it; beta x nats, shape (tokens,).
+    """Each token's advantage minus its expectation under the reference; beta x nats, shape (tokens,).
 
-    c_t = a_t + beta * KL(pi_ref || pi) at the token's position. Over tokens that the reference would say there,
+    c_t = a_t + beta * KL(pi_ref || pi) at the token's position. Over tokens sampled from the reference there,
     E[a_t] = -beta * KL(pi_ref || pi), so that c_t is 0 on average and its running sum a martingale: above 0 the token
-    rose by more than the movement explains, below 0 it fell by more. Exact for every policy and reference.
+    rose by more than the policy's movement explains, below 0 it fell by more. Exact for every policy and reference.
     Rafailov et al. 2024, arXiv:2404.12358, give the decline of the mean; the rest is arithmetic.
     """
     return np.asarray(advantages, dtype=np.float64) + beta * np.asarray(kl_reference_policy, dtype=np.float64)
 
 
 def credit_variance(null_variance: ArrayLike, beta: float) -> Nats:
-    """The variance of ``centred_credit`` over what the reference would say, (beta x nats)^2, shape (tokens,), >= 0.
+    """The variance of ``centred_credit`` over tokens of the reference, (beta x nats)^2, shape (tokens,), at least 0.
 
     v_t = beta^2 * Var[log pi - log pi_ref] under pi_ref; the variance of a response's summed credit is the mean of
-    its summed v_t, over responses that the reference would give.
+    its summed v_t, over responses of the reference.
     """
     return beta**2 * np.asarray(null_variance, dtype=np.float64)
 
 
 def credit_z(credits: ArrayLike, variances: ArrayLike) -> Nats:
-    """Credit in standard deviations of what the reference would say, any shape; NaN where nothing moved at all.
+    """Credits in standard deviations over samples of the reference, any shape; NaN where nothing moved at all.
 
     c / sqrt(v), of tokens or of sums over a response. Below -2 it fell by more than the movement explains. A yardstick,
-    no p-value: answers in a data set are no samples of the reference.
+    no p-value: responses in a data set are no samples of the reference.
     """
     values, spread = np.asarray(credits, dtype=np.float64), np.sqrt(np.asarray(variances, dtype=np.float64))
     return np.divide(values, spread, out=np.full(np.broadcast(values, spread).shape, np.nan), where=spread > 0)

@@ -1,6 +1,6 @@
-"""The run folder: everything that scoring leaves behind, and all that the tables are made from.
+"""The run folder: the result of scoring, and the only input of the tables.
 
-``open_run`` reads one, ``RunWriter`` fills one, ``verify_run`` checks one. No torch here.
+``open_run`` reads a run folder, ``RunWriter`` fills it and ``verify_run`` checks it, all without torch.
 """
 
 from dpo_analysis.runs.parts import Part

@@ -1,4 +1,4 @@
-"""Is anybody scoring into a run folder right now, and when was its last part written? Looked up without writing."""
+"""Whether a process is scoring into a run folder, and when its last part was written; looked up without writing."""
 
 import os
 from dataclasses import dataclass
@@ -11,21 +11,30 @@ SCORES = "scores"
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """``workers``: shards that a living process holds; ``last_part``: seconds since 1970, None before the first one."""
+    """The scoring that goes on in a run folder.
+
+    Attributes:
+        workers: number of shards that a living process holds.
+        last_part: when the last part was written, seconds since 1970; None before the first part.
+    """
 
     workers: int
     last_part: float | None
 
 
 def activity(root: Path) -> Activity:
-    """What goes on in the run folder ``root``, as far as this machine can see.
+    """Return the activity in the run folder ``root``, as far as this machine can see it.
 
-    A lock counts while its holder lives. Where the file system keeps locks to each machine, workers elsewhere are not
-    seen; the time of the last part still tells. Parts are renamed into place, so their folder's time is theirs.
+    A lock file counts only while a process holds its lock. Where the file system keeps locks to each machine, workers
+    on other machines are not seen; the time of the last part still tells of them.
+
+    Raises:
+        StorageError: the folder cannot be read.
     """
+    # Parts are renamed into place, so the time of their folder is the time of the last part.
     folders = [Path(folder) for folder, _, files in os.walk(root / SCORES) if any(_is_part(name) for name in files)]
-    written = max((folder.stat().st_mtime for folder in folders), default=None)
-    return Activity(len(held_shards(root)), written)
+    last_part = max((folder.stat().st_mtime for folder in folders), default=None)
+    return Activity(len(held_shards(root)), last_part)
 
 
 def _is_part(name: str) -> bool:

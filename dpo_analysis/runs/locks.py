@@ -1,7 +1,7 @@
-"""One process for each share of the work, by locks that the kernel frees when their holder dies.
+"""Locks that give each share of a run to one process; the kernel frees them when the process that holds them dies.
 
-``lock.<i>of<n>`` belongs to the worker of shard i of n, ``lock.manifest`` to whoever changes the manifest. Both are
-flock locks on files that are removed when they are given back; a file without a holder means nothing.
+``lock.<i>of<n>`` belongs to the worker of shard i of n, ``lock.manifest`` to the process that changes the manifest.
+The files stay when a lock is given back: a file that no process has locked means nothing.
 """
 
 import errno
@@ -9,14 +9,17 @@ import json
 import os
 import re
 import socket
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dpo_analysis.errors import InputError, RunBusy, StorageError
 from dpo_analysis.runs import crash_points
-from dpo_analysis.runs.safe_files import TEMP, storage_error
+from dpo_analysis.runs.safe_files import TEMPORARY_NAME, storage_error
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 try:
     import fcntl
@@ -25,29 +28,35 @@ except ImportError:  # Windows reads run folders, it cannot score into them
 
 SHARD_LOCK = re.compile(r"lock\.(\d+)of(\d+)")
 MANIFEST_LOCK = "lock.manifest"
-PATIENCE = 60.0
+MANIFEST_PATIENCE = 60.0
 """Seconds to wait for another worker that changes the manifest, which takes it milliseconds."""
-GLANCE = 0.02
-"""Seconds after which a lock is tried again: ``held_shards`` holds what it looks at for microseconds."""
+SHARD_PATIENCE = 0.02
+"""Seconds to wait for the lock of a shard: ``held_shards`` holds a lock that it looks at for microseconds."""
+POLL_INTERVAL = 0.002
+"""Seconds between two tries."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What flock answers where the file system has no locks."""
 
 
 class ShardLock:
-    """The right to score shard ``index`` of ``count`` into a run folder; made by ``acquire``."""
+    """The right to score a shard into a run folder; made by ``acquire``."""
 
-    def __init__(self, path: Path, handle: int, shard: tuple[int, int]) -> None:
-        """Hold the open and locked file ``path``."""
-        self.path, self.handle, self.shard = path, handle, shard
+    def __init__(self, path: Path, lock: "BaseFileLock", shard: tuple[int, int]) -> None:
+        """Keep ``lock``, which this process holds on the file ``path``, for ``shard``: its index and their number."""
+        self.path, self.lock, self.shard = path, lock, shard
 
     @property
     def tag(self) -> str:
-        """What temporary files of this worker are marked with."""
+        """The mark of this worker in the names of its temporary files."""
         return "{}of{}".format(*self.shard)
 
     def release(self) -> None:
         """Give the shard back; twice does no harm."""
-        if self.handle >= 0:
-            _give_back(self.path, self.handle)
-            self.handle = -1
+        if self.lock.is_locked:
+            # The file stays behind; empty, it does not name a process that holds nothing any more.
+            with suppress(OSError):
+                os.close(os.open(self.path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
+            self.lock.release()
             crash_points.hit("unlocked")
 
 
@@ -55,165 +64,144 @@ def acquire(root: Path, index: int, count: int) -> ShardLock:
     """Take shard ``index`` of ``count`` of the run folder ``root``, at once or not at all.
 
     Raises:
-        RunBusy: another process holds this shard; its process id and host are told.
+        RunBusy: another process holds this shard; the message names its process id and host.
         InputError: workers with another count are at work.
         StorageError: the file system has no locks or refuses.
     """
     if not 0 <= index < count:
         raise InputError(f"bad shard {index}/{count}: it is I/N with 0 <= I < N; write 0/2 and 1/2 for two workers")
     path = root / f"lock.{index}of{count}"
-    with guard(root):
-        handle = _try_twice(path)
-        if handle is None:
+    with guard(root), ExitStack() as undo:
+        lock = _try_lock(path, SHARD_PATIENCE, on_acquired=_write_holder)
+        if lock is None:
             raise RunBusy(
                 f"run folder {root} is in use: shard {index} of {count} is held by {_holder(path)}; "
                 "wait until it ends, or stop it, and run again"
             )
-        try:
-            _refuse_other_counts(root, count)
-            holder = {"host": socket.gethostname(), "pid": os.getpid()}
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(holder).encode(), 0)
-        except OSError as error:
-            _give_back(path, handle)
-            raise storage_error(error, path) from error
-        except InputError:
-            _give_back(path, handle)
-            raise
+        undo.callback(lock.release)
+        _refuse_other_counts(root, count)
+        undo.pop_all()
     crash_points.hit("locked")
-    return ShardLock(path, handle, (index, count))
+    return ShardLock(path, lock, (index, count))
 
 
 @contextmanager
 def guard(root: Path) -> Iterator[None]:
-    """Be the only one who takes locks, changes the manifest or sweeps temporary files of ``root``.
+    """Be the only process that takes locks, changes the manifest or sweeps temporary files of ``root``.
 
     Raises:
-        RunBusy: somebody else held it for a minute.
+        RunBusy: another process held the lock for a minute.
         StorageError: the file system has no locks or refuses.
     """
     path = root / MANIFEST_LOCK
-    start = time.monotonic()
-    while (handle := _try_lock(path)) is None:
-        if time.monotonic() - start > PATIENCE:
-            raise RunBusy(f"run folder {root} is in use: {path.name} was held for a minute; find out by whom")
-        time.sleep(0.002)
+    lock = _try_lock(path, MANIFEST_PATIENCE)
+    if lock is None:
+        raise RunBusy(f"run folder {root} is in use: {path.name} was held for a minute; find out by whom")
     try:
         yield
     finally:
-        _give_back(path, handle)
+        lock.release()
 
 
 def held_shards(root: Path) -> list[str]:
-    """The locks (``lock.0of2``) of workers that live, sorted; nothing is written, and a read-only folder will do.
+    """Return the locks (``lock.0of2``) of living workers, sorted; a read-only folder will do, as nothing is written.
 
     Raises:
         StorageError: the folder cannot be read.
     """
+    held = []
+    for name in _shard_locks(root):
+        with suppress(OSError):
+            if _probe(root / name):
+                held.append(name)
+    return held
+
+
+def sweep(root: Path, tag: str) -> None:
+    """Remove the temporary files of dead workers and of the worker with this ``tag``; only within ``guard``."""
+    for folder, names, files in os.walk(root):
+        names.sort()
+        for name in files:
+            match = TEMPORARY_NAME.fullmatch(name)
+            if match and (match["tag"] == tag or not _is_held(root / f"lock.{match['tag']}")):
+                Path(folder, name).unlink(missing_ok=True)
+
+
+def _refuse_other_counts(root: Path, count: int) -> None:
+    """Check that no worker of another number of shards is at work; InputError if there is one."""
+    for name in _shard_locks(root):
+        workers = name.rpartition("of")[2]
+        if int(workers) != count and _is_held(root / name):
+            raise InputError(
+                f"run folder {root} is being scored by {workers} workers ({name} is held by {_holder(root / name)}), "
+                f"not {count}: parts are shared out by that number; use --shard I/{workers}, or wait until they end"
+            )
+
+
+def _shard_locks(root: Path) -> list[str]:
+    """Return the names of all lock files of shards, held or not, sorted."""
     try:
-        names = sorted(name for name in os.listdir(root) if SHARD_LOCK.fullmatch(name))
+        return sorted(name for name in os.listdir(root) if SHARD_LOCK.fullmatch(name))
     except OSError as error:
         raise storage_error(error, root, "reading") from error
-    return [name for name in names if _is_locked(root / name)]
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether another process has locked this file, asked by a shared lock that is given back at once."""
+def _is_held(path: Path) -> bool:
+    """Return whether a living process holds the lock ``path``; StorageError where the file cannot be opened."""
+    try:
+        return _probe(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise storage_error(error, path, "reading") from error
+
+
+def _probe(path: Path) -> bool:
+    """Return whether a living process holds the lock ``path``, tried by a shared lock that is given back at once."""
     if fcntl is None:
         return False
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # Closing alone would leave the lock to a forked child that inherited the file.
         fcntl.flock(handle, fcntl.LOCK_UN)
     except OSError as error:
-        return error.errno in (errno.EAGAIN, errno.EACCES)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return True
+        raise
     finally:
         os.close(handle)
     return False
 
 
-def sweep(root: Path, own: str) -> None:
-    """Remove temporary files whose writers are dead, or are this worker (``own`` tag); only within ``guard``."""
-    for folder, names, files in os.walk(root):
-        names.sort()
-        for name in files:
-            match = TEMP.fullmatch(name)
-            if match and (match["tag"] == own or not _held(root / f"lock.{match['tag']}")):
-                Path(folder, name).unlink(missing_ok=True)
+def _try_lock(path: Path, patience: float, on_acquired: Callable[[int], None] | None = None) -> "BaseFileLock | None":
+    """Lock the file ``path`` for this process; None when another process still holds it after ``patience`` seconds."""
+    # Imported where it is needed: it takes longer than opening a run, and readers lock nothing.
+    from filelock import FileLock, Timeout
 
-
-def _refuse_other_counts(root: Path, count: int) -> None:
-    for name in sorted(os.listdir(root)):
-        match = SHARD_LOCK.fullmatch(name)
-        if match and int(match[2]) != count and _held(root / name):
-            raise InputError(
-                f"run folder {root} is being scored by {match[2]} workers ({name} is held by {_holder(root / name)}), "
-                f"not {count}: parts are shared out by that number; use --shard I/{match[2]}, or wait until they end"
-            )
-
-
-def _held(path: Path) -> bool:
-    if not path.exists():
-        return False
-    handle = _try_twice(path)
-    if handle is None:
-        return True
-    _give_back(path, handle)
-    return False
-
-
-def _try_twice(path: Path) -> int | None:
-    handle = _try_lock(path)
-    if handle is None:
-        time.sleep(GLANCE)
-        handle = _try_lock(path)
-    return handle
-
-
-def _try_lock(path: Path) -> int | None:
-    """An open file that this process has locked, or None when another one has."""
     if fcntl is None:
         raise StorageError(f"no file locks for {path}: this system has no flock; score on Linux or macOS")
-    while True:
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise storage_error(error, path) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The holder before us may have removed the name between our open and our lock.
-            if _same_file(path, handle):
-                return handle
-            os.close(handle)
-        except OSError as error:
-            os.close(handle)
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                return None
-            raise storage_error(error, path, "locking") from error
-
-
-def _same_file(path: Path, handle: int) -> bool:
+    # Its stand-in for file systems without flock, a file that exists, would outlive a killed process.
+    lock = FileLock(path, fallback_to_soft=False, thread_local=False, on_acquired=on_acquired)
     try:
-        return os.path.samestat(os.stat(path), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+        lock.acquire(timeout=patience, poll_interval=POLL_INTERVAL)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise storage_error(error, path, "locking" if error.errno in NO_LOCKS else "writing") from error
+    return lock
 
 
-def _give_back(path: Path, handle: int) -> None:
-    if _same_file(path, handle):
-        path.unlink(missing_ok=True)
-    # Closing alone would leave the lock to a forked child that inherited the file.
-    if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
-    os.close(handle)
+def _write_holder(handle: int) -> None:
+    """Write host and process id into the open lock file, for the message of a process that is refused."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
 
 
 def _holder(path: Path) -> str:
+    """Return who holds the lock ``path``, in words for a message."""
     try:
-        found = json.loads(path.read_bytes()[:4096])
-        return f"process {int(found['pid'])} on host {str(found['host'])[:64]!r}"
+        holder = json.loads(path.read_bytes()[:4096])
+        return f"process {int(holder['pid'])} on host {str(holder['host'])[:64]!r}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

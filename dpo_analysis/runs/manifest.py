@@ -1,24 +1,29 @@
-"""manifest.json: what a run folder is, in bytes that depend on nothing but its content.
+"""manifest.json: the inputs, models and files of a run; its bytes depend on the content of the run alone.
 
-No clock, host, process or duration stands in it. It carries the sha256 of itself (``checksum``) and, once finished,
+It holds no time, host, process or duration. It has the sha256 of itself (``checksum``) and, once the run is finished,
 of every file (``parts``).
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.runs.records import Model, Series
 from dpo_analysis.runs.safe_files import open_inside, reading
 from dpo_analysis.schema import SCHEMA_VERSION
 
-NAME = "manifest.json"
-LARGEST = 256 * 2**20
+if TYPE_CHECKING:
+    from dpo_analysis.runs.parts import Part
+
+MANIFEST_FILE = "manifest.json"
+MAX_JSON_BYTES = 256 * 2**20
 SHOWN_DIFFERENCES = 4
-_PLAN = ("n_pairs", "n_parts", "part_size", "splits")
+"""Differences of two records that an error message names."""
+_PLAN_FIELDS = ("n_pairs", "n_parts", "part_size", "splits")
 _FIELDS: dict[str, type] = {
     "schema_version": int,
     "identity": dict,
@@ -32,38 +37,42 @@ _FIELDS: dict[str, type] = {
 }
 
 
-def canonical(value: object) -> bytes:
-    """JSON with sorted keys, ASCII only, one newline at the end; NaN is refused (ValueError)."""
+def canonical_json(value: object) -> bytes:
+    """Return ``value`` as JSON with sorted keys, ASCII only, ending in a newline.
+
+    Raises:
+        ValueError: ``value`` holds NaN or an infinity.
+    """
     return json.dumps(value, sort_keys=True, allow_nan=False, indent=1).encode() + b"\n"
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
-    """The sha256 of an identity, 64 hex digits; it stands in every Parquet file of the run."""
-    return hashlib.sha256(canonical(identity)).hexdigest()
+    """Return the sha256 of an identity, 64 hex digits; it is in the label of every Parquet file of the run."""
+    return hashlib.sha256(canonical_json(identity)).hexdigest()
 
 
-def seal(manifest: Mapping[str, Any]) -> bytes:
-    """The bytes of manifest.json: ``manifest`` with the checksum of all the rest."""
-    return canonical({**manifest, "checksum": _checksum(manifest)})
+def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    """Return the bytes of manifest.json: ``manifest`` with the checksum of all its other fields."""
+    return canonical_json({**manifest, "checksum": _checksum(manifest)})
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
-    """The sha256 of all but the checksum itself, as 64 hex digits."""
+    """Return the sha256 of all fields but ``checksum``, 64 hex digits."""
     body = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(canonical(body)).hexdigest()
+    return hashlib.sha256(canonical_json(body)).hexdigest()
 
 
 def read_json(root: Path, relative: str) -> Any:
-    """Parse one JSON file of the run folder.
+    """Return the content of a JSON file of the run folder.
 
     Raises:
-        FileNotFoundError: there is none.
-        StorageError: it is unreadable, over 256 MiB, or no JSON.
+        FileNotFoundError: there is no such file.
+        StorageError: the file is unreadable, over 256 MiB, or no JSON.
     """
     with open_inside(root, relative) as handle, reading(root / relative):
-        raw = handle.read(LARGEST + 1)
+        raw = handle.read(MAX_JSON_BYTES + 1)
     try:
-        if len(raw) > LARGEST:
+        if len(raw) > MAX_JSON_BYTES:
             raise ValueError("over 256 MiB")
         return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -74,30 +83,31 @@ def read_json(root: Path, relative: str) -> Any:
 
 
 def load_manifest(root: Path) -> dict[str, Any]:
-    """Read and check manifest.json of the run folder ``root``.
+    """Return the content of manifest.json of the run folder ``root``, checked.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the folder has no manifest.
         InputError: a newer version of this package wrote it.
         StorageError: it is damaged.
     """
-    manifest = read_json(root, NAME)
+    manifest = read_json(root, MANIFEST_FILE)
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise InputError(
             f"run folder {root} was made by a newer version: its schema is {version}, this one reads up to "
             f"{SCHEMA_VERSION}; upgrade dpo-analysis"
         )
-    problem = _problem(manifest)
+    problem = _manifest_problem(manifest)
     if problem:
         raise StorageError(
-            f"damaged {root / NAME}: {problem}; take the folder from where it was made, or delete this file and score "
-            "again: finished parts are kept"
+            f"damaged {root / MANIFEST_FILE}: {problem}; take the folder from where it was made, or delete this file "
+            "and score again: finished parts are kept"
         )
     return manifest
 
 
-def _problem(manifest: Any) -> str:
+def _manifest_problem(manifest: Any) -> str:
+    """Return what is wrong with a manifest, as part of an error message; empty for nothing."""
     if not isinstance(manifest, dict):
         return "it is no JSON object"
     for key, kind in _FIELDS.items():
@@ -107,83 +117,104 @@ def _problem(manifest: Any) -> str:
         return "a number below what is possible"
     if not all(isinstance(record, dict) for record in [*manifest["models"], *manifest["series"].values()]):
         return "a series or model that is no object"
-    if not all(_is_part(record) for record in manifest["parts"]):
+    if not all(_is_file_record(record) for record in manifest["parts"]):
         return "an entry of 'parts' without path and sha256"
     if manifest.get("checksum") != _checksum(manifest):
         return "it does not match its own checksum"
     return ""
 
 
-def _is_part(record: Any) -> bool:
+def _is_file_record(record: Any) -> bool:
     return isinstance(record, dict) and isinstance(record.get("path"), str) and isinstance(record.get("sha256"), str)
 
 
 def read_records(manifest: Mapping[str, Any]) -> tuple[dict[str, Series], list[Model]]:
-    """The series by name and all models, sorted, the reference first.
+    """Return the series by name, and all models, sorted, the reference first.
 
     Raises:
-        StorageError: one of them is not what it should be.
+        StorageError: a series or model is malformed, or there is not exactly one reference.
     """
     try:
         series = {name: Series.from_json(name, record) for name, record in sorted(manifest["series"].items())}
         models = sorted((Model.from_json(record) for record in manifest["models"]), key=lambda model: model.order)
     except InputError as error:
-        raise StorageError(f"damaged {NAME}: {error}") from error
+        raise StorageError(f"damaged {MANIFEST_FILE}: {error}") from error
     if sum(model.is_reference for model in models) != 1:
-        raise StorageError(f"damaged {NAME}: it needs exactly one reference; take the folder from where it was made")
+        raise StorageError(
+            f"damaged {MANIFEST_FILE}: it needs exactly one reference; take the folder from where it was made"
+        )
     return series, models
 
 
-def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """How two identities (or other records) differ, in words; empty when they are equal."""
-    old, new = _flat(stored), _flat(asked)
+def describe_differences(stored: Mapping[str, Any], new_record: Mapping[str, Any]) -> str:
+    """Return how two identities, or other nested records, differ, in words; empty when they are equal."""
+    old, new = _dotted_keys(stored), _dotted_keys(new_record)
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
-    shown = [f"{key} is {_short(old, key)} there, {_short(new, key)} now" for key in changed[:SHOWN_DIFFERENCES]]
+    shown = [
+        f"{key} is {_shortened(old, key)} there, {_shortened(new, key)} now" for key in changed[:SHOWN_DIFFERENCES]
+    ]
     more = len(changed) - len(shown)
     return ", ".join(shown) + (f", and {more} more" if more else "")
 
 
-def refuse_other_run(root: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Pass when two manifests have the same identity and the same plan of parts.
+def refuse_other_run(root: Path, stored: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Check that two manifests have the same identity and the same plan of parts.
 
     Raises:
-        InputError: they have not; the difference is told.
+        InputError: they differ; the message names the differences.
     """
-    found = differences(stored["identity"], asked["identity"])
-    found = found or differences({key: stored[key] for key in _PLAN}, {key: asked[key] for key in _PLAN})
-    if found:
-        raise InputError(f"run folder {root} holds another run: {found}; give the same inputs, or another --out")
+    difference = describe_differences(stored["identity"], new["identity"]) or describe_differences(
+        {key: stored[key] for key in _PLAN_FIELDS}, {key: new[key] for key in _PLAN_FIELDS}
+    )
+    if difference:
+        raise InputError(f"run folder {root} holds another run: {difference}; give the same inputs, or another --out")
+
+
+def new_manifest(identity: Mapping[str, Any], parts: "Sequence[Part]", part_size: int) -> dict[str, Any]:
+    """Return the manifest of a planned run that has no series, models or files yet."""
+    pairs = [pair for part in parts for pair in part.pairs]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "identity": identity,
+        "series": {},
+        "models": [],
+        "parts": [],
+        "n_parts": len(parts),
+        "n_pairs": len(pairs),
+        "part_size": part_size,
+        "splits": dict(Counter(pair.pair.split for pair in pairs)),
+    }
 
 
 def merge_series(
-    stored: Mapping[str, Any], added: Sequence[Series], *, given: Collection[str] = ()
+    stored: Mapping[str, Any], added: Sequence[Series], *, explicit: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """The stored series with the added ones; what the user gave corrects what is stored, for no score depends on it.
+    """Return the records of the stored and the added series, by name.
 
     Args:
-        stored: the manifest's records.
+        stored: the series of the manifest.
         added: the series of this command.
-        given: the fields of ``Series`` that the user gave in so many words.
+        explicit: the fields of ``Series`` that the user gave; they correct what is stored, as no score depends on them.
 
     Raises:
-        InputError: a series of the same name has other parameters, and the user did not say that it has.
+        InputError: a stored series has the same name and differs in a field that is not in ``explicit``.
     """
     merged = {name: dict(record) for name, record in stored.items()}
     for series in added:
-        known = merged.setdefault(series.name, series.to_json())
-        known |= {name: value for name, value in series.to_json().items() if name in given}
-        found = differences(known, series.to_json())
-        if found:
+        record = merged.setdefault(series.name, series.to_json())
+        record |= {name: value for name, value in series.to_json().items() if name in explicit}
+        difference = describe_differences(record, series.to_json())
+        if difference:
             raise InputError(
-                f"series {series.name!r} is in this run with other parameters: {found}; another training needs another "
-                "series name; to correct what the run says give --beta or --loss-type; to look at another one, tables "
-                "take --beta"
+                f"series {series.name!r} is in this run with other parameters: {difference}; another training needs "
+                "another series name; to correct what the run says give --beta or --loss-type; to look at another one, "
+                "tables take --beta"
             )
     return merged
 
 
 def corrections(stored: Mapping[str, Any], merged: Mapping[str, Any]) -> list[str]:
-    """One line per field of a stored series that changes: ``beta of series gentle: 0.1 -> 0.05``."""
+    """Return a line for each field of a stored series that changes: ``beta of series gentle: 0.1 -> 0.05``."""
     return [
         f"{field} of series {name}: {json.dumps(record.get(field))} -> {json.dumps(merged[name][field])}"
         for name, record in sorted(stored.items())
@@ -195,44 +226,46 @@ def corrections(stored: Mapping[str, Any], merged: Mapping[str, Any]) -> list[st
 def merge_models(
     stored: Sequence[Mapping[str, Any]], added: Sequence[Model], *, scored: Callable[[Model], bool]
 ) -> list[dict[str, Any]]:
-    """The stored models with the added ones, sorted; of a known model that has scores what is stored stays.
+    """Return the records of the stored and the added models, sorted; the record of a model with scores stays.
 
     Args:
-        stored: the manifest's records.
+        stored: the models of the manifest.
         added: the models of this command.
-        scored: whether a model has scores on disk; a checkpoint that could not be used has none and may be mended.
+        scored: whether a model has scores on disk; a checkpoint that failed has none, and may have been mended since.
 
     Raises:
-        InputError: a model of the same series and name has scores from other weights.
+        InputError: a stored model has the same series and name, and scores from other weights.
     """
-    known = {Model.from_json(record).key: dict(record) for record in stored}
+    merged = {Model.from_json(record).key: dict(record) for record in stored}
     for model in added:
-        found = known.get(model.key, {}).get("weights", model.weights)
-        if found != model.weights and scored(model):
+        weights = merged.get(model.key, {}).get("weights", model.weights)
+        if weights != model.weights and scored(model):
             raise InputError(
-                f"model {model.key} is in this run with other weights: sha256 {str(found)[:12]} there, "
+                f"model {model.key} is in this run with other weights: sha256 {str(weights)[:12]} there, "
                 f"{model.weights[:12]} now; score it under another name"
             )
-        if found != model.weights or model.key not in known:
-            known[model.key] = model.to_json()
-    return sorted(known.values(), key=lambda record: Model.from_json(record).order)
+        if weights != model.weights or model.key not in merged:
+            merged[model.key] = model.to_json()
+    return sorted(merged.values(), key=lambda record: Model.from_json(record).order)
 
 
 _ABSENT = object()
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _dotted_keys(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested record as a flat one: the value of ``a`` in ``tokenizer`` has the key ``tokenizer.a``."""
     flat: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _dotted_keys(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
-def _short(flat: Mapping[str, Any], key: str) -> str:
-    text = json.dumps(flat[key], default=str) if key in flat else "absent"
+def _shortened(record: Mapping[str, Any], key: str) -> str:
+    """Return the value under ``key`` as JSON of at most 34 letters; ``absent`` where there is none."""
+    text = json.dumps(record[key], default=str) if key in record else "absent"
     return f'{text[:13]}..."' if len(text) > 34 else text
 
 

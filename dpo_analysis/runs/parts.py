@@ -1,4 +1,4 @@
-"""The plan of a run: which pairs make up which part, fixed before the first forward, and the files of a part."""
+"""The plan of a run: the pairs of each part, fixed before the first forward pass, and the files of a part."""
 
 import json
 import math
@@ -22,7 +22,10 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A fixed range of rows: ``rows[i]`` is the row of ``pairs[i]``; row // part_size is ``index``."""
+    """The pairs that are scored and stored together: ``rows[i]`` is the row of ``pairs[i]``.
+
+    ``index`` is row // part_size for each of its rows.
+    """
 
     index: int
     rows: list[int]
@@ -30,7 +33,7 @@ class Part:
 
     @property
     def keys(self) -> list[tuple[int, str, str]]:
-        """(row, pair_id, side) of every response that is scored, in the order of the files."""
+        """Row, pair_id and side of every response that is scored, in the order of the files."""
         return [
             (row, pair.pair.pair_id, side)
             for row, pair in zip(self.rows, self.pairs, strict=True)
@@ -39,17 +42,17 @@ class Part:
 
 
 def plan_parts(tokenized: "Sequence[TokenizedPair]", part_size: int) -> tuple[list[Part], int]:
-    """Cut the pairs into parts of at most ``part_size`` rows; a group is never split.
+    """Divide the pairs into parts of at most ``part_size`` rows; pairs of the same group are in the same part.
 
-    Groups keep the order in which they first appear. A group that does not fit into what is left of a part begins
-    the next one, so rows have gaps.
+    Groups keep the order in which they first appear. A group that does not fit into the rest of a part begins the next
+    part, so rows have gaps.
 
     Returns:
         The parts, and the part size in effect: the larger of ``part_size`` and the largest group.
     """
     groups: dict[tuple[str, int], list[TokenizedPair]] = {}
-    for place, pair in enumerate(tokenized):
-        groups.setdefault((pair.group_id, -1 if pair.group_id else place), []).append(pair)
+    for index, pair in enumerate(tokenized):
+        groups.setdefault((pair.group_id, -1 if pair.group_id else index), []).append(pair)
     size = max([part_size, *map(len, groups.values())])
     parts: list[Part] = []
     for group in groups.values():
@@ -63,36 +66,36 @@ def plan_parts(tokenized: "Sequence[TokenizedPair]", part_size: int) -> tuple[li
 
 
 def part_path(folder: str, index: int) -> str:
-    """The file of part ``index`` in ``folder``, relative to the run folder."""
+    """Return the path of the file of part ``index`` in ``folder``, relative to the run folder."""
     return f"{folder}/part-{index:05d}.parquet"
 
 
 def scores_folder(model: Model) -> str:
-    """Where the scores of ``model`` lie, relative to the run folder."""
+    """Return the folder with the scores of ``model``, relative to the run folder."""
     if model.is_reference:
         return f"scores/{schema.REFERENCE}"
     return f"scores/{encode_name(model.series)}/{encode_name(model.name)}"
 
 
 def pairs_table(part: Part) -> pa.Table:
-    """One row per pair of the part, in ``PAIRS_SCHEMA``; nothing is left out, whatever its status."""
+    """Return the pairs of a part in ``PAIRS_SCHEMA``: a row for every pair, whatever its status."""
     pairs = part.pairs
     columns = {
         "row": part.rows,
         "pair_id": [pair.pair.pair_id for pair in pairs],
         "group_id": [pair.group_id for pair in pairs],
         "split": [pair.pair.split for pair in pairs],
-        "prompt": [_text(pair.prompt) for pair in pairs],
-        "chosen": [_text(pair.chosen) for pair in pairs],
-        "rejected": [_text(pair.rejected) for pair in pairs],
-        "source": [_json(pair.pair.source) for pair in pairs],
+        "prompt": [_valid_unicode(pair.prompt) for pair in pairs],
+        "chosen": [_valid_unicode(pair.chosen) for pair in pairs],
+        "rejected": [_valid_unicode(pair.rejected) for pair in pairs],
+        "source": [_source_json(pair.pair.source) for pair in pairs],
         "status": [pair.status for pair in pairs],
     }
     return pa.table(columns, schema=schema.PAIRS_SCHEMA)
 
 
 def responses_table(part: Part) -> pa.Table:
-    """One row per scored response of the part, in ``RESPONSES_SCHEMA``."""
+    """Return the responses of a part in ``RESPONSES_SCHEMA``: a row for every response that is scored."""
     responses = [response for pair in part.pairs for response in pair.responses.values()]
     keys = part.keys
     columns = {
@@ -106,24 +109,26 @@ def responses_table(part: Part) -> pa.Table:
     return pa.table(columns, schema=schema.RESPONSES_SCHEMA)
 
 
-def _text(text: str | None) -> str | None:
+def _valid_unicode(text: str | None) -> str | None:
+    """Return ``text`` with lone surrogates replaced, since Arrow stores valid UTF-8 only."""
     return None if text is None else SURROGATES.sub("\ufffd", text)
 
 
-def _json(source: object) -> str:
-    """The row as JSON: NaN and infinities become null, foreign objects their text."""
+def _source_json(source: object) -> str:
+    """Return a row as JSON: NaN and infinities as null, objects that JSON does not know as their text."""
     try:
         text = json.dumps(source, ensure_ascii=False, allow_nan=False, default=str)
     except ValueError:
-        text = json.dumps(_finite(source), ensure_ascii=False, default=str)
+        text = json.dumps(_without_nonfinite(source), ensure_ascii=False, default=str)
     return json.dumps(json.loads(text)) if SURROGATES.search(text) else text
 
 
-def _finite(value: Any) -> Any:
+def _without_nonfinite(value: Any) -> Any:
+    """Return ``value`` with None in place of every number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: _without_nonfinite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [_without_nonfinite(inner) for inner in value]
     return value

@@ -1,4 +1,4 @@
-"""What a run folder says about its series, its models and its noise, as frozen data with a JSON form."""
+"""The records of a run folder on its series, its models and its noise floor, read from JSON and written to it."""
 
 import dataclasses
 import math
@@ -9,21 +9,21 @@ from typing import Any
 from dpo_analysis import schema
 from dpo_analysis.errors import InputError, StorageError
 
-KINDS = ("full", "adapter", "reference", "loaded", "imported", "fake")
+MODEL_KINDS = ("full", "adapter", "reference", "loaded", "imported", "fake")
 LOGGED_LOGPS = ("sum", "mean")
 STARTS = ("reference", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One training run: what turns log-probs into its rewards and its loss.
+    """A training run: the parameters by which log-probs become its rewards and its loss.
 
     Attributes:
         name: the series' name, without ``/``.
         beta: DPO's beta, > 0.
         loss_type: one TRL loss name, or several with ``parameters["loss_weights"]``.
         parameters: further parameters of the loss (label_smoothing, discopop_tau, loss_weights, f_divergence_type).
-        logged_logps: whether the trainer's logged logps are sums over tokens or means ("sum", "mean").
+        logged_logps: whether the trainer logged log-probs as sums over tokens or as means ("sum", "mean").
         start: "reference" where training began at the reference, so that curves begin at 0; else "unknown".
     """
 
@@ -35,10 +35,10 @@ class Series:
     start: str = "reference"
 
     def __post_init__(self) -> None:
-        """Refuse what no table could use.
+        """Check the values.
 
         Raises:
-            InputError: empty name or one with ``/``, beta not above 0, an unknown word.
+            InputError: the name is empty or has a ``/``, beta is not above 0, or a word is unknown.
         """
         if not self.name or "/" in self.name:
             raise InputError(f"bad series name {self.name!r}: it is one word without '/'; write SERIES/NAME=MODEL")
@@ -51,35 +51,35 @@ class Series:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the name, which is the key in the manifest."""
+        """Return all fields but the name, which is the key of the record in the manifest."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "name"}
 
     @classmethod
     def from_json(cls, name: str, record: Mapping[str, Any]) -> "Series":
-        """The series ``name`` of a manifest; unknown keys are ignored, missing ones take their defaults."""
+        """Return the series of a manifest record; unknown keys are ignored, missing keys take their defaults."""
         where = f"series {name!r}"
         loss = record.get("loss_type", "sigmoid")
         return cls(
             name,
-            beta=float(_typed(record, "beta", (int, float), where, 0.1)),
+            beta=float(_field(record, "beta", (int, float), where, 0.1)),
             loss_type=[str(part) for part in loss] if isinstance(loss, list) else str(loss),
-            parameters=_typed(record, "parameters", dict, where, {}),
-            logged_logps=_typed(record, "logged_logps", str, where, "sum"),
-            start=_typed(record, "start", str, where, "reference"),
+            parameters=_field(record, "parameters", dict, where, {}),
+            logged_logps=_field(record, "logged_logps", str, where, "sum"),
+            start=_field(record, "start", str, where, "reference"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One set of weights: a policy of a series, or the reference.
+    """A set of weights: a policy of a series, or the reference.
 
     Attributes:
         series: the training run; empty for the reference only.
-        name: the checkpoint's name.
-        step: optimiser steps, or None where the name does not tell.
-        kind: full, adapter, reference, loaded, imported (sums from elsewhere) or fake.
-        source: the folder or hub id as the user typed it; shown, never opened from here.
-        weights: sha256 of the weights' content, 64 hex digits.
+        name: the name of the checkpoint.
+        step: optimizer steps; None where the name does not tell them.
+        kind: full, adapter, reference, loaded, imported (from summed log-probs) or fake.
+        source: the folder or hub id as the user typed it; only shown, never opened.
+        weights: sha256 of the content of the weights, 64 hex digits.
     """
 
     series: str
@@ -90,22 +90,22 @@ class Model:
     weights: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse names that could not be told apart.
+        """Check that the key tells this model from every other model.
 
         Raises:
-            InputError: a policy without series or name, or a series with ``/``.
+            InputError: a policy has no series or no name, or its series has a ``/``.
         """
         if not self.name or "/" in self.series or (not self.series and self.name != schema.REFERENCE):
             raise InputError(f"bad model name {self.key!r}: it is SERIES/NAME, neither empty; write SERIES/NAME=MODEL")
 
     @classmethod
     def reference(cls, *, source: str = "", weights: str = "") -> "Model":
-        """The run's one reference, as typed and with its weights' hash."""
+        """Return the reference of a run, with its source as typed and the hash of its weights."""
         return cls("", schema.REFERENCE, None, "reference", source, weights)
 
     @property
     def is_reference(self) -> bool:
-        """Whether this is the reference."""
+        """Whether this is the reference, and not a policy."""
         return not self.series
 
     @property
@@ -115,39 +115,39 @@ class Model:
 
     @property
     def order(self) -> tuple[str, bool, int, str]:
-        """Sorts by series, then step (unknown last), then name; the reference first."""
+        """Sort key: series, then step (unknown steps last), then name; the reference comes first."""
         return self.series, self.step is None, self.step or 0, self.name
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, as they stand in the manifest."""
+        """Return all fields, as they are stored in the manifest."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Model":
-        """A model of a manifest; unknown keys are ignored."""
-        series = _typed(record, "series", str, "models")
-        name = _typed(record, "name", str, "models")
+        """Return the model of a manifest record; unknown keys are ignored."""
+        series = _field(record, "series", str, "models")
+        name = _field(record, "name", str, "models")
         where = f"model {series}/{name}"
         return cls(
             series,
             name,
-            step=_typed(record, "step", (int, type(None)), where, None),
-            kind=_typed(record, "kind", str, where, "full"),
-            source=_typed(record, "source", str, where, ""),
-            weights=_typed(record, "weights", str, where, ""),
+            step=_field(record, "step", (int, type(None)), where, None),
+            kind=_field(record, "kind", str, where, "full"),
+            source=_field(record, "source", str, where, ""),
+            weights=_field(record, "weights", str, where, ""),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """How far apart two scorings may lie by rounding alone, as measured on the reference.
+    """The largest difference between two scorings of the reference, caused by rounding alone.
 
     Attributes:
-        token: largest absolute difference of a token's logp, nats.
-        response: largest absolute difference of a response's summed logp, nats.
-        n_pairs: pairs compared.
-        against: ``packing``: scored twice, packed into batches in two ways; ``float32``: where the run is in 16 bits,
-            twice the gap to float32, if that is larger.
+        token: largest absolute difference of a token's log-prob, nats.
+        response: largest absolute difference of a response's summed log-prob, nats.
+        n_pairs: number of pairs that were compared.
+        against: ``packing`` where the pairs were packed into batches in two ways; ``float32`` where the run is in 16
+            bits and twice its difference from float32 is larger.
     """
 
     token: float
@@ -157,21 +157,26 @@ class NoiseFloor:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "NoiseFloor":
-        """The floor as it stands in noise.json; unknown keys are ignored."""
-        token = float(_typed(record, "token", (int, float), "noise.json"))
-        response = float(_typed(record, "response", (int, float), "noise.json"))
-        n_pairs = _typed(record, "n_pairs", int, "noise.json")
-        return cls(token, response, n_pairs, _typed(record, "against", str, "noise.json", "packing"))
+        """Return the noise floor of noise.json; unknown keys are ignored."""
+        token = float(_field(record, "token", (int, float), "noise.json"))
+        response = float(_field(record, "response", (int, float), "noise.json"))
+        n_pairs = _field(record, "n_pairs", int, "noise.json")
+        return cls(token, response, n_pairs, _field(record, "against", str, "noise.json", "packing"))
 
 
 _MISSING = object()
 
 
-def _typed(record: Mapping[str, Any], key: str, kinds: Any, where: str, default: Any = _MISSING) -> Any:
+def _field(record: Mapping[str, Any], key: str, types: Any, where: str, default: Any = _MISSING) -> Any:
+    """Return the value of a field, or ``default`` where it is missing.
+
+    Raises:
+        StorageError: the field is missing and has no default, or its type is none of ``types``.
+    """
     value = record.get(key, default)
     if value is _MISSING:
         raise StorageError(f"damaged run folder: {where} has no {key!r}; take the folder from where it was made")
-    if value is not default and (not isinstance(value, kinds) or isinstance(value, bool)):
+    if value is not default and (not isinstance(value, types) or isinstance(value, bool)):
         raise StorageError(
             f"damaged run folder: {key!r} of {where} is {type(value).__name__}; take the folder from where it was made"
         )

@@ -1,4 +1,4 @@
-"""A run folder opened for reading: pairs, responses, scores, curves; nothing is written and no model is loaded."""
+"""A run folder opened for reading: pairs, responses, scores, curves; reading writes nothing and loads no model."""
 
 import os
 from collections.abc import Collection, Iterable, Sequence
@@ -12,22 +12,22 @@ from dpo_analysis import schema
 from dpo_analysis.errors import InputError, StorageError, counted
 from dpo_analysis.runs.evidence.kinds import evidence_folder, evidence_label
 from dpo_analysis.runs.log import read_events
-from dpo_analysis.runs.manifest import NAME, identity_hash, load_manifest, read_json, read_records
+from dpo_analysis.runs.manifest import MANIFEST_FILE, identity_hash, load_manifest, read_json, read_records
 from dpo_analysis.runs.parquet import read_table
 from dpo_analysis.runs.parts import PART_FILE, part_path, scores_folder
 from dpo_analysis.runs.records import Model, NoiseFloor
 from dpo_analysis.runs.safe_files import reading, sha256_inside
 
 IMPORTED = "import"
-"""What the identity of a run that was imported from sums gives as its source."""
-VOCAB, NOISE, CURVES = "vocab.parquet", "noise.json", "training/curves.parquet"
+"""The ``source`` in the identity of a run that was imported from summed log-probs."""
+VOCAB_FILE, NOISE_FILE, CURVES_FILE = "vocab.parquet", "noise.json", "training/curves.parquet"
 
 
 def open_run(path: str | Path) -> "Run":
     """Open a run folder, finished or still being scored.
 
     Raises:
-        InputError: no such folder, not a run folder, or one of a newer version.
+        InputError: there is no such folder, it is no run folder, or a newer version wrote it.
         StorageError: its manifest is damaged.
     """
     root = Path(path)
@@ -36,15 +36,15 @@ def open_run(path: str | Path) -> "Run":
         return Run(root, load_manifest(root))
     except FileNotFoundError:
         raise InputError(
-            f"{root} is not a run folder: it has no {NAME}; give the folder that score wrote (--out)"
+            f"{root} is not a run folder: it has no {MANIFEST_FILE}; give the folder that score wrote (--out)"
         ) from None
 
 
 def check_folder(path: Path) -> None:
-    """Pass when ``path`` is a folder.
+    """Check that ``path`` is a folder.
 
     Raises:
-        InputError: it is a file, or nothing.
+        InputError: it is a file, or does not exist.
     """
     if not path.is_dir():
         why = "it is a file" if path.exists() else "there is no such folder"
@@ -52,25 +52,25 @@ def check_folder(path: Path) -> None:
 
 
 class Run:
-    """One dataset, one reference and any number of policies, scored; made by ``open_run``.
+    """The scores of a reference and any number of policies on the same pairs; made by ``open_run``.
 
-    Missing parts are simply absent from every table: what is present when a method is called is what it reads.
+    A method reads the parts that are present when it is called; parts that are missing have no rows in its result.
 
     Attributes:
-        path: the folder.
+        path: the run folder.
         manifest: manifest.json as it was when the run was opened.
-        identity: the inputs that every part of this run comes from.
+        identity: the inputs that every part of this run depends on.
         series: the training runs by name.
         models: the policies, sorted by series, step (unknown last) and name.
         reference: the reference model.
-        part_size: rows per part; a row lies in part row // part_size.
-        n_parts: parts of the plan.
-        n_pairs: pairs of the plan, whatever their status.
+        part_size: rows per part; a row is in part row // part_size.
+        n_parts: number of parts of the plan.
+        n_pairs: number of pairs of the plan, whatever their status.
         splits: the names of the splits, sorted.
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
-        """Take a loaded manifest; use ``open_run``."""
+        """Make a run of a folder and its manifest; use ``open_run``."""
         self.path = path
         self.manifest = manifest
         self.identity: dict[str, Any] = manifest["identity"]
@@ -82,46 +82,50 @@ class Run:
         self.n_pairs: int = manifest["n_pairs"]
         self.splits = sorted(manifest["splits"])
         self._identity_hash = identity_hash(self.identity)
+        self._noise_floor: NoiseFloor | None = None
 
     def __repr__(self) -> str:
-        """The folder and what is in it."""
+        """The folder, the number of pairs and the number of policies."""
         return f"Run({str(self.path)!r}: {counted(self.n_pairs, 'pair')}, {counted(len(self.models), 'policy')})"
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """The name of the run folder."""
         return self.path.resolve().name
 
     @property
     def identity_hash(self) -> str:
-        """The identity's hash, which stands in the label of every part."""
+        """The sha256 of the identity, 64 hex digits, which is in the label of every part."""
         return self._identity_hash
 
-    @property
+    @cached_property
     def hashes(self) -> dict[str, str]:
-        """The sha256 of every file, by path, as far as the manifest knew them when the run was opened."""
-        return self._checksums
+        """The sha256 of the files by path, as far as the manifest had them when the run was opened."""
+        return _hashes_by_path(self.manifest)
 
     def pairs(
         self, part: int | None = None, columns: Sequence[str] | None = None, rows: Collection[int] | None = None
     ) -> pa.Table:
-        """The pairs of one part, or of all that are present, in ``schema.PAIRS_SCHEMA``, by row.
+        """Return the pairs in ``schema.PAIRS_SCHEMA``, by row.
 
-        With ``rows``, only what lies near those rows is read.
+        Args:
+            part: a single part; None for all that are present.
+            columns: only these columns; None for all.
+            rows: read only the row groups that may hold these rows; the result has all rows of those groups.
 
         Raises:
             StorageError: a part is damaged or of another run.
         """
-        return self._read("pairs", schema.PAIRS_SCHEMA, part, columns, rows=rows)
+        return self._read_parts("pairs", schema.PAIRS_SCHEMA, part, columns, rows=rows)
 
     def responses(
         self, part: int | None = None, columns: Sequence[str] | None = None, rows: Collection[int] | None = None
     ) -> pa.Table:
-        """The token ids of both sides, in ``schema.RESPONSES_SCHEMA``, by row and side; errors as ``pairs``.
+        """Return the token ids of both sides in ``schema.RESPONSES_SCHEMA``, by row and side.
 
-        With ``rows``, only what lies near those rows is read.
+        Arguments and errors are those of ``pairs``.
         """
-        return self._read("responses", schema.RESPONSES_SCHEMA, part, columns, rows=rows)
+        return self._read_parts("responses", schema.RESPONSES_SCHEMA, part, columns, rows=rows)
 
     def scores(
         self,
@@ -130,21 +134,21 @@ class Run:
         columns: Sequence[str] | None = None,
         rows: Collection[int] | None = None,
     ) -> pa.Table:
-        """What ``model`` says about every scored response, in ``schema.SCORES_SCHEMA``, by row and side.
+        """Return the scores of every scored response under ``model`` in ``schema.SCORES_SCHEMA``, by row and side.
 
         Args:
-            model: one of ``models``, ``reference``, or a key such as "gentle/checkpoint-100".
-            part: one part, or None for all that are present.
-            columns: only these.
-            rows: only what lies near these rows is read.
+            model: a model of the run, or a key such as "gentle/checkpoint-100" or "reference".
+            part: a single part; None for all that are present.
+            columns: only these columns; None for all.
+            rows: read only the row groups that may hold these rows; the result has all rows of those groups.
 
         Raises:
-            InputError: no such model in this run.
+            InputError: the run has no such model.
             StorageError: a part is damaged, or of another run or other weights.
         """
-        found = self.model(model)
-        label = {"model": found.key, "weights": found.weights}
-        return self._read(scores_folder(found), schema.SCORES_SCHEMA, part, columns, label, rows)
+        model = self.model(model)
+        label = {"model": model.key, "weights": model.weights}
+        return self._read_parts(scores_folder(model), schema.SCORES_SCHEMA, part, columns, label, rows)
 
     def evidence(
         self,
@@ -154,106 +158,122 @@ class Run:
         columns: Sequence[str] | None = None,
         rows: Collection[int] | None = None,
     ) -> pa.Table:
-        """What was collected of a sample of pairs, in ``schema.EVIDENCE_SCHEMAS[kind]``, by row; empty where nothing.
+        """Return the evidence of a sample of pairs in ``schema.EVIDENCE_SCHEMAS[kind]``, by row; empty if none.
 
         Args:
-            kind: ``topk`` or ``kl`` (one row per response, policies only), or ``hidden`` (one row per pair).
-            model: one of ``models``, ``reference``, or a key.
-            part: one part, or None for all that are present.
-            columns: only these.
-            rows: only what lies near these rows is read.
+            kind: ``topk`` or ``kl`` (a row per response, policies only), or ``hidden`` (a row per pair).
+            model: a model of the run, or its key.
+            part: a single part; None for all that are present.
+            columns: only these columns; None for all.
+            rows: read only the row groups that may hold these rows; the result has all rows of those groups.
 
         Raises:
-            InputError: no such kind, or no such model in this run.
+            InputError: there is no such kind, or the run has no such model.
             StorageError: a part is damaged, or of another run or other weights.
         """
         if kind not in schema.EVIDENCE_SCHEMAS:
             raise InputError(f"no evidence {kind!r}: there is {', '.join(schema.EVIDENCE_SCHEMAS)}; give one of these")
-        found = self.model(model)
-        folder, label = evidence_folder(kind, found), evidence_label(kind, found)
-        return self._read(folder, schema.EVIDENCE_SCHEMAS[kind], part, columns, label, rows)
+        model = self.model(model)
+        folder, label = evidence_folder(kind, model), evidence_label(kind, model)
+        return self._read_parts(folder, schema.EVIDENCE_SCHEMAS[kind], part, columns, label, rows)
 
     def model(self, model: Model | str) -> Model:
-        """The model with this key ("series/name" or "reference").
+        """Return the model of this run with this key ("series/name" or "reference").
 
         Raises:
-            InputError: this run has none.
+            InputError: the run has no such model.
         """
         key = model if isinstance(model, str) else model.key
-        for known in [self.reference, *self.models]:
-            if known.key == key:
-                return known
-        names = ", ".join(known.key for known in self.models[:5])
+        for candidate in [self.reference, *self.models]:
+            if candidate.key == key:
+                return candidate
+        names = ", ".join(candidate.key for candidate in self.models[:5])
         raise InputError(f"no model {key!r} in run {self.path}: it has {names or 'no policies'}; give one of these")
 
     def vocab(self) -> pa.Table | None:
-        """The bytes of every token id, in ``schema.VOCAB_SCHEMA``; None where they were not stored."""
-        return self._optional(VOCAB, schema.VOCAB_SCHEMA)
+        """Return the bytes of every token id in ``schema.VOCAB_SCHEMA``; None where the run stores no vocabulary.
+
+        Raises:
+            StorageError: the vocabulary is damaged.
+        """
+        return self._read_optional(VOCAB_FILE, schema.VOCAB_SCHEMA)
 
     def curves(self) -> pa.Table | None:
-        """The trainers' own logs, in ``schema.CURVES_SCHEMA``; None where none was imported."""
-        return self._optional(CURVES, schema.CURVES_SCHEMA)
+        """Return the logs of the trainers in ``schema.CURVES_SCHEMA``; None where no log was imported.
+
+        Raises:
+            StorageError: the logs are damaged.
+        """
+        return self._read_optional(CURVES_FILE, schema.CURVES_SCHEMA)
 
     @property
     def noise_floor(self) -> NoiseFloor | None:
-        """How far two scorings of the reference differ, nats; None where it was not measured."""
-        self.check_files([NOISE])
+        """The largest difference between two scorings of the reference, nats; None where it was not measured.
+
+        Its file is hashed and read at the first access; a missing or a damaged file is looked for again.
+
+        Raises:
+            StorageError: the file is damaged.
+        """
+        if self._noise_floor is None:
+            self._noise_floor = self._read_noise_floor()
+        return self._noise_floor
+
+    def _read_noise_floor(self) -> NoiseFloor | None:
+        self.check_files([NOISE_FILE])
         try:
-            return NoiseFloor.from_json(read_json(self.path, NOISE))
+            return NoiseFloor.from_json(read_json(self.path, NOISE_FILE))
         except FileNotFoundError:
             return None
         except AttributeError:
-            raise StorageError(f"damaged {self.path / NOISE}: no JSON object; delete it and score again") from None
+            raise StorageError(f"damaged {self.path / NOISE_FILE}: no JSON object; delete it and score again") from None
 
     def check_files(self, paths: Iterable[str]) -> None:
-        """Pass when every byte of these files is as it was written, as far as the manifest knows their sha256.
+        """Check these files against the sha256 that the manifest has of them; files without a sha256 pass.
 
-        Reading a part checks its pages alone; this reads each file whole.
+        Reading a part checks only the pages that are read; this reads each file whole.
 
         Raises:
-            StorageError: the first that has other bytes.
+            StorageError: a file has other bytes; the message names the first.
         """
-        sums = self._checksums
         for path in paths:
+            expected = self.hashes.get(path)
             try:
-                found = sha256_inside(self.path, path) if path in sums else None
+                digest = sha256_inside(self.path, path) if expected is not None else None
             except FileNotFoundError:
                 continue
             # A worker may have written the file anew since this run was opened, and the manifest with it.
-            if found and found != sums[path] and found != _checksums(load_manifest(self.path)).get(path, found):
+            if digest != expected and digest != _hashes_by_path(load_manifest(self.path)).get(path, digest):
                 raise StorageError(
                     f"damaged {self.path / path}: its sha256 is not the manifest's; delete this file and run the same "
                     "score command again"
                 )
 
     def parts_done(self, model: Model | str) -> list[int]:
-        """The parts of ``model`` that are present, sorted."""
-        return self._present(scores_folder(self.model(model)))
+        """Return the indices of the parts of ``model`` that are present, sorted."""
+        return self._present_parts(scores_folder(self.model(model)))
 
     def progress(self) -> dict[str, tuple[int, int]]:
-        """Parts present and parts planned, by model key, the reference first."""
+        """Return the numbers of parts that are present and planned, by model key, the reference first."""
         return {model.key: (len(self.parts_done(model)), self.n_parts) for model in [self.reference, *self.models]}
 
     @property
     def has_tokens(self) -> bool:
-        """Whether log-probs are there by token: not in a run that was imported from sums."""
+        """Whether the run has the log-prob of every token; a run that was imported from sums has not."""
         return self.identity.get("source") != IMPORTED
 
     @property
     def is_complete(self) -> bool:
         """Whether every part of the pairs and of every model is present."""
-        inputs = [len(self._present(folder)) for folder in ("pairs", "responses")]
+        inputs = [len(self._present_parts(folder)) for folder in ("pairs", "responses")]
         return all(done == self.n_parts for done in inputs + [done for done, _ in self.progress().values()])
 
     def log(self) -> list[dict[str, Any]]:
-        """What happened while scoring, oldest first: the lines of log.jsonl; a torn last line is left out."""
+        """Return the events of scoring, oldest first: the lines of log.jsonl, without an incomplete last line."""
         return read_events(self.path)
 
-    @cached_property
-    def _checksums(self) -> dict[str, str]:
-        return _checksums(self.manifest)
-
-    def _present(self, folder: str) -> list[int]:
+    def _present_parts(self, folder: str) -> list[int]:
+        """Return the indices of the parts that are present in ``folder``, sorted."""
         try:
             with reading(self.path / folder), os.scandir(self.path / folder) as entries:
                 matches = [PART_FILE.fullmatch(entry.name) for entry in entries]
@@ -261,7 +281,7 @@ class Run:
             return []
         return sorted(index for index in (int(match[1]) for match in matches if match) if index < self.n_parts)
 
-    def _read(
+    def _read_parts(
         self,
         folder: str,
         table_schema: pa.Schema,
@@ -271,7 +291,7 @@ class Run:
         rows: Collection[int] | None = None,
     ) -> pa.Table:
         tables = []
-        for index in self._present(folder) if part is None else [part]:
+        for index in self._present_parts(folder) if part is None else [part]:
             expected = {"identity": self._identity_hash, "part": str(index), **(label or {})}
             try:
                 path = part_path(folder, index)
@@ -282,7 +302,7 @@ class Run:
         empty = pa.schema([table_schema.field(name) for name in names]).empty_table()
         return pa.concat_tables([empty, *tables])
 
-    def _optional(self, path: str, table_schema: pa.Schema) -> pa.Table | None:
+    def _read_optional(self, path: str, table_schema: pa.Schema) -> pa.Table | None:
         self.check_files([path])
         try:
             return read_table(self.path, path, table_schema, label={"identity": self._identity_hash})
@@ -290,5 +310,5 @@ class Run:
             return None
 
 
-def _checksums(manifest: dict[str, Any]) -> dict[str, str]:
+def _hashes_by_path(manifest: dict[str, Any]) -> dict[str, str]:
     return {record["path"]: record["sha256"] for record in manifest["parts"]}

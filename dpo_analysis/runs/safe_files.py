@@ -1,7 +1,7 @@
-"""Files of a run folder: written whole or not at all, opened only where they belong.
+"""Files of a run folder: written whole or not at all, and opened only inside the folder.
 
-No name that stands in a file is trusted: ``open_inside`` and ``make_dirs`` take a path relative to the run folder
-and refuse everything that would leave it, every symbolic link and everything that is not a plain file.
+File names that are read from a file are not trusted: ``open_inside`` and ``make_dirs`` take a path relative to the run
+folder and refuse any path that would leave the folder, symbolic links, and files that are not plain files.
 """
 
 import errno
@@ -19,25 +19,26 @@ from typing import BinaryIO, cast
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.runs import crash_points
 
-SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SAFE_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONGEST_NAME = 200
-TEMP = re.compile(r"\..+\.(?P<tag>\w+)\.[0-9a-f]{32}\.tmp")
-"""The temporary names of ``atomic_file``; the tag says whose they are."""
+"""Bytes of the longest encoded name."""
+TEMPORARY_NAME = re.compile(r"\..+\.(?P<tag>\w+)\.[0-9a-f]{32}\.tmp")
+"""The temporary names of ``atomic_file``; the tag is the mark of the worker that writes the file."""
 
 
 def encode_name(name: str) -> str:
-    """A series or model name as a folder name: UTF-8, percent-encoded outside ``[A-Za-z0-9._-]``.
+    """Return the folder name of a series or model: its UTF-8 bytes, percent-encoded outside ``[A-Za-z0-9._-]``.
 
     A leading dot is encoded too, so that no name is ``..`` or hidden. ``decode_name`` is the inverse.
 
     Raises:
-        InputError: the name is empty or longer than 200 bytes when encoded.
+        InputError: the name is empty, or longer than 200 bytes when encoded.
     """
     raw = name.encode("utf-8", "surrogatepass")
     encoded = "".join(
-        chr(byte) if byte in SAFE and not (byte == ord(".") and place == 0) else f"%{byte:02X}"
-        for place, byte in enumerate(raw)
+        chr(byte) if byte in SAFE_BYTES and not (byte == ord(".") and index == 0) else f"%{byte:02X}"
+        for index, byte in enumerate(raw)
     )
     if not encoded:
         raise InputError("empty name for a series or model: a folder is named after it; write SERIES/NAME=MODEL")
@@ -47,25 +48,25 @@ def encode_name(name: str) -> str:
 
 
 def decode_name(encoded: str) -> str:
-    """The name behind a folder name made by ``encode_name``."""
+    """Return the name that ``encode_name`` turned into this folder name."""
     raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), encoded.encode("ascii"))
     return raw.decode("utf-8", "surrogatepass")
 
 
 def storage_error(error: OSError, path: Path | str, doing: str = "writing") -> StorageError:
-    """One line for what the system said about ``path``, with what to do; a full disk is named as such."""
-    if error.errno in FULL:
+    """Return an error that says in a line what failed on ``path`` and what to do; a full disk is named as such."""
+    if error.errno in DISK_FULL:
         return StorageError(
             f"disk full {doing} {path}: {error.strerror}; free space and run the same command again, it goes on there"
         )
     return StorageError(f"failed {doing} {path}: {error.strerror or error}; check the disk and the permissions")
 
 
-def check_relative(relative: str) -> list[str]:
-    """The components of a path that stays inside the folder it is relative to.
+def path_components(relative: str) -> list[str]:
+    """Return the components of a path relative to the run folder, checked to stay inside it.
 
     Raises:
-        StorageError: it is empty, absolute, holds ``..``, a backslash, a colon or NUL.
+        StorageError: the path is empty or absolute, or it holds ``..``, a backslash, a colon or NUL.
     """
     parts = relative.split("/")
     if any(part in ("", ".", "..") for part in parts) or any(sign in relative for sign in "\\\0:"):
@@ -74,14 +75,14 @@ def check_relative(relative: str) -> list[str]:
 
 
 def open_inside(root: Path, relative: str) -> BinaryIO:
-    """Open a plain file of the run folder ``root`` for reading.
+    """Open a plain file of the run folder ``root`` for reading, in binary mode.
 
     Raises:
         StorageError: the path is unsafe, leads through a symbolic link, or is no plain file.
         FileNotFoundError: there is no such file.
     """
-    *folders, name = check_relative(relative)
-    _walk(root, folders)
+    *folders, name = path_components(relative)
+    _refuse_links(root, folders)
     path = root.joinpath(*folders, name)
     try:
         # O_NONBLOCK: opening a FIFO for reading would otherwise wait for its writer for ever.
@@ -90,17 +91,17 @@ def open_inside(root: Path, relative: str) -> BinaryIO:
         raise
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO) or path.is_symlink():
-            raise _unsafe(path) from None
+            raise _not_plain(path) from None
         raise storage_error(error, path, "reading") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise _unsafe(path)
+        raise _not_plain(path)
     return os.fdopen(handle, "rb")
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the system says about reading ``path`` into a StorageError; a missing file stays what it is."""
+    """Turn an OSError while reading ``path`` into a StorageError; a FileNotFoundError is raised as it is."""
     try:
         yield
     except FileNotFoundError:
@@ -110,44 +111,50 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def make_dirs(root: Path, relative: str) -> Path:
-    """Make the folder ``relative`` of the run folder ``root``, durably; existing ones may not be symbolic links.
+    """Make the folder ``relative`` of the run folder ``root`` and return its path; it is synced to the disk.
 
     Raises:
-        StorageError: the path is unsafe or the system refuses.
+        StorageError: the path is unsafe, leads through a symbolic link, or the system refuses.
     """
     path = root
-    for part in check_relative(relative):
+    for part in path_components(relative):
         parent, path = path, path / part
         try:
             path.mkdir()
             sync_folder(parent)
         except FileExistsError:
-            _walk(parent, [part])
+            _refuse_links(parent, [part])
         except OSError as error:
             raise storage_error(error, path, "making") from error
     return path
 
 
-def _walk(root: Path, folders: list[str]) -> None:
+def _refuse_links(root: Path, folders: list[str]) -> None:
+    """Check that each of these nested folders is a folder and no link.
+
+    Raises:
+        FileNotFoundError: a folder does not exist.
+        StorageError: a component of the path is not a folder, or cannot be read.
+    """
     path = root
     for part in folders:
         path = path / part
         try:
-            plain = stat.S_ISDIR(os.lstat(path).st_mode)
+            is_folder = stat.S_ISDIR(os.lstat(path).st_mode)
         except FileNotFoundError:
             raise
         except (OSError, ValueError) as error:
             raise StorageError(f"failed reading {path}: {error}; check the disk and the permissions") from error
-        if not plain:
-            raise _unsafe(path)
+        if not is_folder:
+            raise _not_plain(path)
 
 
-def _unsafe(path: Path) -> StorageError:
+def _not_plain(path: Path) -> StorageError:
     return StorageError(f"{path} is a link or a special file: a run folder holds plain files only; remove it")
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in folder ``path`` durable, where the system can."""
+    """Sync the file names in the folder ``path`` to the disk, where the system can."""
     if os.name == "posix":
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -158,15 +165,15 @@ def sync_folder(path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path, *, point: str = "file", tag: str = "") -> Iterator[BinaryIO]:
-    """A file to write that appears under ``path`` whole, when the block ends, or not at all.
+    """Open a file for writing that appears under ``path`` whole, when the block ends, or not at all.
 
-    Written under a temporary name in the same folder, fsynced, renamed, and the folder fsynced. When the block
-    raises, the temporary file is removed; a killed process leaves it, under a name that says whose it was.
+    It is written under a temporary name in the same folder, synced and renamed, and then the folder is synced. When the
+    block raises, the temporary file is removed; a killed process leaves it, under a name that has the ``tag``.
 
     Args:
-        path: where the file shall be; one that is there is replaced.
-        point: the prefix of its fault points.
-        tag: whose temporary file it is, letters and digits; the process id where empty.
+        path: the path of the file; an existing file is replaced.
+        point: the prefix of its crash points.
+        tag: the mark of the writer in the temporary name, letters and digits; the process id where empty.
 
     Raises:
         StorageError: the disk is full or refuses.
@@ -187,13 +194,13 @@ def atomic_file(path: Path, *, point: str = "file", tag: str = "") -> Iterator[B
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
-        # a file system that refuses the write may refuse this too: the first error is the one to tell
+        # A file system that refuses the write may refuse this too; the first error is what the user needs.
         with suppress(OSError):
             temp.unlink(missing_ok=True)
 
 
 def atomic_write(path: Path, data: bytes | memoryview, *, point: str = "file", tag: str = "") -> None:
-    """Write ``data`` to ``path`` whole or not at all; arguments and errors as ``atomic_file``."""
+    """Write ``data`` to ``path`` whole or not at all; arguments and errors as in ``atomic_file``."""
     view = memoryview(data)
     with atomic_file(path, point=point, tag=tag) as handle:
         handle.write(view[: len(view) // 2])
@@ -203,7 +210,7 @@ def atomic_write(path: Path, data: bytes | memoryview, *, point: str = "file", t
 
 
 def sha256_inside(root: Path, relative: str) -> str:
-    """The sha256 of one file of the run folder, as 64 hex digits; errors as ``open_inside``."""
+    """Return the sha256 of a file of the run folder, 64 hex digits; raises what ``open_inside`` raises."""
     with open_inside(root, relative) as handle, reading(root / relative):
         return hashlib.file_digest(cast("io.BufferedReader", handle), "sha256").hexdigest()
 

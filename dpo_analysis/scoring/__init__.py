@@ -1,7 +1,7 @@
-"""Left of the wall: token ids to token log-probs. Importing this package loads no torch; its two functions do.
+"""Scoring of models: from token ids to token log-probs. Importing this package loads no torch; its two functions do.
 
-``score`` writes a run folder, ``score_text`` returns the token table of one pair. ``models.policy_names``,
-``models.preflight`` and ``loop`` are torch-free.
+``score`` writes a run folder, ``score_text`` returns the token table of one pair. ``arguments``, ``loop``,
+``models.policy_names`` and ``models.preflight`` are torch-free.
 """
 
 import importlib
@@ -16,7 +16,7 @@ __all__ = ["score", "score_text"]
 
 
 def __getattr__(name: str) -> object:
-    """Load ``score`` or ``score_text`` when it is first asked for."""
+    """Import ``score`` or ``score_text`` at its first use."""
     if name in _PUBLIC:
         return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

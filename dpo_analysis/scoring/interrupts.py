@@ -1,4 +1,4 @@
-"""Signals that stop the scoring: SIGTERM ends it as Ctrl-C does, with what is finished kept."""
+"""Signals that stop the scoring: SIGTERM has the effect of Ctrl-C, and finished parts are kept."""
 
 import signal
 import threading
@@ -12,19 +12,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stop_signals() -> Iterator[None]:
-    """SIGTERM ends the block as SIGINT does, by KeyboardInterrupt; a second signal has its usual effect."""
+    """Raise KeyboardInterrupt in the block on SIGTERM as on SIGINT; a second signal has its usual effect."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: "FrameType | None") -> None:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        restore()
         raise KeyboardInterrupt
 
-    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
+    def restore() -> None:
+        for stop_signal, handler in before.items():
+            signal.signal(stop_signal, handler)
+
+    before = {stop_signal: signal.signal(stop_signal, stop) for stop_signal in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        restore()

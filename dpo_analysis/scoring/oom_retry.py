@@ -1,4 +1,4 @@
-"""Scoring in the memory there is: the whole list at half the budget, and half again, then halves of the list."""
+"""Scoring again with less memory after an out-of-memory error: smaller batches first, then halves of the requests."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,18 +7,18 @@ import numpy as np
 from dpo_analysis.scoring.requests import Request, Scorer, TokenScores
 
 
-def score_fitting(
+def score_with_oom_retry(
     scorer: Scorer, requests: Sequence[Request], batch_tokens: int
 ) -> tuple[TokenScores, np.ndarray, int]:
-    """Score ``requests``; those that do not fit into memory even alone get no tokens.
+    """Score ``requests``; a request that does not fit into memory even alone gets no tokens.
 
     Args:
         scorer: the model.
-        requests: what to score.
-        batch_tokens: the budget to begin with; halved until every batch fits or holds one of the longest alone.
+        requests: the responses to score.
+        batch_tokens: tokens of one batch at first; halved until every batch fits or holds a single request.
 
     Returns:
-        The scores, in order; bool of shape (requests,), False where one did not fit; the last budget tried.
+        The scores, in order; bool, shape (requests,), False for a request that did not fit; the last budget tried.
     """
     longest = max((request.n_tokens for request in requests), default=0)
     budget = batch_tokens
@@ -26,35 +26,36 @@ def score_fitting(
         budget //= 2
     if scores is not None:
         return scores, np.ones(len(requests), dtype=bool), budget
-    pieces = list(_in_halves(scorer, requests, budget))
-    return _joined(pieces), np.concatenate([[piece is not None] * n for n, piece in pieces]).astype(bool), budget
+    pieces = list(_score_halves(scorer, requests, budget))
+    fitted = np.concatenate([[piece is not None] * n for n, piece in pieces]).astype(bool)
+    return _concatenated(pieces), fitted, budget
 
 
 def _attempt(scorer: Scorer, requests: Sequence[Request], budget: int) -> TokenScores | None:
-    """The scores, or None for lack of memory; by then the error, and what its traceback held, is gone."""
+    """Return the scores, or None if memory ran out; the error, and the memory held by its traceback, is gone then."""
     try:
         return scorer.score(requests, batch_tokens=budget)
     except MemoryError:
         return None
 
 
-def _in_halves(scorer: Scorer, requests: Sequence[Request], budget: int) -> Iterator[tuple[int, TokenScores | None]]:
-    """Number of requests and their scores, piece by piece; a single request that does not fit has None."""
+def _score_halves(scorer: Scorer, requests: Sequence[Request], budget: int) -> Iterator[tuple[int, TokenScores | None]]:
+    """Yield number and scores of the requests, piece by piece; None for a single request that does not fit."""
     scores = _attempt(scorer, requests, budget)
     if scores is not None or len(requests) <= 1:
         yield len(requests), scores
         return
     middle = len(requests) // 2
-    yield from _in_halves(scorer, requests[:middle], budget)
-    yield from _in_halves(scorer, requests[middle:], budget)
+    yield from _score_halves(scorer, requests[:middle], budget)
+    yield from _score_halves(scorer, requests[middle:], budget)
 
 
-def _joined(pieces: Sequence[tuple[int, TokenScores | None]]) -> TokenScores:
+def _concatenated(pieces: Sequence[tuple[int, TokenScores | None]]) -> TokenScores:
     lengths = [np.diff(piece.offsets) if piece else np.zeros(n, np.int64) for n, piece in pieces]
-    there = [piece for _, piece in pieces if piece is not None]
+    scored = [piece for _, piece in pieces if piece is not None]
 
     def flat(name: str, dtype: type) -> np.ndarray:
-        return np.concatenate([np.zeros(0, dtype), *(getattr(piece, name) for piece in there)])
+        return np.concatenate([np.zeros(0, dtype), *(getattr(piece, name) for piece in scored)])
 
     return TokenScores(
         offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64),

@@ -1,7 +1,7 @@
-"""Exact splits: the change of a mean log-prob as a sum over parts of the responses, or over pairs.
+"""Exact decompositions: the change of a mean log-prob as a sum over parts of the responses, or over pairs.
 
-Every split takes the same whole apart, the mean over pairs of log pi(y|x) - log pi_before(y|x), nats per response, and
-its parts add up to it. A split says where a change lies; it does not say why.
+Each decomposes the mean over pairs of log pi(y|x) - log pi_before(y|x), nats per response, and its parts add up to that
+mean. A decomposition says where a change lies; it does not say why.
 """
 
 from collections.abc import Sequence
@@ -11,138 +11,149 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpo_analysis.arrays import region_sums
-from dpo_analysis.arrays.region_sums import ByParts, cell_sums
-from dpo_analysis.arrays.response_sums import counted, inputs, sums
-from dpo_analysis.arrays.selection import Names, choose_models, choose_pairs
+from dpo_analysis.arrays.region_sums import RegionArrays, region_logps, region_token_counts
+from dpo_analysis.arrays.response_sums import counted_pairs, pair_index, response_sums
+from dpo_analysis.arrays.selection import Names, choose_models, split_mask
 from dpo_analysis.errors import InputError
 from dpo_analysis.numerics.bootstrap import ratio_intervals
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import PARTS, SIDES
+from dpo_analysis.schema import DIVISIONS, SIDES
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 QUANTILES = {"first1": 0.01, "to5": 0.05, "to10": 0.10, "to25": 0.25, "to50": 0.50, "rest": 1.0}
-"""Pairs by their own change, the deepest fall first: up to which share of the pairs each part reaches (rounded up)."""
-SPLITS = ("place", "kind", "span", "quantile")
+"""Parts of the pairs sorted by their change, the deepest fall first: the share of the pairs (rounded up) at which each
+part ends."""
+DECOMPOSITIONS = ("place", "kind", "span", "quantile")
+"""By region of the response, by kind of token, by span shared with the other side (see ``text``), and by pairs."""
 COLUMNS = ["side", "by", "part", "n_pairs", "n_tokens", "log_ratio", "low", "high", "share", "log_ratio_per_token"]
 
 
-class _Pairs(NamedTuple):
-    """The pairs that count: their rows, sorted, and the number of each one's group."""
+class _CountedPairs(NamedTuple):
+    """The pairs that count: their index among the pairs of the run, sorted, and the number of the group of each."""
 
-    rows: Ints
+    index: Ints
     groups: Ints
 
 
-def split_table(
-    run: Run, *, model: str, before: str | None = None, split: Names = None, by: Sequence[str] = SPLITS
+def decomposition_table(
+    run: Run, *, model: str, before: str | None = None, split: Names = None, by: Sequence[str] = DECOMPOSITIONS
 ) -> pd.DataFrame:
-    """Where the change of the mean log-prob lies: one row per side, split and part.
+    """Return where the change of the mean log-prob lies: one row per side, decomposition and part.
 
     Args:
         run: an open run.
         model: the policy, NAME or SERIES/NAME.
         before: the policy that the change is measured from; None for the reference.
-        split: only these splits of the pairs.
-        by: only these of ``SPLITS``.
+        split: only pairs of these splits.
+        by: only these of ``DECOMPOSITIONS``.
 
     Returns:
-        Columns: side; by (place, kind, span, quantile); part; n_pairs (that have a token of it); n_tokens (0 where none
-        are stored); log_ratio
-        (its part of the mean change, nats per response: the parts of one ``by`` add up to the whole) with its 95 %
-        interval over groups (low, high; none for quantiles, whose parts depend on the change itself); share (of the
-        whole; NaN where that lies within the noise floor); log_ratio_per_token (nats per token of this part).
-        A run without stored tokens has quantiles only.
+        Columns: side; by (place, kind, span, quantile); part; n_pairs (pairs with a token in the part); n_tokens (0
+        where no tokens are stored); log_ratio (what the part adds to the mean change, nats per response) with its 95 %
+        interval over groups (low, high; NaN for quantiles, whose parts depend on the change itself); share (of the mean
+        change; NaN where that lies within the noise floor); log_ratio_per_token (nats per token of the part). A run
+        without stored tokens has quantiles only.
 
     Raises:
-        InputError: nothing in the run is called so.
+        InputError: nothing in the run has such a name, or the name means several models.
         StorageError: a part is damaged.
     """
-    policy = _one(run, model)
-    base = run.reference if before is None else _one(run, before)
-    pairs = _counted(run, [policy] if base.is_reference else [policy, base], split)
-    cut = [name for name in PARTS if name in by]
-    changes, counts = _by_part(run, policy, base, pairs, cut)
+    policy = _single_model(run, model)
+    base = run.reference if before is None else _single_model(run, before)
+    pairs = _select_pairs(run, [policy] if base.is_reference else [policy, base], split)
+    divisions = [name for name in DIVISIONS if name in by]
+    changes, counts = _part_sums(run, policy, base, pairs, divisions)
     floor = run.noise_floor
     noise = floor.response if floor else 0.0
+    has_tokens = len(pairs.index) and any(count.any() for count in counts.values())
     frames = []
-    for side, name in enumerate(SIDES):
-        for one in cut if len(pairs.rows) and any(count.any() for count in counts.values()) else ():
-            frames.append(_rows(changes[one][:, side], counts[one][:, side], pairs, (name, one, PARTS[one]), noise))
+    for index, side in enumerate(SIDES):
+        for name in divisions if has_tokens else ():
+            parts = _part_rows(changes[name][:, index], counts[name][:, index], pairs, DIVISIONS[name])
+            frames.append(_with_shares(parts, noise).assign(side=side, by=name).loc[lambda rows: rows["n_tokens"] > 0])
         if "quantile" in by:
-            own, lengths = _changes(run, policy, base, pairs), _lengths(run, pairs)
-            frames.append(_quantiles(own[:, side], lengths[:, side], name, noise))
+            response_changes = (response_sums(run, policy).logps - response_sums(run, base).logps)[pairs.index]
+            n_tokens = pair_index(run).n_tokens[pairs.index]
+            parts = _quantile_rows(response_changes[:, index], n_tokens[:, index])
+            frames.append(
+                _with_shares(parts, noise).assign(side=side, by="quantile").loc[lambda rows: rows["n_pairs"] > 0]
+            )
     return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS)
 
 
-def _one(run: Run, name: str) -> Model:
-    found = choose_models(run, None, name)
-    if len(found) > 1:
+def _single_model(run: Run, name: str) -> Model:
+    models = choose_models(run, None, name)
+    if len(models) > 1:
         raise InputError(f"several models {name!r} in run {run.path}: a split is of one; write SERIES/NAME")
-    return found[0]
+    return models[0]
 
 
-def _counted(run: Run, policies: Sequence[Model], split: Names) -> _Pairs:
-    pairs = inputs(run).pairs
-    used = choose_pairs(run, pairs["split"].to_numpy(dtype=object), split)
+def _select_pairs(run: Run, policies: Sequence[Model], split: Names) -> _CountedPairs:
+    pairs = pair_index(run).pairs
+    used = split_mask(run, pairs["split"].to_numpy(dtype=object), split)
     for policy in policies:
-        used = used & counted(run, policy)
-    return _Pairs(pairs["row"].to_numpy()[used], pd.factorize(pairs["group_id"][used])[0].astype(np.int64))
+        used = used & counted_pairs(run, policy)
+    return _CountedPairs(np.flatnonzero(used), pd.factorize(pairs["group_id"][used])[0].astype(np.int64))
 
 
-def _changes(run: Run, policy: Model, base: Model, pairs: _Pairs) -> Array:
-    """Change of every response, nats, shape (pairs, sides)."""
-    place = np.searchsorted(inputs(run).pairs["row"].to_numpy(), pairs.rows)
-    return (sums(run, policy).logps - sums(run, base).logps)[place]
-
-
-def _lengths(run: Run, pairs: _Pairs) -> Array:
-    return inputs(run).n_tokens[np.searchsorted(inputs(run).pairs["row"].to_numpy(), pairs.rows)]
-
-
-def _by_part(run: Run, policy: Model, base: Model, pairs: _Pairs, cut: Sequence[str]) -> tuple[ByParts, ByParts]:
-    """Sums of changes and numbers of tokens by split, shape (pairs, sides, parts); 0 where tokens are missing."""
-    rows = inputs(run).pairs["row"].to_numpy()
-    place = slice(None) if len(rows) == len(pairs.rows) else np.searchsorted(rows, pairs.rows)
-    own, before, tokens = cell_sums(run, policy), cell_sums(run, base), region_sums.counts(run)
-    changes = {by: own[by][place] - before[by][place] for by in cut}
-    counts = {by: tokens[by][place] for by in cut}
-    lost = ~np.isfinite(next(iter(changes.values()))[:, 0, 0]) if cut else np.zeros(0, dtype=bool)
-    if lost.any():
-        changes = {by: np.where(lost[:, None, None], 0.0, change) for by, change in changes.items()}
-        counts = {by: np.where(lost[:, None, None], 0.0, count) for by, count in counts.items()}
+def _part_sums(
+    run: Run, policy: Model, base: Model, pairs: _CountedPairs, divisions: Sequence[str]
+) -> tuple[RegionArrays, RegionArrays]:
+    """Return changes, nats, and numbers of tokens by division, shape (pairs, sides, parts); 0 without tokens."""
+    # A slice copies nothing where every pair counts.
+    pair = slice(None) if len(pair_index(run).pairs) == len(pairs.index) else pairs.index
+    after, before, tokens = region_logps(run, policy), region_logps(run, base), region_token_counts(run)
+    changes = {name: after[name][pair] - before[name][pair] for name in divisions}
+    counts = {name: tokens[name][pair] for name in divisions}
+    missing = ~np.isfinite(next(iter(changes.values()))[:, 0, 0]) if divisions else np.zeros(0, dtype=bool)
+    if missing.any():
+        changes = {name: np.where(missing[:, None, None], 0.0, change) for name, change in changes.items()}
+        counts = {name: np.where(missing[:, None, None], 0.0, count) for name, count in counts.items()}
     return changes, counts
 
 
-def _rows(
-    sums: Array, counts: Array, pairs: _Pairs, named: tuple[str, str, Sequence[str]], noise: float
-) -> pd.DataFrame:
-    """The parts of one split of one side that have a token."""
-    side, by, parts = named
+def _part_rows(changes: Array, counts: Array, pairs: _CountedPairs, parts: Sequence[str]) -> pd.DataFrame:
+    """Return one row per part of a side, from changes (nats) and token counts, both of shape (pairs, parts)."""
     n_groups = int(pairs.groups.max(initial=-1)) + 1
-    low, high = ratio_intervals(sums, np.ones_like(sums), pairs.groups, n_groups)
-    frame = pd.DataFrame({"side": side, "by": by, "part": list(parts), "n_pairs": (counts > 0).sum(axis=0)})
-    frame = frame.assign(n_tokens=counts.sum(axis=0).astype(int), log_ratio=sums.mean(axis=0), low=low, high=high)
-    return _shares(frame, sums.sum(axis=0), noise)[lambda rows: rows["n_tokens"] > 0]
+    low, high = ratio_intervals(changes, np.ones_like(changes), pairs.groups, n_groups)
+    return pd.DataFrame(
+        {
+            "part": list(parts),
+            "n_pairs": (counts > 0).sum(axis=0),
+            "n_tokens": counts.sum(axis=0).astype(int),
+            "log_ratio": changes.mean(axis=0),
+            "low": low,
+            "high": high,
+            "total": changes.sum(axis=0),
+        }
+    )
 
 
-def _quantiles(changes: Array, lengths: Array, side: str, noise: float) -> pd.DataFrame:
-    """The change by pairs: those that fell most first."""
+def _quantile_rows(changes: Array, lengths: Array) -> pd.DataFrame:
+    """Return one row per part of ``QUANTILES``, from changes (nats) and token counts, both of shape (pairs,)."""
     order = np.argsort(changes, kind="stable")
     ends = np.minimum(np.ceil(np.array(list(QUANTILES.values())) * len(order) - 1e-9).astype(int), len(order))
     pieces = np.split(order, ends[:-1])
-    frame = pd.DataFrame({"side": side, "by": "quantile", "part": list(QUANTILES), "n_pairs": [len(p) for p in pieces]})
     totals = np.array([changes[piece].sum() for piece in pieces])
-    tokens = np.array([lengths[piece].sum() for piece in pieces])
-    tokens = np.nan_to_num(tokens).astype(int)
-    frame = frame.assign(n_tokens=tokens, log_ratio=totals / max(len(order), 1), low=np.nan, high=np.nan)
-    return _shares(frame, totals, noise)[lambda rows: rows["n_pairs"] > 0]
+    n_tokens = np.nan_to_num(np.array([lengths[piece].sum() for piece in pieces])).astype(int)
+    return pd.DataFrame(
+        {
+            "part": list(QUANTILES),
+            "n_pairs": [len(piece) for piece in pieces],
+            "n_tokens": n_tokens,
+            "log_ratio": totals / max(len(order), 1),
+            "low": np.nan,
+            "high": np.nan,
+            "total": totals,
+        }
+    )
 
 
-def _shares(frame: pd.DataFrame, totals: Array, noise: float) -> pd.DataFrame:
-    whole = float(frame["log_ratio"].sum())
-    share = frame["log_ratio"] / whole if abs(whole) > noise else np.nan
-    n_tokens = frame["n_tokens"].to_numpy()
-    per_token = np.where(n_tokens > 0, totals / np.maximum(n_tokens, 1), np.nan)
-    return frame.assign(share=share, log_ratio_per_token=per_token)
+def _with_shares(rows: pd.DataFrame, noise: float) -> pd.DataFrame:
+    """Return the rows with the share of each part and its change per token, from ``total``, nats over all pairs."""
+    whole = float(rows["log_ratio"].sum())
+    share = rows["log_ratio"] / whole if abs(whole) > noise else np.nan
+    n_tokens = rows["n_tokens"].to_numpy()
+    per_token = np.where(n_tokens > 0, rows["total"].to_numpy() / np.maximum(n_tokens, 1), np.nan)
+    return rows.assign(share=share, log_ratio_per_token=per_token)

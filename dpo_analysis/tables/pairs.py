@@ -1,28 +1,22 @@
-"""Run -> pandas tables: one row per pair, response, token, response position, or checkpoint and split.
+"""Tables with one row per pair: their numbers under each policy, numbers of their source rows, rewards by checkpoint.
 
-``beta=None`` and ``loss_type=None`` mean each series' own; ``series``, ``model`` and ``split`` keep what they name (one
-name or several; a model is NAME or SERIES/NAME). Parts that are not scored yet are shown as such, never guessed.
-Units and meanings of the columns stand in ``schema.COLUMNS``.
+In all tables ``beta=None`` and ``loss_type=None`` mean those of each series; ``series``, ``model`` and ``split`` select
+by name (a name or several; a model is NAME or SERIES/NAME; None keeps all). Parts that are not scored yet have the
+status ``pending``. Units and meanings of the columns stand in ``schema.COLUMNS``.
 """
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpo_analysis.arrays.pair_quantities import Setting, quantities
-from dpo_analysis.arrays.response_sums import counted, inputs, statuses, sums
-from dpo_analysis.arrays.selection import Names, choose_models, choose_pairs, names
-from dpo_analysis.numerics import metrics
+from dpo_analysis.arrays.pair_quantities import LossSettings, pair_quantities
+from dpo_analysis.arrays.response_sums import counted_pairs, pair_index, response_sums
+from dpo_analysis.arrays.selection import Names, choose_models, split_mask
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import CHOSEN, PENDING, SIDES, STATUSES
-from dpo_analysis.tables.positions import position_table
-from dpo_analysis.tables.tokens import token_table
-
-__all__ = ["pair_table", "position_table", "response_table", "step_table", "token_table"]
+from dpo_analysis.schema import CHOSEN, SIDES
 
 PAIR_NUMBERS = (
     "chosen_logps",
@@ -40,22 +34,6 @@ PAIR_NUMBERS = (
 )
 KEYS = ["pair_id", "group_id", "split", "series", "model", "step"]
 PAIR_COLUMNS = [*KEYS, "status", *PAIR_NUMBERS, "chosen_n_tokens", "rejected_n_tokens"]
-RESPONSE_COLUMNS = [
-    "pair_id",
-    "side",
-    "split",
-    "series",
-    "model",
-    "step",
-    "status",
-    "n_tokens",
-    "logps",
-    "reference_logps",
-    "log_ratio",
-    "log_ratio_per_token",
-    "reward",
-]
-STEP_KEYS = ["series", "model", "step", "split", "n_pairs", "n_used"]
 
 
 def pair_table(
@@ -68,193 +46,128 @@ def pair_table(
     split: Names = None,
     source: bool = True,
 ) -> pd.DataFrame:
-    """One row per policy and pair, whatever its status; numbers are NaN where the pair does not count.
+    """Return one row per policy and pair, whatever its status; numbers are NaN where the pair does not count.
 
-    Columns as in ``schema.PAIR``, and every numeric column of the source as ``meta.<name>``, unless ``source`` is
-    False: those are read from the rows as text, which takes most of the time.
+    Args:
+        run: an open run.
+        beta: None for the beta of each series.
+        loss_type: a TRL loss name or several; None for the loss of each series.
+        series: only these series.
+        model: only these policies, NAME or SERIES/NAME.
+        split: only pairs of these splits.
+        source: also every numeric column of the source rows as ``meta.<name>``. They are read from the rows' JSON
+            text, which takes most of the time.
+
+    Returns:
+        Columns and units as in ``schema.PAIR``: logps, log-ratios and reference_margin in nats, rewards and margin in
+        beta x nats, gradient_weight a share.
 
     Raises:
-        InputError: nothing in the run is called so, or the loss is no function of one pair.
+        InputError: nothing in the run has such a name, or the loss is no function of a single pair.
         StorageError: a part is damaged.
     """
-    setting = Setting(beta, loss_type)
-    keys, kept = _keys(run, setting, split)
+    settings = LossSettings(beta, loss_type)
+    keys, mask = pair_keys(run, settings, split)
     added = source_numbers(run).loc[keys["pair_id"]].set_index(keys.index) if source else pd.DataFrame(index=keys.index)
     frames = []
     for policy in choose_models(run, series, model):
-        numbers = quantities(run, policy, setting)
-        columns = {"status": numbers["status"][kept]}
-        columns |= {name: np.where(numbers["used"], numbers[name], np.nan)[kept] for name in PAIR_NUMBERS}
-        columns |= {f"{side}_n_tokens": _whole(numbers[f"{side}_n_tokens"][kept]) for side in SIDES}
-        frames.append(pd.concat([_named(keys, policy), pd.DataFrame(columns), added], axis=1))
-    return _stacked(frames, PAIR_COLUMNS)
-
-
-def response_table(
-    run: Run, *, beta: float | None = None, series: Names = None, model: Names = None, split: Names = None
-) -> pd.DataFrame:
-    """One row per policy, pair and side, whatever its status; columns as in ``schema.RESPONSE``, NaN as in pair_table.
-
-    Raises:
-        InputError: nothing in the run is called so.
-        StorageError: a part is damaged.
-    """
-    setting = Setting(beta)
-    keys, kept = _keys(run, setting, split)
-    frames = []
-    for policy in choose_models(run, series, model):
-        numbers = quantities(run, policy, setting)
-        sides = [_named(keys, policy).assign(**_response(numbers, kept, side)) for side in SIDES]
-        frames.append(pd.concat(sides).sort_index(kind="stable"))
-    return _stacked(frames, RESPONSE_COLUMNS).reindex(columns=RESPONSE_COLUMNS)
-
-
-def step_table(
-    run: Run,
-    *,
-    beta: float | None = None,
-    loss_type: str | Sequence[str] | None = None,
-    series: Names = None,
-    model: Names = None,
-    split: Names = None,
-) -> pd.DataFrame:
-    """One row per policy and split: n_pairs, n_used, then every metric with ``_low`` and ``_high``.
-
-    A pair counts when both responses are scored under policy and reference; with no such pair the metrics are NaN.
-    Intervals: 95 %, 1000 resamples of groups, seed 0 (``intervals``).
-
-    Raises:
-        InputError: nothing in the run is called so, or the loss is no function of one pair.
-        StorageError: a part is damaged.
-    """
-    setting = Setting(beta, loss_type)
-    kept = _keys(run, setting, split)[1]
-    pairs = inputs(run).pairs
-    splits = pairs["split"].to_numpy(dtype=object)
-    groups = {name: pd.factorize(pairs["group_id"].where(splits == name))[0] for name in names(split) or run.splits}
-    rows = []
-    for policy in choose_models(run, series, model):
-        numbers = quantities(run, policy, setting)
-        for name, codes in groups.items():
-            here = kept & (splits == name)
-            used = here & numbers["used"]
-            row = {"series": policy.series, "model": policy.name, "step": policy.step, "split": name}
-            row |= {"n_pairs": int(here.sum()), "n_used": int(used.sum())}
-            counted = {key: values[used] for key, values in numbers.items()}
-            rows.append(row | metrics.summary(counted, codes[used], int(codes.max(initial=-1)) + 1))
-    columns = [f"{name}{end}" for name in metrics.METRICS for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=[*STEP_KEYS, *columns]).astype({"step": "Int64"})
-
-
-def status_table(run: Run, *, split: Names = None) -> pd.DataFrame:
-    """One row per policy: series, model, ``used`` (pairs that count), and the number of pairs of every status.
-
-    Raises:
-        InputError: the run has no such split.
-        StorageError: a part is damaged.
-    """
-    kept, rows = _keys(run, Setting(), split)[1], []
-    for policy in run.models:
-        found = Counter(statuses(run, policy)[kept].tolist())
-        counts = {name: found.get(name, 0) for name in (*STATUSES, PENDING)}
-        rows.append(
-            {"series": policy.series, "model": policy.name, "used": int(counted(run, policy)[kept].sum()), **counts}
-        )
-    return pd.DataFrame(rows, columns=["series", "model", "used", *STATUSES, PENDING])
-
-
-def _keys(run: Run, setting: Setting, split: Names) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-    """pair_id, group_id and split of the pairs that are kept, and which of all pairs those are."""
-    setting.check(run)
-    pairs = inputs(run).pairs
-    kept = choose_pairs(run, pairs["split"].to_numpy(dtype=object), split)
-    return pairs.loc[kept, ["pair_id", "group_id", "split"]].reset_index(drop=True), kept
-
-
-def _named(keys: pd.DataFrame, policy: Model) -> pd.DataFrame:
-    step = pd.array([policy.step] * len(keys), dtype="Int64")
-    return keys.assign(series=policy.series, model=policy.name, step=step)
-
-
-def _response(numbers: dict[str, NDArray], kept: NDArray[np.bool_], side: str) -> dict[str, object]:
-    named = {
-        "logps": f"{side}_logps",
-        "reference_logps": f"reference_{side}_logps",
-        "log_ratio": f"{side}_log_ratio",
-        "reward": f"{side}_reward",
-    }
-    columns = {name: np.where(numbers["used"], numbers[source], np.nan)[kept] for name, source in named.items()}
-    n_tokens = numbers[f"{side}_n_tokens"][kept]
-    return {
-        "side": side,
-        "status": numbers["status"][kept],
-        "n_tokens": _whole(n_tokens),
-        **columns,
-        "log_ratio_per_token": columns["log_ratio"] / n_tokens,
-    }
-
-
-def _whole(values: NDArray) -> object:
-    return pd.array(values, dtype="Int64")
-
-
-def _stacked(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+        numbers = pair_quantities(run, policy, settings)
+        columns = {"status": numbers["status"][mask]}
+        columns |= {name: np.where(numbers["used"], numbers[name], np.nan)[mask] for name in PAIR_NUMBERS}
+        columns |= {f"{side}_n_tokens": whole_numbers(numbers[f"{side}_n_tokens"][mask]) for side in SIDES}
+        frames.append(pd.concat([with_policy(keys, policy), pd.DataFrame(columns), added], axis=1))
+    return stacked(frames, PAIR_COLUMNS)
 
 
 def source_numbers(run: Run) -> pd.DataFrame:
-    """By pair_id: the columns of the source rows that hold numbers wherever they hold anything, as ``meta.<name>``.
+    """Return the numeric columns of the source rows by pair_id, named ``meta.<name>``, float64, NaN where absent.
+
+    A column is numeric if every value in it is a number or null.
 
     Raises:
         StorageError: a part is damaged.
     """
-    read = run.pairs(columns=["pair_id", "source"])
-    rows = [json.loads(text) if text else {} for text in read["source"].to_pylist()]
-    found: dict[str, NDArray[np.float64]] = {}
+    table = run.pairs(columns=["pair_id", "source"])
+    rows = [json.loads(text) if text else {} for text in table["source"].to_pylist()]
+    numbers: dict[str, NDArray[np.float64]] = {}
     other: set[str] = set()
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         for name, value in row.items() if isinstance(row, dict) else ():
             if value is None or name in other:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 other.add(name)
                 continue
-            if name not in found:
-                found[name] = np.full(len(rows), np.nan)
-            found[name][place] = value
-    numbers = {f"meta.{name}": values for name, values in found.items() if name not in other}
-    return pd.DataFrame(numbers, index=pd.Index(read["pair_id"].to_pylist(), name="pair_id"))
+            if name not in numbers:
+                numbers[name] = np.full(len(rows), np.nan)
+            numbers[name][index] = value
+    columns = {f"meta.{name}": values for name, values in numbers.items() if name not in other}
+    return pd.DataFrame(columns, index=pd.Index(table["pair_id"].to_pylist(), name="pair_id"))
 
 
 def pair_paths(
     run: Run, pair_ids: Sequence[str], *, series: str, side: str = CHOSEN, beta: float | None = None
 ) -> pd.DataFrame:
-    """The implicit reward of one side, beta x nats; NaN where a pair does not count.
+    """Return the implicit reward of a side at every checkpoint, beta x nats; NaN where a pair does not count.
 
-    One row per pair in the order given, one column per checkpoint of ``series``.
+    One row per pair in the given order, one column per checkpoint of ``series``.
 
     Args:
         run: an open run.
-        pair_ids: pairs of this run; an unknown one is a row of NaN.
-        series: whose checkpoints.
+        pair_ids: pairs of this run; an unknown pair is a row of NaN.
+        series: the series of the checkpoints.
         side: chosen or rejected.
-        beta: None for the series' own.
+        beta: None for the beta of the series.
 
     Raises:
         InputError: no such series, or beta is not above 0.
         StorageError: a part is damaged.
     """
-    setting = Setting(beta)
-    setting.check(run)
-    ids = inputs(run).pairs["pair_id"]
-    near = ids[ids.isin(list(pair_ids))]
-    places = pd.Series(near.index, index=near).reindex(pair_ids)
+    settings = LossSettings(beta)
+    settings.check(run)
+    ids = pair_index(run).pairs["pair_id"]
+    present = ids[ids.isin(list(pair_ids))]
+    places = pd.Series(present.index, index=present).reindex(list(pair_ids))
     known = places.notna().to_numpy()
-    rows = places[known].to_numpy(dtype=int)
+    pairs = places[known].to_numpy(dtype=int)
     policies = choose_models(run, series)
     paths = np.full((len(pair_ids), len(policies)), np.nan)
-    for place, policy in enumerate(policies):
-        logps = (sums(run, policy).logps - sums(run, run.reference).logps)[rows, SIDES.index(side)]
-        rewards = setting.beta_of(run.series[policy.series]) * logps
-        paths[known, place] = np.where(counted(run, policy)[rows], rewards, np.nan)
+    for column, policy in enumerate(policies):
+        log_ratios = response_sums(run, policy).logps - response_sums(run, run.reference).logps
+        rewards = settings.beta_of(run.series[policy.series]) * log_ratios[pairs, SIDES.index(side)]
+        paths[known, column] = np.where(counted_pairs(run, policy)[pairs], rewards, np.nan)
     return pd.DataFrame(paths, index=list(pair_ids), columns=[policy.name for policy in policies])
+
+
+def pair_keys(run: Run, settings: LossSettings, split: Names) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """Return pair_id, group_id and split of the pairs in these splits, and a mask of all pairs, shape (pairs,).
+
+    Raises:
+        InputError: no such split, or as ``LossSettings.check``.
+        StorageError: a part is damaged.
+    """
+    settings.check(run)
+    pairs = pair_index(run).pairs
+    mask = split_mask(run, pairs["split"].to_numpy(dtype=object), split)
+    return pairs.loc[mask, ["pair_id", "group_id", "split"]].reset_index(drop=True), mask
+
+
+def with_policy(frame: pd.DataFrame, policy: Model) -> pd.DataFrame:
+    """Return the frame with the columns series, model and step (Int64, null without a step) of a policy."""
+    step = pd.array([policy.step] * len(frame), dtype="Int64")
+    return frame.assign(series=policy.series, model=policy.name, step=step)
+
+
+def whole_numbers(values: NDArray) -> pd.api.extensions.ExtensionArray:
+    """Return counts as Int64, in the shape of ``values``, null where NaN."""
+    return pd.array(values, dtype="Int64")
+
+
+def stacked(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return the frames below each other; an empty frame with ``columns`` if none is given."""
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+
+
+def stacked_nonempty(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return the frames that have rows below each other; an empty frame with ``columns`` if none has."""
+    return stacked([frame for frame in frames if len(frame)], columns)

@@ -1,9 +1,11 @@
-"""What the probes say: how much of the reference's answers a policy keeps, and its core behind another opening.
+"""Tables of the probes (``score --probes``): samples and greedy responses of the models, scored under each model.
 
-They inform, and name no cause.
+They say how much of the reference's samples a policy still gives, and whether the core of the chosen responses is as
+likely after another opening. They inform, and name no cause.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,166 +16,184 @@ from dpo_analysis.arrays.selection import Names, choose_models
 from dpo_analysis.numerics.bootstrap import ratio_intervals
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.runs.evidence.probes import GREEDY, SAMPLES, SWAP, read_responses, read_scores
-from dpo_analysis.runs.list_columns import lists, side_places
-from dpo_analysis.schema import SCORED, SIDES
-from dpo_analysis.text.regions import PLACES, places, sentence_ends
-from dpo_analysis.text.token_types import specials
+from dpo_analysis.runs.list_columns import flatten_lists, side_indices
+from dpo_analysis.schema import CHOSEN, SCORED, SIDES
+from dpo_analysis.text.regions import REGIONS, sentence_ends, token_regions
+from dpo_analysis.text.token_types import special_tokens_mask
 
 KEYS = ["series", "model", "step"]
-KEPT = [*KEYS, "n_prompts", "n_samples", "kept_mass", "low", "high", "share_cut"]
-TOLD = [*KEYS, "n_prompts", "same_greedy", "low", "high", "reference_greedy_change", "own_greedy_change"]
-SWAPPED = [
-    *KEYS, "n_prompts", "same_opening", "core_own", "core_own_low", "core_own_high", "core_chosen", "core_chosen_low",
-    "core_chosen_high", "join_own", "join_chosen",
-]  # fmt: skip
+KEPT_MASS_COLUMNS = [*KEYS, "n_prompts", "n_samples", "kept_mass", "low", "high", "share_cut"]
+GREEDY_COLUMNS = [*KEYS, "n_prompts", "same_greedy", "low", "high", "reference_greedy_change", "own_greedy_change"]
+SWAP_COLUMNS = [
+    *KEYS,
+    "n_prompts",
+    "same_opening",
+    "core_own",
+    "core_own_low",
+    "core_own_high",
+    "core_chosen",
+    "core_chosen_low",
+    "core_chosen_high",
+    "join_own",
+    "join_chosen",
+]
 Array = NDArray[np.float64]
-Spoken = dict[tuple[int, str], Array]
-"""Log-probs of the tokens of each response, nats, by row and side."""
+Key = tuple[int, str]
+"""Row and side of a response."""
 
 
 def kept_mass_table(run: Run, *, series: Names = None, model: Names = None) -> pd.DataFrame:
-    """How much of what the reference says each policy keeps: one row per policy whose probes were scored.
+    """Return the probability mass of the reference that each policy keeps: one row per policy with scored probes.
 
-    ``kept_mass``: mean over samples of the reference of min(1, pi(y|x) / pi_ref(y|x)), a share with its 95 % interval
-    over prompts. It is 1 minus the total variation distance between what the two models say: 1 for the reference
-    itself, near 0 where nothing of it is left. ``share_cut``: samples that were cut before their end, of which the
-    beginning counts.
+    Args:
+        run: an open run.
+        series: only these series.
+        model: only these policies, NAME or SERIES/NAME.
+
+    Returns:
+        Columns: series, model, step, n_prompts, n_samples; kept_mass: mean over samples of the reference of
+        min(1, pi(y|x) / pi_ref(y|x)), a share, with its 95 % interval over prompts (low, high). It is 1 minus the total
+        variation distance between the distributions of both models over responses: 1 for the reference itself, near 0
+        where nothing of it is left. share_cut: share of the samples that were cut before their end; of these the
+        beginning counts.
 
     Raises:
-        InputError: nothing in the run is called so.
+        InputError: nothing in the run has such a name.
         StorageError: a file is damaged.
     """
-    base = _spoken(run, SAMPLES, run.reference, run.reference)
-    cut = _cut(run)
+    base = _logps(run, SAMPLES, run.reference, run.reference)
+    truncated = _column(run, SAMPLES, run.reference, "truncated")
     rows = []
     for policy in choose_models(run, series, model):
-        own = _spoken(run, SAMPLES, run.reference, policy)
-        both = [key for key in own if key in base]
-        if not both:
+        logps = _logps(run, SAMPLES, run.reference, policy)
+        keys = [key for key in logps if key in base]
+        if not keys:
             continue
-        kept = np.exp(np.minimum([own[key].sum() - base[key].sum() for key in both], 0.0))
-        mean, low, high = _mean(kept, [row for row, _ in both])
-        share = float(np.mean([cut.get(key, False) for key in both]))
-        rows.append([*_named(policy), len({row for row, _ in both}), len(both), mean, low, high, share])
-    return _table(rows, KEPT)
+        kept = np.exp(np.minimum([logps[key].sum() - base[key].sum() for key in keys], 0.0))
+        mean, low, high = _mean_with_interval(kept, [row for row, _ in keys])
+        share_cut = float(np.mean([truncated.get(key, False) for key in keys]))
+        rows.append([*_policy(policy), len({row for row, _ in keys}), len(keys), mean, low, high, share_cut])
+    return _table(rows, KEPT_MASS_COLUMNS)
 
 
 def greedy_table(run: Run, *, series: Names = None, model: Names = None) -> pd.DataFrame:
-    """What the models find likeliest: one row per policy whose probes were scored.
+    """Return how the greedy responses changed: one row per policy with scored probes.
 
-    ``same_greedy``: share of prompts with the very continuation of the reference, with its 95 % interval over prompts;
-    ``reference_greedy_change`` and ``own_greedy_change``: log pi - log pi_ref of the reference's and of the policy's
-    own continuation, nats, means over prompts. Errors as ``kept_mass_table``.
+    Arguments and errors as in ``kept_mass_table``.
+
+    Returns:
+        Columns: series, model, step, n_prompts; same_greedy: share of prompts with exactly the greedy response of the
+        reference, with its 95 % interval over prompts (low, high); reference_greedy_change and own_greedy_change: log
+        pi - log pi_ref of the greedy response of the reference and of the policy, nats, means over prompts.
     """
-    base, theirs = _spoken(run, GREEDY, run.reference, run.reference), _ids(run, GREEDY, run.reference)
+    base = _logps(run, GREEDY, run.reference, run.reference)
+    reference_ids = _column(run, GREEDY, run.reference, "token_ids")
     rows = []
     for policy in choose_models(run, series, model):
-        told, own, back = (
-            _spoken(run, GREEDY, *by) for by in ((run.reference, policy), (policy, policy), (policy, run.reference))
-        )
-        said = _ids(run, GREEDY, policy)
-        both = [key for key in told if key in base and key in own and key in back]
-        if not both:
+        # Logps of the reference's response under the policy, and of the policy's response under both models.
+        of_reference = _logps(run, GREEDY, run.reference, policy)
+        of_policy, base_of_policy = (_logps(run, GREEDY, policy, scorer) for scorer in (policy, run.reference))
+        policy_ids = _column(run, GREEDY, policy, "token_ids")
+        keys = [key for key in of_reference if key in base and key in of_policy and key in base_of_policy]
+        if not keys:
             continue
-        same = np.array([np.array_equal(said[key], theirs[key]) for key in both], dtype=float)
-        mean, low, high = _mean(same, [row for row, _ in both])
+        same = np.array([np.array_equal(policy_ids[key], reference_ids[key]) for key in keys], dtype=float)
+        mean, low, high = _mean_with_interval(same, [row for row, _ in keys])
         changes = (
-            float(np.mean([one[key].sum() - other[key].sum() for key in both]))
-            for one, other in ((told, base), (own, back))
+            float(np.mean([after[key].sum() - before[key].sum() for key in keys]))
+            for after, before in ((of_reference, base), (of_policy, base_of_policy))
         )
-        rows.append([*_named(policy), len(both), mean, low, high, *changes])
-    return _table(rows, TOLD)
+        rows.append([*_policy(policy), len(keys), mean, low, high, *changes])
+    return _table(rows, GREEDY_COLUMNS)
 
 
 def swap_table(run: Run, *, series: Names = None, model: Names = None) -> pd.DataFrame:
-    """Is the core of the chosen responses kept behind the policy's own opening? One row per policy.
+    """Return how the core of the chosen responses changed after the policy's own opening: one row per policy.
 
-    ``core_own``: log pi - log pi_ref of the core behind the policy's own greedy opening, and ``core_chosen`` behind the
-    chosen response's own, without the first token of the core, nats per pair with their 95 % intervals over prompts;
-    ``join_own`` and ``join_chosen``: of that first token, which stands where two texts are joined; ``same_opening``:
-    share of prompts at which the two openings are the same. Pairs whose chosen response has no core do not count. Where
-    core_own stays near 0 while the opening fell, the answer is kept and only begins differently. Errors as
-    ``kept_mass_table``.
+    Pairs whose chosen response has no core do not count. Where core_own stays near 0 while the opening fell, the policy
+    keeps the answer and only begins it differently. Arguments and errors as in ``kept_mass_table``.
+
+    Returns:
+        Columns: series, model, step, n_prompts; same_opening: share of prompts at which both openings are the same;
+        core_own and core_chosen: log pi - log pi_ref of the core after the policy's greedy opening and after that of
+        the chosen response, without the first token of the core, nats per pair, with 95 % intervals over prompts
+        (``_low``, ``_high``); join_own and join_chosen: the same of that first token, where two texts are joined.
     """
     rows = []
     chosen = _cores(run, run.reference)
     for policy in choose_models(run, series, model):
-        own, back = (_spoken(run, SWAP, policy, scorer) for scorer in (policy, run.reference))
-        spoken, fronts = _cores(run, policy), _fronts(run, policy)
-        both = [row for row, side in own if (row, side) in back and row in spoken and row in chosen]
-        if not both:
+        swapped, base = (_logps(run, SWAP, policy, scorer) for scorer in (policy, run.reference))
+        cores = _cores(run, policy)
+        # Prompt and own opening before each swapped core.
+        contexts = {row: ids for (row, _), ids in _column(run, SWAP, policy, "prompt_token_ids").items()}
+        pairs = [row for row, side in swapped if (row, side) in base and row in cores and row in chosen]
+        if not pairs:
             continue
-        changes = {
-            "own": [own[row, SWAP] - back[row, SWAP] for row in both],
-            "chosen": [spoken[row][1] - chosen[row][1] for row in both],
-        }
-        cores = {name: _mean(np.array([one[1:].sum() for one in some]), both) for name, some in changes.items()}
-        joins = [float(np.mean([one[0] for one in some])) for some in changes.values()]
-        same = float(np.mean([np.array_equal(fronts[row], spoken[row][0]) for row in both]))
-        rows.append([*_named(policy), len(both), same, *cores["own"], *cores["chosen"], *joins])
-    return _table(rows, SWAPPED)
+        after_own = [swapped[row, SWAP] - base[row, SWAP] for row in pairs]
+        after_chosen = [cores[row][1] - chosen[row][1] for row in pairs]
+        means = [
+            _mean_with_interval(np.array([change[1:].sum() for change in changes]), pairs)
+            for changes in (after_own, after_chosen)
+        ]
+        joins = [float(np.mean([change[0] for change in changes])) for changes in (after_own, after_chosen)]
+        same = float(np.mean([np.array_equal(contexts[row], cores[row][0]) for row in pairs]))
+        rows.append([*_policy(policy), len(pairs), same, *means[0], *means[1], *joins])
+    return _table(rows, SWAP_COLUMNS)
 
 
-def _named(policy: Model) -> list[object]:
+def _policy(policy: Model) -> list[object]:
     return [policy.series, policy.name, policy.step]
 
 
-def _table(rows: list, columns: list[str]) -> pd.DataFrame:
+def _table(rows: list[list[object]], columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"step": "Int64"})
 
 
-def _mean(values: Array, rows: list[int]) -> tuple[float, float, float]:
-    """The mean with its interval over prompts."""
-    codes = np.unique(rows, return_inverse=True)[1].astype(np.int64)
-    ends = ratio_intervals(values[:, None], np.ones((len(values), 1)), codes, int(codes.max()) + 1)
-    return float(values.mean()), float(ends[0][0]), float(ends[1][0])
+def _mean_with_interval(values: Array, rows: list[int]) -> tuple[float, float, float]:
+    """Return the mean and both ends of its 95 % interval over prompts, given by ``rows``."""
+    groups = np.unique(rows, return_inverse=True)[1].astype(np.int64)
+    low, high = ratio_intervals(values[:, None], np.ones((len(values), 1)), groups, int(groups.max()) + 1)
+    return float(values.mean()), float(low[0]), float(high[0])
 
 
-def _spoken(run: Run, name: str, maker: Model, scorer: Model) -> Spoken:
-    """What one model says of another's responses, of those that count; empty where it was not asked."""
+def _logps(run: Run, name: str, maker: Model, scorer: Model) -> dict[Key, Array]:
+    """Return the log-probs, nats, shape (tokens,), of each of the maker's responses that count; empty if unscored."""
     table = read_scores(run, name, maker, scorer)
-    return {} if table is None else {key: logp for key, logp, status in _each(table) if status in SCORED}
+    return {} if table is None else {key: logp for key, logp, status in _responses(table) if status in SCORED}
 
 
-def _each(table: pa.Table) -> Iterator[tuple[tuple[int, str], Array, str]]:
-    lengths, values = lists(table["logp"])
+def _responses(table: pa.Table) -> Iterator[tuple[Key, Array, str]]:
+    """Return key, log-probs and status of every response of a table of scores."""
+    lengths, values = flatten_lists(table["logp"])
     pieces = np.split(values.astype(np.float64), np.cumsum(lengths)[:-1])
     keys = zip(table["row"].to_pylist(), table["side"].to_pylist(), strict=True)
     yield from zip(keys, pieces, table["status"].to_pylist(), strict=True)
 
 
-def _ids(run: Run, name: str, maker: Model, column: str = "token_ids") -> dict[tuple[int, str], list[int]]:
-    """Token ids of every response of one maker."""
+def _column(run: Run, name: str, maker: Model, column: str) -> dict[Key, Any]:
+    """Return a column of the responses of a set that were made by or for ``maker``; empty if there are none."""
     table = read_responses(run, name, maker)
-    if table is None:
-        return {}
-    return {(one["row"], one["side"]): one[column] for one in table.to_pylist()}
-
-
-def _cut(run: Run) -> dict[tuple[int, str], bool]:
-    table = read_responses(run, SAMPLES, run.reference)
-    return {} if table is None else {(one["row"], one["side"]): one["truncated"] for one in table.to_pylist()}
-
-
-def _fronts(run: Run, policy: Model) -> dict[int, list[int]]:
-    """Prompt and own opening in front of each swapped core."""
-    return {row: ids for (row, _), ids in _ids(run, SWAP, policy, "prompt_token_ids").items()}
+    return {} if table is None else {(line["row"], line["side"]): line[column] for line in table.to_pylist()}
 
 
 def _cores(run: Run, scorer: Model) -> dict[int, tuple[list[int], Array]]:
-    """By row of the pairs that were probed: what stands in front of the chosen core, and the core's log-probs."""
+    """Return the tokens before the core of the chosen response and the core's log-probs, nats, by row of the pair.
+
+    Of the pairs that were probed and whose chosen response has a core.
+    """
     table = read_responses(run, GREEDY, run.reference)
     rows = sorted(set(table["row"].to_pylist())) if table is not None else []
-    vocab, found = run.vocab(), {}
+    vocab, cores = run.vocab(), {}
     for part in sorted({row // run.part_size for row in rows}):
         responses = run.responses(part)
-        wanted = np.isin(responses["row"].to_numpy(), rows) & (side_places(responses) == SIDES.index("chosen"))
-        logps = {key: logp for key, logp, status in _each(run.scores(scorer, part)) if status in SCORED}
-        for one in responses.filter(pa.array(wanted)).to_pylist():
-            ids, logp = np.array(one["token_ids"], dtype=np.int64), logps.get((one["row"], one["side"]))
-            lengths = np.array([len(ids)])
-            core = places(lengths, specials(vocab, ids), sentence_ends(vocab, lengths, ids)) == PLACES.index("core")
+        wanted = np.isin(responses["row"].to_numpy(), rows) & (side_indices(responses) == SIDES.index(CHOSEN))
+        logps = {key: logp for key, logp, status in _responses(run.scores(scorer, part)) if status in SCORED}
+        for response in responses.filter(pa.array(wanted)).to_pylist():
+            row, ids = response["row"], np.array(response["token_ids"], dtype=np.int64)
+            logp, lengths = logps.get((row, response["side"])), np.array([len(ids)])
+            regions = token_regions(lengths, special_tokens_mask(vocab, ids), sentence_ends(vocab, lengths, ids))
+            core = regions == REGIONS.index("core")
             if logp is not None and core.any():
-                front = [*one["prompt_token_ids"], *ids[: int(np.argmax(core))].tolist()]
-                found[one["row"]] = (front, logp[core])
-    return found
+                before = [*response["prompt_token_ids"], *ids[: int(np.argmax(core))].tolist()]
+                cores[row] = (before, logp[core])
+    return cores

@@ -1,4 +1,4 @@
-"""The answers to one prompt: every response that the pairs of a group have, each once, side by side."""
+"""Groups of pairs of the same prompt: every response to the prompt once, side by side."""
 
 import pandas as pd
 
@@ -7,38 +7,44 @@ from dpo_analysis.schema import SIDES
 COLUMNS = ["text", "sides", "n_pairs", "n_tokens", "logps", "log_ratio", "log_ratio_per_token"]
 
 
-def groups_of_several(pairs: pd.DataFrame) -> pd.Series:
-    """Groups with more than one pair that counts: how many pairs each has, by group_id, most pairs first."""
+def groups_with_several_pairs(pairs: pd.DataFrame) -> pd.Series:
+    """Return the number of pairs that count of every group with at least two, by group_id, most pairs first.
+
+    Args:
+        pairs: a pair table of one policy.
+    """
     groups = pairs.loc[pairs["margin"].notna(), "group_id"]
     counts = groups[groups.duplicated(keep=False)].value_counts(sort=False)
     return counts.sort_values(ascending=False, kind="stable")
 
 
-def answers(pairs: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    """One row per distinct response of these pairs, most probability lost first; those of unknown text have none.
+def group_responses(pairs: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per distinct response of these pairs, the largest loss of probability first.
+
+    Responses without a text have no row.
 
     Args:
-        pairs: rows of one policy's pair table, those of one group.
+        pairs: the pairs of a group in the pair table of one policy.
         texts: columns chosen and rejected by pair_id.
 
     Returns:
-        text, sides (the sides it stands on, in ``schema.SIDES`` order, joined by ``+``), n_pairs, n_tokens, logps and
-        log_ratio (nats), log_ratio_per_token (nats per token).
+        Columns: text, sides (the sides on which the response stands, in the order of ``schema.SIDES``, joined by
+        ``+``), n_pairs, n_tokens, logps and log_ratio (nats), log_ratio_per_token (nats per token).
     """
-    known = pairs.dropna(subset=["margin"])
-    rows = pd.concat([_side(known, texts, side) for side in SIDES], ignore_index=True).dropna(subset=["text"])
+    counted = pairs.dropna(subset=["margin"])
+    rows = pd.concat([_responses(counted, texts, side) for side in SIDES], ignore_index=True).dropna(subset=["text"])
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
-    sides = rows.groupby("text", sort=False)["side"].agg(lambda found: "+".join(dict.fromkeys(found)))
+    sides = rows.groupby("text", sort=False)["side"].agg(lambda values: "+".join(dict.fromkeys(values)))
     numbers = rows.drop_duplicates("text").set_index("text")
     numbers = numbers.assign(sides=sides, n_pairs=rows.groupby("text", sort=False)["pair_id"].nunique())
     numbers["log_ratio_per_token"] = numbers["log_ratio"] / numbers["n_tokens"].astype(float)
     return numbers.reset_index().sort_values("log_ratio", kind="stable")[COLUMNS].reset_index(drop=True)
 
 
-def _side(pairs: pd.DataFrame, texts: pd.DataFrame, side: str) -> pd.DataFrame:
-    named = {name: f"{side}_{name}" for name in ("n_tokens", "logps", "log_ratio")}
-    columns = {name: pairs[column] for name, column in named.items()}
+def _responses(pairs: pd.DataFrame, texts: pd.DataFrame, side: str) -> pd.DataFrame:
+    """Return the responses of one side, one row per pair."""
+    numbers = {name: pairs[f"{side}_{name}"] for name in ("n_tokens", "logps", "log_ratio")}
     return pd.DataFrame(
-        {"pair_id": pairs["pair_id"], "side": side, "text": texts[side].reindex(pairs["pair_id"]).to_numpy(), **columns}
+        {"pair_id": pairs["pair_id"], "side": side, "text": texts[side].reindex(pairs["pair_id"]).to_numpy(), **numbers}
     )

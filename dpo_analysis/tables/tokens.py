@@ -1,8 +1,6 @@
-"""The table that looks inside a response: one row per token."""
+"""The table with one row per token: log-probs under policy and reference, rewards, and what evidence says."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,21 +8,23 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dpo_analysis.arrays.pair_quantities import Setting
-from dpo_analysis.arrays.selection import Names, choose_models, names
+from dpo_analysis.arrays.pair_quantities import LossSettings
+from dpo_analysis.arrays.selection import Names, choose_models, name_list
+from dpo_analysis.arrays.vocabulary import read_vocabulary
 from dpo_analysis.numerics import rewards
+from dpo_analysis.numerics.segments import segment_positions
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.runs.list_columns import lists, side_places
-from dpo_analysis.runs.run import VOCAB
+from dpo_analysis.runs.list_columns import flatten_lists, side_indices
 from dpo_analysis.runs.summaries.pair_rows import find_pair
 from dpo_analysis.schema import SIDES
-from dpo_analysis.text.token_text import token_text
 
+Columns = dict[str, NDArray]
+"""Columns by name, one value per token, each of shape (tokens,)."""
 KEY = ["row", "side", "position"]
-LISTS = ["logp", "entropy", "rank", "argmax_id", "argmax_logp"]
+SCORES = ["logp", "entropy", "rank", "argmax_id", "argmax_logp"]
 DIVERGENCES = ["kl_reference_policy", "kl_policy_reference", "null_variance"]
 CREDITS = ["kl_reference_policy", "kl_policy_reference", "credit", "credit_variance", "credit_z"]
-"""NaN where no evidence ``kl`` was collected of the pair."""
+"""NaN for pairs without evidence ``kl``."""
 TOKEN_COLUMNS = [
     "pair_id",
     "side",
@@ -56,26 +56,30 @@ def token_table(
     model: Names = None,
     beta: float | None = None,
 ) -> pd.DataFrame:
-    """One row per policy, side and scored token; columns as in ``schema.TOKEN``.
+    """Return one row per policy, side and scored token, in the order of the text.
 
-    Tokens come in the order of the text. Where the policy's part is missing there are no rows; where only the
-    reference's is, what is measured against it is NaN. Runs that store sums only have no rows.
+    A part that the policy has not scored has no rows; where only the reference is missing, its numbers and those that
+    are measured against it are NaN. A run that stores sums only has no rows.
 
     Args:
         run: an open run.
-        pair_id: one pair or several; None for all (large: ``token_parts`` gives them part by part).
+        pair_id: a pair or several; None for all (large: ``token_parts`` returns them part by part).
         series: only these series.
         model: only these policies, NAME or SERIES/NAME.
-        beta: None for each series' own.
+        beta: None for the beta of each series.
+
+    Returns:
+        Columns and units as in ``schema.TOKEN``: log-probs, log_ratio, entropy and divergences in nats, advantage,
+        value and credit in beta x nats.
 
     Raises:
-        InputError: nothing in the run is called so.
+        InputError: nothing in the run has such a name.
         StorageError: a part is damaged.
     """
-    found = list(_columns(run, pair_id, series, model, beta))
-    if not found:
-        return _tokens_of_nothing()
-    return _frame({name: np.concatenate([one[name] for one in found]) for name in found[0]})
+    parts = list(_columns(run, pair_id, series, model, beta))
+    if not parts:
+        return pd.DataFrame(columns=TOKEN_COLUMNS)
+    return _frame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def token_parts(
@@ -86,93 +90,93 @@ def token_parts(
     model: Names = None,
     beta: float | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """The token table in pieces, one per part and policy, so that it need not fit into memory."""
+    """Return the token table in pieces, one per part and policy, so that it need not fit into memory.
+
+    Arguments, columns and errors as in ``token_table``.
+    """
     for columns in _columns(run, pair_id, series, model, beta):
         yield _frame(columns)
 
 
-def _columns(run: Run, pair_id: Names, series: Names, model: Names, beta: float | None) -> Iterator["Flat"]:
-    """The columns of the token table, of one part and policy after the other."""
-    setting = Setting(beta)
-    setting.check(run)
-    chosen = choose_models(run, series, model)
-    asked = names(pair_id)
-    rows = [find_pair(run, one)[1] for one in asked]
-    parts = sorted({row // run.part_size for row in rows}) if asked else range(run.n_parts)
+def _columns(run: Run, pair_id: Names, series: Names, model: Names, beta: float | None) -> Iterator[Columns]:
+    """Return the columns of the token table for each part and policy."""
+    settings = LossSettings(beta)
+    settings.check(run)
+    policies = choose_models(run, series, model)
+    ids = name_list(pair_id)
+    rows = [find_pair(run, name)[1] for name in ids]
+    parts = sorted({row // run.part_size for row in rows}) if ids else range(run.n_parts)
     for part in parts:
-        known = _known(run, part, np.array(rows) if asked else None)
-        for policy in chosen:
-            own = _flat(run.scores(policy, part, ["row", "side", *LISTS], known.asked), LISTS, known.rows)
-            if len(own["row"]):
-                own |= _divergences(run, policy, part, known, own)
-                yield _finished(own, known, policy, setting.beta_of(run.series[policy.series]))
+        shared = _part_tokens(run, part, np.array(rows) if ids else None)
+        for policy in policies:
+            table = run.scores(policy, part, ["row", "side", *SCORES], shared.row_list)
+            scores = _per_token(table, SCORES, shared.rows)
+            if len(scores["row"]):
+                scores |= _divergences(run, policy, part, shared, scores)
+                yield _token_columns(scores, shared, policy, settings.beta_of(run.series[policy.series]))
 
 
-Flat = dict[str, NDArray]
-"""Columns of equal length, one value per token."""
-
-
-class _Known(NamedTuple):
-    """What all policies share in one part.
+class _PartTokens(NamedTuple):
+    """The tokens of a part, which all policies share.
 
     Attributes:
-        rows: the rows wanted; None for all.
-        tokens: KEY, pair_id, token_id, token_bytes, text and reference_logp of every token wanted.
+        rows: the rows of the pairs that are wanted; None for all.
+        tokens: KEY, pair_id, token_id, token_bytes, text and reference_logp of their tokens.
     """
 
     rows: NDArray | None
-    tokens: Flat
+    tokens: Columns
 
     @property
-    def asked(self) -> list[int] | None:
-        """The rows wanted, as a list."""
+    def row_list(self) -> list[int] | None:
+        """The rows as a list; None for all."""
         return None if self.rows is None else self.rows.tolist()
 
 
-def _known(run: Run, part: int, rows: NDArray | None) -> _Known:
-    asked = None if rows is None else rows.tolist()
-    pairs = run.pairs(part, ["row", "pair_id"], asked)
-    tokens = _flat(run.responses(part, ["row", "side", "token_ids"], asked), ["token_ids"], rows)
+def _part_tokens(run: Run, part: int, rows: NDArray | None) -> _PartTokens:
+    row_list = None if rows is None else rows.tolist()
+    pairs = run.pairs(part, ["row", "pair_id"], row_list)
+    tokens = _per_token(run.responses(part, ["row", "side", "token_ids"], row_list), ["token_ids"], rows)
     tokens["token_id"] = tokens.pop("token_ids")
-    names = pairs["pair_id"].to_pandas().to_numpy(dtype=object)
-    tokens["pair_id"] = names[np.searchsorted(pairs["row"].to_numpy(), tokens["row"])]
-    tokens["token_bytes"], tokens["text"] = _vocabulary(run).of(tokens["token_id"])
-    reference = _flat(run.scores(run.reference, part, ["row", "side", "logp"], asked), ["logp"], rows)
-    tokens["reference_logp"] = _beside(tokens, reference, ["logp"])["logp"].astype(np.float64)
-    return _Known(rows, tokens)
+    pair_ids = pairs["pair_id"].to_pandas().to_numpy(dtype=object)
+    tokens["pair_id"] = pair_ids[np.searchsorted(pairs["row"].to_numpy(), tokens["row"])]
+    tokens["token_bytes"], tokens["text"] = read_vocabulary(run).bytes_and_texts(tokens["token_id"])
+    reference = _per_token(run.scores(run.reference, part, ["row", "side", "logp"], row_list), ["logp"], rows)
+    tokens["reference_logp"] = _matched(tokens, reference, ["logp"])["logp"].astype(np.float64)
+    return _PartTokens(rows, tokens)
 
 
-def _divergences(run: Run, policy: Model, part: int, known: _Known, own: Flat) -> Flat:
-    """``DIVERGENCES`` of every token, float64; NaN where they were not collected."""
-    table = run.evidence("kl", policy, part, ["row", "side", *DIVERGENCES], known.asked)
+def _divergences(run: Run, policy: Model, part: int, shared: _PartTokens, scores: Columns) -> Columns:
+    """Return ``DIVERGENCES`` of every token, nats (null_variance: nats^2), float64; NaN without evidence."""
+    table = run.evidence("kl", policy, part, ["row", "side", *DIVERGENCES], shared.row_list)
     if not table.num_rows:
-        return {name: np.full(len(own["row"]), np.nan) for name in DIVERGENCES}
-    found = _beside(own, _flat(table, DIVERGENCES, known.rows), DIVERGENCES)
-    return {name: values.astype(np.float64) for name, values in found.items()}
+        return {name: np.full(len(scores["row"]), np.nan) for name in DIVERGENCES}
+    evidence = _matched(scores, _per_token(table, DIVERGENCES, shared.rows), DIVERGENCES)
+    return {name: values.astype(np.float64) for name, values in evidence.items()}
 
 
-def _flat(table: pa.Table, columns: list[str], rows: NDArray | None) -> Flat:
-    """Lists as one line per element: row, side, position and ``columns``; a column of nulls is NaN."""
+def _per_token(table: pa.Table, columns: list[str], rows: NDArray | None) -> Columns:
+    """Return list columns with one value per element, with row, side and position; a column of nulls is NaN."""
     if rows is not None:
         table = table.filter(pa.array(np.isin(table["row"].to_numpy(), rows)))
-    sides = side_places(table)
+    sides = side_indices(table)
     if (sides < 0).any():
         table, sides = table.filter(pa.array(sides >= 0)), sides[sides >= 0]
-    lengths, first = lists(table[columns[0]])
-    flat = {
+    lengths, first = flatten_lists(table[columns[0]])
+    result = {
         "row": np.repeat(table["row"].to_numpy(), lengths),
         "side": np.repeat(np.array(SIDES, dtype=object)[sides], lengths),
-        "position": np.arange(len(first)) - np.repeat(np.cumsum(lengths) - lengths, lengths),
+        "position": segment_positions(lengths),
         columns[0]: first,
     }
     for name in columns[1:]:
-        own, values = lists(table[name])
-        flat[name] = values if np.array_equal(own, lengths) else np.full(len(first), np.nan)
-    return flat
+        column_lengths, values = flatten_lists(table[name])
+        result[name] = values if np.array_equal(column_lengths, lengths) else np.full(len(first), np.nan)
+    return result
 
 
-def _beside(tokens: Flat, others: Flat, columns: list[str]) -> Flat:
-    """``columns`` of ``others`` for each of ``tokens``, NaN where those have no such token."""
+def _matched(tokens: Columns, others: Columns, columns: list[str]) -> Columns:
+    """Return ``columns`` of ``others`` at the row, side and position of each of ``tokens``; NaN where they lack it."""
     if all(np.array_equal(tokens[name], others[name]) for name in KEY):
         return {name: others[name] for name in columns}
     left = pd.DataFrame({name: tokens[name] for name in KEY})
@@ -181,14 +185,14 @@ def _beside(tokens: Flat, others: Flat, columns: list[str]) -> Flat:
     return {name: joined[name].to_numpy() for name in columns}
 
 
-def _finished(own: Flat, known: _Known, policy: Model, beta: float) -> Flat:
-    shared = _beside(own, known.tokens, ["pair_id", "token_id", "token_bytes", "text", "reference_logp"])
-    logp, reference_logp = own["logp"].astype(np.float64), shared["reference_logp"].astype(np.float64)
+def _token_columns(scores: Columns, shared: _PartTokens, policy: Model, beta: float) -> Columns:
+    """Return ``TOKEN_COLUMNS`` of the tokens that a policy has scored."""
+    columns = scores | _matched(scores, shared.tokens, ["pair_id", "token_id", "token_bytes", "text", "reference_logp"])
+    logp, reference_logp = columns["logp"].astype(np.float64), columns["reference_logp"].astype(np.float64)
     advantage = rewards.advantage(logp, reference_logp, beta)
     n_tokens = len(logp)
-    credit = rewards.centred_credit(advantage, own["kl_reference_policy"], beta)
-    variance = rewards.credit_variance(own["null_variance"], beta)
-    columns = own | shared
+    credit = rewards.centred_credit(advantage, scores["kl_reference_policy"], beta)
+    variance = rewards.credit_variance(scores["null_variance"], beta)
     columns |= {
         "credit": credit,
         "credit_variance": variance,
@@ -200,80 +204,15 @@ def _finished(own: Flat, known: _Known, policy: Model, beta: float) -> Flat:
         "reference_logp": reference_logp,
         "log_ratio": rewards.log_ratio(logp, reference_logp),
         "advantage": advantage,
-        "value": np.concatenate([rewards.value_trace(one) for one in _responses(advantage, own["position"])]),
+        "value": np.concatenate([rewards.value_trace(part) for part in _by_response(advantage, scores["position"])]),
     }
     return {name: columns[name] for name in TOKEN_COLUMNS}
 
 
-def _frame(columns: Flat) -> pd.DataFrame:
-    return pd.DataFrame(columns | {"step": pd.array(columns["step"], dtype="Int64")})
-
-
-def _responses(values: NDArray, position: NDArray) -> list[NDArray]:
-    """``values`` cut where a response begins."""
+def _by_response(values: NDArray, position: NDArray) -> list[NDArray]:
+    """Return ``values`` split where a response begins."""
     return np.split(values, np.flatnonzero(position == 0)[1:])
 
 
-def texts_of(run: Run, token_ids: NDArray) -> NDArray:
-    """The text of every token id, decoded alone, an object array of its shape."""
-    return token_words(run, token_ids)[1]
-
-
-def token_words(run: Run, token_ids: NDArray) -> tuple[NDArray, NDArray]:
-    """Bytes (None where the run has no vocabulary) and text of token ids, two object arrays of their shape."""
-    return _vocabulary(run).of(token_ids)
-
-
-class _Vocabulary:
-    """Bytes and text by token id, looked up once per id."""
-
-    def __init__(self, vocab: pa.Table | None) -> None:
-        self._ids = np.zeros(0, np.int64) if vocab is None else vocab["token_id"].to_numpy()
-        self._bytes = pa.chunked_array([], pa.binary()) if vocab is None else vocab["bytes"]
-        self._order = np.argsort(self._ids, kind="stable")
-
-    def of(self, token_ids: NDArray) -> tuple[NDArray, NDArray]:
-        """Bytes (None where the run has no vocabulary) and text of every id, two object arrays of its shape."""
-        known, place = np.unique(token_ids, return_inverse=True)
-        found = np.empty((2, len(known)), dtype=object)
-        for index, (token_id, content) in enumerate(zip(known.tolist(), self._contents(known), strict=True)):
-            found[:, index] = (content, f"[{token_id}]" if content is None else token_text(content))
-        return found[0][place], found[1][place]
-
-    def _contents(self, token_ids: NDArray) -> list[bytes | None]:
-        """The bytes of each id; None where it has none."""
-        if not len(self._ids):
-            return [None] * len(token_ids)
-        near = np.minimum(np.searchsorted(self._ids, token_ids, sorter=self._order), len(self._ids) - 1)
-        line = self._order[near]
-        return self._bytes.take(pa.array(line, mask=self._ids[line] != token_ids)).to_pylist()
-
-
-@dataclass(frozen=True, slots=True)
-class _Of:
-    """Which bytes something was read from; the run is only how to read them."""
-
-    path: str
-    stamp: tuple[int, int]
-    run: Run = field(compare=False)
-
-
-def _of(run: Run, name: str) -> _Of:
-    try:
-        facts = (run.path / name).stat()
-    except FileNotFoundError:
-        return _Of(str(run.path.resolve()), (-1, -1), run)
-    return _Of(str(run.path.resolve()), (facts.st_size, facts.st_mtime_ns), run)
-
-
-def _vocabulary(run: Run) -> _Vocabulary:
-    return _kept_vocabulary(_of(run, VOCAB))
-
-
-@lru_cache(maxsize=4)
-def _kept_vocabulary(files: _Of) -> _Vocabulary:
-    return _Vocabulary(files.run.vocab())
-
-
-def _tokens_of_nothing() -> pd.DataFrame:
-    return pd.DataFrame(columns=TOKEN_COLUMNS)
+def _frame(columns: Columns) -> pd.DataFrame:
+    return pd.DataFrame(columns | {"step": pd.array(columns["step"], dtype="Int64")})

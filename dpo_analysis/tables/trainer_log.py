@@ -1,4 +1,4 @@
-"""The trainer's own curves beside the recomputed ones, and the reasons why the two may differ."""
+"""The curves of the trainer's log beside the recomputed curves, and the reasons why the two may differ."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 
 from dpo_analysis import schema, words
+from dpo_analysis.arrays.selection import name_list
 from dpo_analysis.errors import InputError
-from dpo_analysis.numerics.losses import LOSSES, check_loss
+from dpo_analysis.numerics.losses import LOSSES
 from dpo_analysis.numerics.metrics import METRICS
+from dpo_analysis.numerics.pair_loss import check_loss
 from dpo_analysis.runs import Run, Series
-from dpo_analysis.tables.pairs import pair_table, step_table
+from dpo_analysis.tables.pairs import pair_table
+from dpo_analysis.tables.steps import step_table
 
 COMPARED = (
     "loss",
@@ -23,7 +26,7 @@ COMPARED = (
     "rejected_logps",
     "entropy",
 )
-"""Metrics that the trainer logs and that the run gives back."""
+"""Metrics that the trainer logs and that a step table has."""
 COLUMNS = [
     "series",
     "model",
@@ -40,15 +43,28 @@ COLUMNS = [
     "n_pairs",
     "n_used",
 ]
+DIFFERENCE_COLUMNS = [
+    "series",
+    "split",
+    "metric",
+    "unit",
+    "n_points",
+    "mean_difference",
+    "largest_difference",
+    "step",
+]
 
 
-def overlay_table(run: Run) -> pd.DataFrame:
-    """Recomputed and logged values side by side: one row per policy, split and metric that both have.
+def trainer_log_table(run: Run) -> pd.DataFrame:
+    """Return recomputed and logged values side by side: one row per policy, split and metric that both have.
 
-    Columns: series, model, step, split (the run's), logged_split (the trainer's word: train, eval, eval_<set>), metric,
-    unit, recomputed with its 95 % interval (low, high), logged, difference (recomputed - logged), n_pairs, n_used. The
-    run's split ``x`` is laid beside the logged ``x`` and ``eval_x``, at the policy's own step, with the series' own
-    beta and loss. Empty where no log was imported. ``explain_difference`` says what difference to expect.
+    The split ``x`` of the run is compared with the logged ``x`` and ``eval_x``, at the step of the policy, with beta
+    and loss of the series. Empty where no log was imported. ``explain_difference`` says which difference to expect.
+
+    Returns:
+        Columns: series, model, step, split (of the run), logged_split (the trainer's name: train, eval, eval_<set>),
+        metric, unit, recomputed with its 95 % interval (low, high), logged, difference (recomputed - logged), all in
+        that unit, n_pairs, n_used.
 
     Raises:
         StorageError: a part is damaged.
@@ -67,47 +83,48 @@ def overlay_table(run: Run) -> pd.DataFrame:
 
 
 def logged_curves(run: Run) -> pd.DataFrame:
-    """The trainers' logs with the run's own names of splits: ``schema.CURVES_SCHEMA`` and logged_split.
+    """Return the trainers' logs with the names of the run's splits: ``schema.CURVES_SCHEMA`` and logged_split.
 
-    ``logged_split`` is the trainer's word (train, eval, eval_<set>); ``split`` is the run's: what is logged as
-    ``eval_x`` lies beside the run's split ``x``. Empty where no log was imported.
+    ``logged_split`` is the trainer's name (train, eval, eval_<set>); ``split`` is that of the run: what is logged as
+    ``eval_x`` belongs to the split ``x``. Values have the unit of their metric. Empty where no log was imported.
 
     Raises:
         StorageError: the log is damaged.
     """
     curves = run.curves()
     frame = schema.CURVES_SCHEMA.empty_table().to_pandas() if curves is None else curves.to_pandas()
-    own = frame["split"].astype(str)
-    return frame.assign(logged_split=own, split=own.where(own.isin(run.splits), own.str.removeprefix("eval_")))
+    name = frame["split"].astype(str)
+    return frame.assign(logged_split=name, split=name.where(name.isin(run.splits), name.str.removeprefix("eval_")))
 
 
-def hidden_logs(run: Run, logged: pd.DataFrame, split: str) -> list[tuple[str, str, str]]:
-    """The logs that lie beside no curve of ``split``, and why.
+def logs_of_other_splits(run: Run, logged: pd.DataFrame, split: str) -> list[tuple[str, str, str]]:
+    """Return the logs that belong to no curve of ``split``, and why.
 
     Args:
         run: an open run.
-        logged: what ``logged_curves`` gave.
+        logged: a table of ``logged_curves``.
         split: the split that is shown.
 
     Returns:
-        (the trainer's word, the series that have it, the key of ``words`` that says why): another split of the run
-        (``overview.log.other``), or none that was scored (``overview.log.none``).
+        For each the trainer's name, the series that have it, and the key of ``words`` with the reason: another split of
+        the run (``overview.log.other``), or a split that was not scored (``overview.log.none``).
     """
     rows = logged[logged["split"] != split].drop_duplicates(["logged_split", "series"])
     return [
-        (str(word), ", ".join(group["series"]), f"overview.log.{'other' if own in run.splits else 'none'}")
-        for (word, own), group in rows.groupby(["logged_split", "split"], sort=False)
+        (str(name), ", ".join(group["series"]), f"overview.log.{'other' if of_run in run.splits else 'none'}")
+        for (name, of_run), group in rows.groupby(["logged_split", "split"], sort=False)
     ]
 
 
-def overlay_summary(overlay: pd.DataFrame) -> pd.DataFrame:
-    """How far apart the curves of ``overlay_table`` are: one row per series, split and metric.
+def trainer_log_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how far apart the curves of ``trainer_log_table`` are: one row per series, split and metric.
 
-    Columns: series, split, metric, unit, n_points, mean_difference (mean of the absolute differences),
-    largest_difference (absolute) and its step.
+    Returns:
+        Columns: series, split, metric, unit, n_points, mean_difference (mean of the absolute differences) and
+        largest_difference (absolute), both in that unit, and the step of the largest.
     """
     rows = []
-    known = overlay[overlay["difference"].notna()]
+    known = table[table["difference"].notna()]
     for (series, split, metric), group in known.groupby(["series", "split", "metric"], sort=False):
         size = group["difference"].abs()
         rows.append(
@@ -119,20 +136,21 @@ def overlay_summary(overlay: pd.DataFrame) -> pd.DataFrame:
                 "n_points": len(group),
                 "mean_difference": float(size.mean()),
                 "largest_difference": float(size.max()),
-                "step": int(group.loc[size.idxmax(), "step"]),
+                "step": int(group["step"].to_numpy()[size.to_numpy().argmax()]),
             }
         )
-    columns = ["series", "split", "metric", "unit", "n_points", "mean_difference", "largest_difference", "step"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
 
 
 def explain_difference(run: Run, series: str, logged_split: str) -> list[str]:
-    """Why logged and recomputed curves of a series may differ: keys of ``words``, the weightiest first; never empty.
+    """Return why logged and recomputed curves of a series may differ: keys of ``words``, the main reason first.
+
+    There is always at least one.
 
     Args:
         run: an open run.
         series: one of its series.
-        logged_split: the trainer's word: "train", "eval" or "eval_<set>".
+        logged_split: the trainer's name of the split: "train", "eval" or "eval_<set>".
 
     Raises:
         InputError: the run has no such series.
@@ -143,57 +161,58 @@ def explain_difference(run: Run, series: str, logged_split: str) -> list[str]:
 
 
 def difference_text(run: Run, series: str, logged_split: str, *, lang: str = "en") -> str:
-    """The sentences of ``explain_difference`` one after the other, in ``lang``."""
+    """Return the sentences of ``explain_difference`` as one text in ``lang``; arguments and errors as there."""
     keys = explain_difference(run, series, logged_split)
     return ("" if lang == "zh" else " ").join(words.text(key, lang) for key in keys)
 
 
 def _reasons(series: Series, identity: dict[str, Any], logged_split: str) -> Iterator[str]:
-    facts = series.parameters
+    parameters = series.parameters
     yield "window" if logged_split == "train" else "batches"
     yield "subset"
     if series.logged_logps == "mean":
         yield "means"
     like_trainer = identity.get("numerics") == "trainer"
-    if facts.get("bf16") is not False and not like_trainer:
-        yield "bf16" if facts.get("bf16") else "bf16_unknown"
-    if facts.get("saved_dtype") in ("float16", "bfloat16"):
-        yield f"saved_{facts['saved_dtype']}"
-    if identity.get("dtype") in ("float16", "bfloat16") or (like_trainer and facts.get("bf16") is False):
+    if parameters.get("bf16") is not False and not like_trainer:
+        yield "bf16" if parameters.get("bf16") else "bf16_unknown"
+    if parameters.get("saved_dtype") in ("float16", "bfloat16"):
+        yield f"saved_{parameters['saved_dtype']}"
+    if identity.get("dtype") in ("float16", "bfloat16") or (like_trainer and parameters.get("bf16") is False):
         yield "scored_low"
-    if facts.get("ld_alpha") is not None:
+    if parameters.get("ld_alpha") is not None:
         yield "ld_alpha"
-    losses = [series.loss_type] if isinstance(series.loss_type, str) else series.loss_type
+    losses = name_list(series.loss_type)
     if "sft" in losses:
         yield "sft"
-    if not _has_loss(series):
+    if not _has_loss(series, losses):
         yield "no_loss"
 
 
-def _has_loss(series: Series) -> bool:
-    names = [series.loss_type] if isinstance(series.loss_type, str) else series.loss_type
+def _has_loss(series: Series, losses: list[str]) -> bool:
     try:
         check_loss(series.loss_type, series.beta, series.parameters)
     except InputError:
         return False
-    return all(name in LOSSES for name in names)
+    return all(name in LOSSES for name in losses)
 
 
 def _recomputed(run: Run) -> Iterator[dict[str, Any]]:
-    for row in step_table(run).to_dict("records"):
+    """Return one row per policy, split and metric with its value and interval."""
+    for record in step_table(run).to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
         if pd.isna(row["step"]) or not row["n_used"]:
             continue
-        head = {name: row[name] for name in ("series", "model", "step", "split", "n_pairs", "n_used")}
+        keys = {name: row[name] for name in ("series", "model", "step", "split", "n_pairs", "n_used")}
         for metric in COMPARED:
             if metric.endswith("_logps") and run.series[row["series"]].logged_logps == "mean":
                 value, low, high = _mean_per_token(run, row, metric), np.nan, np.nan
             else:
                 value, low, high = row[metric], row[f"{metric}_low"], row[f"{metric}_high"]
-            yield head | {"metric": metric, "recomputed": value, "low": low, "high": high}
+            yield keys | {"metric": metric, "recomputed": value, "low": low, "high": high}
 
 
 def _mean_per_token(run: Run, row: dict[str, Any], metric: str) -> float:
-    """Mean over pairs of the logps per token, nats per token: what trainers that log averages show."""
+    """Return the mean over pairs of the logps per token, nats per token, as trainers that log averages show it."""
     pairs = pair_table(run, model=f"{row['series']}/{row['model']}", split=row["split"])
     side = metric.removesuffix("_logps")
     return float((pairs[metric] / pairs[f"{side}_n_tokens"].astype("Float64")).mean())

@@ -1,1 +1,1 @@
-"""Token text, token types, regions of a response and duplicate texts."""
+"""Token text, token types, regions of a response, duplicate texts and numbers as text."""

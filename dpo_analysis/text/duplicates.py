@@ -1,4 +1,4 @@
-"""When two texts count as the same: but for case and white space, told by one number each."""
+"""Texts that are equal but for case and white space, compared by one hash of each."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,56 +7,67 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 SHORT = 8
-"""Tokens below which a response may well be right for one prompt and wrong for another: Yes, No, a number."""
+"""Responses of fewer tokens may well be right for one prompt and wrong for another: Yes, No, a number."""
 
 
 def text_keys(texts: Iterable[str | None]) -> pd.Series:
-    """One number for each text, equal where the texts are the same but for case and white space; null for no text."""
+    """Return a hash of each text, Int64, shape (texts,), equal for texts that differ only in case and white space.
+
+    Null for None.
+    """
     keys = [None if text is None else _key(text) for text in texts]
     return pd.Series(keys, dtype="Int64")
 
 
-def contradicted(rows: pd.DataFrame) -> Bools:
-    """Pairs with a response that another pair of the same prompt judges the other way round, shape (pairs,).
+def contradicted(rows: pd.DataFrame) -> Mask:
+    """Return which pairs have a response that another pair of the same prompt prefers the other way, shape (pairs,).
 
     Args:
-        rows: columns group_id, chosen_key, rejected_key, chosen_n_tokens and rejected_n_tokens.
+        rows: columns group_id, chosen_key, rejected_key, chosen_n_tokens and rejected_n_tokens, one row per pair.
     """
-    return _judged_otherwise(rows, pd.factorize(rows["group_id"])[0])
+    return _preferred_the_other_way(rows, pd.factorize(rows["group_id"])[0])
 
 
-def both_ways(rows: pd.DataFrame) -> Bools:
-    """Pairs with a response that a pair of another prompt judges the other way round; short ones aside.
+def both_ways(rows: pd.DataFrame) -> Mask:
+    """Return which pairs have a response that a pair of another prompt prefers the other way, shape (pairs,).
+
+    Pairs with a response of fewer than ``SHORT`` tokens are left out.
 
     Args:
-        rows: as ``contradicted``.
+        rows: as in ``contradicted``.
     """
     long = (rows[["chosen_n_tokens", "rejected_n_tokens"]].fillna(0) >= SHORT).all(axis=1).to_numpy(dtype=bool)
-    return _judged_otherwise(rows, np.zeros(len(rows), dtype=np.int64), long) & ~contradicted(rows)
+    return _preferred_the_other_way(rows, np.zeros(len(rows), dtype=np.int64), long) & ~contradicted(rows)
 
 
-def near_duplicate(rows: pd.DataFrame) -> Bools:
-    """Pairs that say the same as an earlier pair of the same prompt on both sides, but for case and white space.
+def near_duplicate(rows: pd.DataFrame) -> Mask:
+    """Return which pairs repeat an earlier pair of the same prompt but for case and white space, shape (pairs,).
 
     Args:
-        rows: as ``contradicted``, and duplicate: rows that are exactly equal are not told again.
+        rows: as in ``contradicted``, with the columns split and duplicate; exact duplicates do not count.
     """
-    known = rows[["chosen_key", "rejected_key"]].notna().all(axis=1)
+    complete = rows[["chosen_key", "rejected_key"]].notna().all(axis=1)
     again = rows.duplicated(["group_id", "split", "chosen_key", "rejected_key"])
-    return (known & again & ~rows["duplicate"].astype(bool)).to_numpy(dtype=bool)
+    return (complete & again & ~rows["duplicate"].astype(bool)).to_numpy(dtype=bool)
 
 
-def _judged_otherwise(rows: pd.DataFrame, groups: NDArray[np.int64], asked: Bools | None = None) -> Bools:
-    """Pairs whose chosen text is rejected, or whose rejected text is chosen, by another pair of the same group."""
+def _preferred_the_other_way(rows: pd.DataFrame, groups: NDArray[np.int64], considered: Mask | None = None) -> Mask:
+    """Return which pairs have a chosen text that is rejected, or a rejected text that is chosen, by another pair.
+
+    Args:
+        rows: as in ``contradicted``.
+        groups: pairs are compared within these groups, shape (pairs,).
+        considered: only these pairs are compared, shape (pairs,); None for all.
+    """
     keys = pd.concat([rows["chosen_key"], rows["rejected_key"]], ignore_index=True)
     both = pd.DataFrame({"group": np.tile(groups, 2), "key": keys})
     codes = both.groupby(["group", "key"], sort=False, dropna=False).ngroup().to_numpy()
-    known = rows[["chosen_key", "rejected_key"]].notna().all(axis=1).to_numpy(dtype=bool)
+    complete = rows[["chosen_key", "rejected_key"]].notna().all(axis=1).to_numpy(dtype=bool)
     chosen, rejected = codes[: len(rows)], codes[len(rows) :]
-    counts = known & (chosen != rejected) & (True if asked is None else asked)
-    return counts & (np.isin(chosen, rejected[counts]) | np.isin(rejected, chosen[counts]))
+    compared = complete & (chosen != rejected) & (True if considered is None else considered)
+    return compared & (np.isin(chosen, rejected[compared]) | np.isin(rejected, chosen[compared]))
 
 
 def _key(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Where in its response a token stands, and whether the other side has it too: rules, stated, on arrays of tokens."""
+"""Regions and spans of a response: rules on arrays of tokens, without a model."""
 
 import re
 from collections.abc import Sequence
@@ -8,153 +8,170 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dpo_analysis.numerics.segments import segment_positions
+
 Ints = NDArray[np.int64]
-Marks = NDArray[np.bool_]
-PLACES = ("opening", "core", "closing", "end")
-FEW, MOST = 8, 16
-"""Tokens of opening and closing in a response of fewer than three sentences; the most they have in any other."""
+Mask = NDArray[np.bool_]
+REGIONS = ("opening", "core", "closing", "end")
+"""Regions of a response; stored, exported and shown under the name ``place``."""
+EDGE_TOKENS, LONGEST_EDGE = 8, 16
+"""Tokens of opening and closing in a response of fewer than three sentences; their most in a longer response."""
 SPANS = ("before", "differing", "after")
-"""before: the tokens that chosen and rejected begin with alike; after: those that they end with alike, as far as they
-are not in front; differing: what lies between. On the shared beginning both sides move alike, exactly."""
+"""before: the tokens at the beginning that chosen and rejected share; after: the tokens at the end that they share and
+that are not in ``before``; differing: the tokens in between. In ``before`` both sides change by exactly the same."""
 STOP = re.compile(r"""[.!?…]["'”’)\]*]*\Z""")
 FULL_STOP = re.compile(r"""[。！？][”’」』）]*\s*\Z|\n\s*\Z""")
 
 
-def places(lengths: Ints, special: Marks, ends: Marks | None = None) -> Ints:
-    """The place in ``PLACES`` of every token, shape (tokens,).
+def token_regions(lengths: Ints, special: Mask, ends: Mask | None = None) -> Ints:
+    """Return the index in ``REGIONS`` of every token, shape (tokens,).
 
-    The end of text comes first: the last token, or the last two, if special (ChatML puts a newline behind its mark). Of
-    what is left, in a response of three sentences or more, the first sentence is the opening and the last one the
-    closing, of up to ``MOST`` tokens each, the nearest to their end; in any other the first ``FEW`` tokens are the
-    opening and the last ``FEW`` not in it the closing. The core is what lies between; it may be empty.
+    ``end`` is the end of text: the last token, or the last two, if special (ChatML puts a newline after its end mark).
+    Of the tokens before it, in a response of three sentences or more, the first sentence is the opening and the last
+    sentence the closing; of each, only the ``LONGEST_EDGE`` tokens at the edge of the response. In a response of fewer
+    sentences the first ``EDGE_TOKENS`` tokens are the opening, and the last ``EDGE_TOKENS`` that are not in the opening
+    are the closing. The core is what lies in between; it may be empty.
 
     Args:
-        lengths: tokens of each response, one response behind the other, shape (responses,).
-        special: which tokens are special, shape (tokens,).
-        ends: which tokens end a sentence, shape (tokens,): see ``sentence_ends``; None where that is not known.
+        lengths: tokens of each response, shape (responses,).
+        special: which tokens are special, shape (tokens,), all responses concatenated.
+        ends: which tokens end a sentence, shape (tokens,), from ``sentence_ends``; None without a vocabulary.
     """
-    position = np.arange(len(special)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    body = lengths - _ends(lengths, special)
-    opening, closing = _borders(lengths, body, position, ends)
-    body, opening, closing = (np.repeat(one, lengths) for one in (body, opening, closing))
+    position = segment_positions(lengths)
+    body = lengths - _end_tokens(lengths, special)
+    opening, closing = _edges(lengths, body, position, ends)
+    body, opening, closing = (np.repeat(border, lengths) for border in (body, opening, closing))
     conditions = [position >= body, position < opening, position >= closing]
-    codes = [PLACES.index(name) for name in ("end", "opening", "closing")]
-    return np.select(conditions, codes, PLACES.index("core")).astype(np.int64)
+    codes = [REGIONS.index(name) for name in ("end", "opening", "closing")]
+    return np.select(conditions, codes, REGIONS.index("core")).astype(np.int64)
 
 
-class Sentences(NamedTuple):
-    """What the entries of a vocabulary have to do with sentences, each of shape (entries,).
+class SentenceMarks(NamedTuple):
+    """Which vocabulary entries, or which tokens, can end a sentence; each of shape (entries,) or (tokens,).
 
     Attributes:
         full: ends a sentence whatever follows: a full stop of Chinese or Japanese, or a line break.
-        stop: ends one before white space: one of ``. ! ? …``.
+        stop: ends a sentence if white space follows: one of ``. ! ? …``.
         spaced: begins with white space.
         blank: is white space.
     """
 
-    full: Marks
-    stop: Marks
-    spaced: Marks
-    blank: Marks
+    full: Mask
+    stop: Mask
+    spaced: Mask
+    blank: Mask
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> "Sentences":
-        """Look at texts of entries, empty for a special one."""
-        rules = (FULL_STOP.search, STOP.search, lambda one: one[:1].isspace(), str.isspace)
-        return cls(*(np.array([bool(rule(one)) for one in texts], dtype=bool) for rule in rules))
+    def of(cls, texts: Sequence[str]) -> "SentenceMarks":
+        """Return the marks of these texts, each of shape (texts,); the text of a special entry is empty."""
+        rules = (FULL_STOP.search, STOP.search, lambda text: text[:1].isspace(), str.isspace)
+        return cls(*(np.array([bool(rule(text)) for text in texts], dtype=bool) for rule in rules))
 
-    def at(self, place: Ints) -> "Sentences":
-        """The same of the entries at these places."""
-        return Sentences(*(one[place] for one in self))
+    def take(self, indices: Ints) -> "SentenceMarks":
+        """Return the marks of the entries at these indices, each of the shape of ``indices``."""
+        return SentenceMarks(*(mark[indices] for mark in self))
 
-    def ends(self, lengths: Ints) -> Marks:
-        """Which tokens end a sentence, where these are the tokens of responses one behind the other."""
+    def ends(self, lengths: Ints) -> Mask:
+        """Return which tokens end a sentence, shape (tokens,), if these are the marks of concatenated responses.
+
+        Args:
+            lengths: tokens of each response, shape (responses,).
+        """
         last = np.zeros(len(self.full) + 1, dtype=bool)
         last[np.cumsum(lengths)] = True
         inside = ~last[1:]
-        next_spaced, next_blank = (np.append(one[1:], False) & inside for one in (self.spaced, self.blank))
+        next_spaced, next_blank = (np.append(mark[1:], False) & inside for mark in (self.spaced, self.blank))
         return (self.full | (self.stop & next_spaced)) & ~next_blank
 
 
-def sentence_ends(vocab: pa.Table | None, lengths: Ints, token_ids: Ints) -> Marks | None:
-    """Which tokens end a sentence, shape (tokens,); None without a vocabulary.
+def sentence_ends(vocab: pa.Table | None, lengths: Ints, token_ids: Ints) -> Mask | None:
+    """Return which tokens end a sentence, shape (tokens,); None without a vocabulary.
 
-    A token does that ends with a full stop of Chinese or Japanese or with a line break, or with one of ``. ! ? …``
-    before a token that begins with white space; white space behind a sentence belongs to it.
+    A token ends a sentence if it ends with a full stop of Chinese or Japanese or with a line break, or with one of
+    ``. ! ? …`` before a token that begins with white space. White space after a sentence belongs to that sentence.
+
+    Args:
+        vocab: vocabulary in ``schema.VOCAB_SCHEMA``.
+        lengths: tokens of each response, shape (responses,).
+        token_ids: concatenated responses, shape (tokens,).
     """
     if vocab is None:
         return None
-    known, place = np.unique(token_ids, return_inverse=True)
-    entries = vocab.filter(pa.array(np.isin(vocab["token_id"].to_numpy(), known)))
-    texts = dict(zip(entries["token_id"].to_pylist(), plain_texts(entries), strict=True))
-    return Sentences.of([texts.get(one, "") for one in known.tolist()]).at(place).ends(lengths)
+    distinct, index = np.unique(token_ids, return_inverse=True)
+    entries = vocab.filter(pa.array(np.isin(vocab["token_id"].to_numpy(), distinct)))
+    texts = dict(zip(entries["token_id"].to_pylist(), decoded_texts(entries), strict=True))
+    return SentenceMarks.of([texts.get(token_id, "") for token_id in distinct.tolist()]).take(index).ends(lengths)
 
 
-def plain_texts(vocab: pa.Table) -> list[str]:
-    """The text of every entry of a vocabulary, what is no whole character left out; empty for a special one."""
+def decoded_texts(vocab: pa.Table) -> list[str]:
+    """Return the text of every vocabulary entry, without bytes that form no whole character; empty for a special one.
+
+    Args:
+        vocab: vocabulary in ``schema.VOCAB_SCHEMA``.
+    """
     pairs = zip(vocab["bytes"].to_pylist(), vocab["special"].to_pylist(), strict=True)
     return ["" if special else content.decode("utf-8", "ignore") for content, special in pairs]
 
 
-def _borders(lengths: Ints, body: Ints, position: Ints, ends: Marks | None) -> tuple[Ints, Ints]:
-    """Where the opening stops and the closing begins in each response."""
-    opening = np.minimum(FEW, body)
-    closing = np.maximum(opening, body - FEW)
+def token_spans(chosen: tuple[Ints, Ints], rejected: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    """Return the index in ``SPANS`` of every token of the chosen and of the rejected responses, each shape (tokens,).
+
+    Args:
+        chosen: lengths, shape (pairs,), and token ids of the concatenated responses, shape (tokens,).
+        rejected: lengths and token ids of the rejected responses.
+    """
+    before = _shared_lengths(_padded(*chosen, -1), _padded(*rejected, -2))
+    shorter = np.minimum(chosen[0], rejected[0])
+    after = _shared_lengths(_padded(*chosen, -1, reverse=True), _padded(*rejected, -2, reverse=True))
+    after = np.minimum(after, shorter - before)
+    return _spans(chosen[0], before, after), _spans(rejected[0], before, after)
+
+
+def _spans(lengths: Ints, before: Ints, after: Ints) -> Ints:
+    position = segment_positions(lengths)
+    conditions = [position < np.repeat(before, lengths), position >= np.repeat(lengths - after, lengths)]
+    codes = [SPANS.index(name) for name in ("before", "after")]
+    return np.select(conditions, codes, SPANS.index("differing")).astype(np.int64)
+
+
+def _padded(lengths: Ints, token_ids: Ints, filler: int, *, reverse: bool = False) -> Ints:
+    """Return ids as rows padded with ``filler``, shape (pairs, longest + 1); reverse: the last token comes first."""
+    grid = np.full((len(lengths), int(lengths.max(initial=0)) + 1), filler, dtype=np.int64)
+    position = segment_positions(lengths)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    grid[row, np.repeat(lengths, lengths) - 1 - position if reverse else position] = token_ids
+    return grid
+
+
+def _shared_lengths(first: Ints, second: Ints) -> Ints:
+    """Return how many columns two grids of ids have in common from the left, shape (pairs,)."""
+    width = min(first.shape[1], second.shape[1])
+    differs = first[:, :width] != second[:, :width]
+    return np.where(differs.any(axis=1), differs.argmax(axis=1), width).astype(np.int64)
+
+
+def _edges(lengths: Ints, body: Ints, position: Ints, ends: Mask | None) -> tuple[Ints, Ints]:
+    """Return the position after the opening and that of the closing's first token, each of shape (responses,)."""
+    opening = np.minimum(EDGE_TOKENS, body)
+    closing = np.maximum(opening, body - EDGE_TOKENS)
     if ends is None or not len(position):
         return opening, closing
     row = np.repeat(np.arange(len(lengths)), lengths)
     inner = ends & (position < np.repeat(body, lengths) - 1)
-    many = np.bincount(row[inner], minlength=len(lengths)) >= 2
+    three_sentences = np.bincount(row[inner], minlength=len(lengths)) >= 2
     first, last = np.full(len(lengths), np.iinfo(np.int64).max), np.zeros(len(lengths), dtype=np.int64)
     np.minimum.at(first, row[inner], position[inner] + 1)
     np.maximum.at(last, row[inner], position[inner] + 1)
     return (
-        np.where(many, np.minimum(first, MOST), opening),
-        np.where(many, np.maximum(last, body - MOST), closing),
+        np.where(three_sentences, np.minimum(first, LONGEST_EDGE), opening),
+        np.where(three_sentences, np.maximum(last, body - LONGEST_EDGE), closing),
     )
 
 
-def _ends(lengths: Ints, special: NDArray[np.bool_]) -> Ints:
-    """How many tokens of each response are its end of text: 2, 1 or 0."""
+def _end_tokens(lengths: Ints, special: Mask) -> Ints:
+    """Return how many tokens of each response are its end of text: 2, 1 or 0; shape (responses,)."""
     last = np.cumsum(lengths) - 1
     padded = np.append(special, False)
-    one = (lengths >= 1) & padded[np.where(lengths >= 1, last, -1)]
-    two = (lengths >= 2) & padded[np.where(lengths >= 2, last - 1, -1)]
-    return np.where(two, 2, one.astype(np.int64))
-
-
-def spans(chosen: tuple[Ints, Ints], rejected: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
-    """The place in ``SPANS`` of every token of the chosen and of the rejected responses, each of shape (tokens,).
-
-    Args:
-        chosen: lengths, shape (pairs,), and token ids one response behind the other.
-        rejected: the same of the other side.
-    """
-    front = _alike(_padded(*chosen, -1), _padded(*rejected, -2))
-    least = np.minimum(chosen[0], rejected[0])
-    back = _alike(_padded(*chosen, -1, turned=True), _padded(*rejected, -2, turned=True))
-    back = np.minimum(back, least - front)
-    return _spans(chosen[0], front, back), _spans(rejected[0], front, back)
-
-
-def _spans(lengths: Ints, front: Ints, back: Ints) -> Ints:
-    position = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    before = position < np.repeat(front, lengths)
-    after = position >= np.repeat(lengths - back, lengths)
-    return np.select([before, after], [0, 2], 1).astype(np.int64)
-
-
-def _padded(lengths: Ints, token_ids: Ints, filler: int, *, turned: bool = False) -> Ints:
-    """Ids as a rectangle, shape (pairs, longest + 1), ``filler`` behind each response; turned: last token first."""
-    grid = np.full((len(lengths), int(lengths.max(initial=0)) + 1), filler, dtype=np.int64)
-    position = np.arange(len(token_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    grid[row, np.repeat(lengths, lengths) - 1 - position if turned else position] = token_ids
-    return grid
-
-
-def _alike(first: Ints, second: Ints) -> Ints:
-    """How many tokens two rectangles of ids have in common from the left, shape (pairs,)."""
-    width = min(first.shape[1], second.shape[1])
-    other = first[:, :width] != second[:, :width]
-    return np.where(other.any(axis=1), other.argmax(axis=1), width).astype(np.int64)
+    last_special = (lengths >= 1) & padded[np.where(lengths >= 1, last, -1)]
+    second_special = (lengths >= 2) & padded[np.where(lengths >= 2, last - 1, -1)]
+    return np.where(second_special, 2, last_special.astype(np.int64))

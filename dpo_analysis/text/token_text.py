@@ -3,10 +3,10 @@
 import re
 
 BROKEN = re.compile("[\udc80-\udcff]")
-"""Bytes that are no whole character, as surrogates of Python's surrogateescape."""
+"""Bytes that form no whole character, as the lone surrogates of Python's ``surrogateescape``."""
 
 
 def token_text(token_bytes: bytes) -> str:
-    r"""A token's bytes as text, decoded alone; bytes that are no whole character show as ``\xE4``."""
+    r"""Return the text of a token, decoded without its neighbours; bytes of no whole character show as ``\xE4``."""
     decoded = token_bytes.decode("utf-8", "surrogateescape")
     return BROKEN.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02X}", decoded)

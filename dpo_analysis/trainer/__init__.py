@@ -1,4 +1,4 @@
-"""What a trainer leaves behind, read without torch and without running anything that stands in it."""
+"""Readers of a trainer's output folder, without torch and without executing anything that the files contain."""
 
 from dpo_analysis.trainer.discover import Training, find_training
 from dpo_analysis.trainer.logs import read_trainer_state

@@ -1,4 +1,4 @@
-"""What a TRL 1.16 trainer left in a folder: checkpoints, reference, beta, loss, and where its log is."""
+"""Find checkpoints, reference, beta, loss and log in the output folder of a TRL 1.16 trainer."""
 
 import json
 import re
@@ -10,33 +10,47 @@ from typing import Any
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.trainer.logs import global_step
-from dpo_analysis.trainer.training_args import read_arguments
+from dpo_analysis.trainer.training_args import read_training_args
 
 CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
-OUTPUT_LIKE = ("output", "outputs", "output_dir", "out", "checkpoints", "ckpt", "ckpts", "results", "model", "models")
-"""Folder names that say nothing about the run: the series is then called after the folder above."""
-LONGEST_HEADER, LONGEST_README, LONGEST_JSON = 100 * 2**20, 2**20, 16 * 2**20
-DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-ASK = "give what training started from as --reference MODEL"
+GENERIC_FOLDER_NAMES = (
+    "output",
+    "outputs",
+    "output_dir",
+    "out",
+    "checkpoints",
+    "ckpt",
+    "ckpts",
+    "results",
+    "model",
+    "models",
+)
+"""Folder names that say nothing about the run: the series is then named after the folder above."""
+MAX_HEADER_BYTES = 100 * 2**20
+MAX_README_CHARACTERS = 2**20
+MAX_JSON_CHARACTERS = 16 * 2**20
+SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+ASK_REFERENCE = "give what training started from as --reference MODEL"
+"""Ending of the notes about a missing reference, by which they are dropped when the user gave a reference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training run as its folder tells it; what it does not tell is None.
+    """A training run as described by its output folder; None stands for what the folder does not say.
 
     Attributes:
-        series: what to call it.
+        series: name of the training run.
         checkpoints: (step, folder) in step order; the step is None for a final model without one.
-        reference: what the policy was measured against: a folder, or a hub id that an adapter names as its base.
+        reference: the reference model: a folder, or a hub id that an adapter names as its base.
         beta: DPO's beta.
         loss_type: a TRL loss name, or several.
-        parameters: of the loss where they are not TRL's defaults, and two facts about numerics where known: ``bf16``
-            (trained under bf16 autocast) and ``saved_dtype`` (float32, float16, bfloat16).
-        max_length: tokens; ``arguments.NO_LIMIT`` where the trainer set none.
+        parameters: parameters of the loss that differ from TRL's defaults, and two facts about numerics where known:
+            ``bf16`` (trained under bf16 autocast) and ``saved_dtype`` (float32, float16, bfloat16).
+        max_length: tokens; ``training_args.NO_LIMIT`` where the trainer set none.
         truncation: keep_start or keep_end.
         bf16: trained under bf16 autocast.
         log_path: the trainer_state.json to read.
-        notes: sentences for the person who asked.
+        notes: sentences for the user about what is missing, unreadable or assumed.
     """
 
     series: str
@@ -53,13 +67,13 @@ class Training:
 
 
 def find_training(folder: str | Path) -> Training:
-    """Find out what is in a trainer's output folder, or in one of its ``checkpoint-N``; nothing in it is executed.
+    """Describe a trainer's output folder, or one of its ``checkpoint-N`` folders; nothing in it is executed.
 
-    A full run, a LoRA run (reference: the base with the adapter off) and a run that went on from an adapter
-    (reference: the frozen copy saved as ``ref/``) are told apart by their files.
+    The files tell a full fine-tuning from a LoRA run (reference: the base with the adapter off) and from a run that
+    continued an adapter (reference: the frozen copy saved as ``ref/``).
 
     Raises:
-        InputError: no such folder, no checkpoint in it, or rewards that no checkpoint can give back (a moving
+        InputError: no such folder, no checkpoint in it, or rewards that cannot be computed from checkpoints (a moving
             reference, a training without a reference).
     """
     root = Path(folder).expanduser()
@@ -68,66 +82,67 @@ def find_training(folder: str | Path) -> Training:
     notes: list[str] = []
     checkpoints = _checkpoints(root, notes)
     newest = checkpoints[-1][1]
-    facts = read_arguments([path for _, path in checkpoints], root, notes)
-    parameters = facts.pop("parameters")
-    saved = _saved_dtype(newest)
-    if saved is not None:
-        parameters["saved_dtype"] = saved
+    settings = read_training_args([path for _, path in checkpoints], root, notes)
+    parameters = settings.pop("parameters")
+    saved_dtype = _saved_dtype(newest)
+    if saved_dtype is not None:
+        parameters["saved_dtype"] = saved_dtype
     return Training(
-        series=_series(root),
+        series=_series_name(root),
         checkpoints=[(step, str(path)) for step, path in checkpoints],
         reference=_reference(root, newest, notes),
         parameters=parameters,
         log_path=_log_path(root, [path for _, path in checkpoints], notes),
         notes=notes,
-        **facts,
+        **settings,
     )
 
 
 def _checkpoints(root: Path, notes: list[str]) -> list[tuple[int | None, Path]]:
-    """The checkpoints in step order; the folder itself where it is one or holds a final model only."""
-    own = CHECKPOINT.fullmatch(root.resolve().name)
-    found = sorted((int(match[1]), path) for match, path in _numbered(root))
-    whole = [(step, path) for step, path in found if _is_model(path)]
-    for _, path in found:
+    """Return the checkpoints in step order, or ``root`` itself where it is a checkpoint or a final model."""
+    numbered = _checkpoint_folders(root)
+    with_model = [(step, path) for step, path in numbered if _is_model(path)]
+    for _, path in numbered:
         if not _is_model(path):
             notes.append(f"{path} has no config.json or adapter_config.json: it is left out")
-    if whole:
-        return list(whole)
+    if with_model:
+        return list(with_model)
     if _is_model(root):
-        return [(int(own[1]) if own else None, root)]
+        match = CHECKPOINT.fullmatch(root.resolve().name)
+        return [(int(match[1]) if match else None, root)]
     raise InputError(
         f"no checkpoint in {root}: it holds neither checkpoint-N folders with a model nor a model of its own; "
         "name the trainer's output_dir"
     )
 
 
-def _numbered(root: Path) -> list[tuple[re.Match[str], Path]]:
-    found = ((CHECKPOINT.fullmatch(path.name), path) for path in root.iterdir() if path.is_dir())
-    return [(match, path) for match, path in found if match]
+def _checkpoint_folders(root: Path) -> list[tuple[int, Path]]:
+    """Return (step, folder) of every ``checkpoint-N`` folder in ``root``, in step order."""
+    matches = ((CHECKPOINT.fullmatch(path.name), path) for path in root.iterdir() if path.is_dir())
+    return sorted((int(match[1]), path) for match, path in matches if match)
 
 
 def _is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
 
 
-def _series(root: Path) -> str:
-    here = root.resolve()
-    if CHECKPOINT.fullmatch(here.name):
-        here = here.parent
-    if here.name.lower() in OUTPUT_LIKE and here.parent.name:
-        here = here.parent
-    return here.name or "policy"
+def _series_name(root: Path) -> str:
+    folder = root.resolve()
+    if CHECKPOINT.fullmatch(folder.name):
+        folder = folder.parent
+    if folder.name.lower() in GENERIC_FOLDER_NAMES and folder.parent.name:
+        folder = folder.parent
+    return folder.name or "policy"
 
 
 def _log_path(root: Path, checkpoints: list[Path], notes: list[str]) -> str | None:
-    """The log of the highest checkpoint, or the root's own where it goes as far."""
+    """Return the log of the latest checkpoint, or the log in ``root`` where it reaches at least as far."""
     states = [path / "trainer_state.json" for path in reversed(checkpoints)]
     newest = next((path for path in states if path.is_file()), None)
-    own = root / "trainer_state.json"
+    root_state = root / "trainer_state.json"
     try:
-        if own.is_file() and (newest is None or (global_step(own) or 0) >= (global_step(newest) or 0)):
-            newest = own
+        if root_state.is_file() and (newest is None or (global_step(root_state) or 0) >= (global_step(newest) or 0)):
+            newest = root_state
     except InputError as error:
         notes.append(str(error))
     if newest is None:
@@ -139,49 +154,55 @@ def _reference(root: Path, newest: Path, notes: list[str]) -> str | None:
     if (newest / "ref" / "adapter_config.json").is_file():
         return str(newest / "ref")
     if (newest / "adapter_config.json").is_file():
-        return _base(newest, notes)
-    named = _recorded_start(root, newest)
-    if named is None:
-        notes.append(f"{root} does not say what its reference was; {ASK}")
+        return _adapter_base(newest, notes)
+    start = _start_model(root, newest)
+    if start is None:
+        notes.append(f"{root} does not say what its reference was; {ASK_REFERENCE}")
         return None
-    if Path(named).is_dir():
-        notes.append(f"{root} names {named} as the model it started from: taken for the reference")
-        return named
-    notes.append(f"{root} names {named} as the model it started from, and that is not a folder here; {ASK}")
+    if Path(start).is_dir():
+        notes.append(f"{root} names {start} as the model it started from: taken for the reference")
+        return start
+    # A name that is no folder may be a hub id, but also a path on another machine; guessing could score against a
+    # wrong reference.
+    notes.append(f"{root} names {start} as the model it started from, and that is not a folder here; {ASK_REFERENCE}")
     return None
 
 
-def _base(adapter: Path, notes: list[str]) -> str | None:
-    """The base model that the adapter names; a relative path is also tried from the folders above the adapter."""
-    name = _json(adapter / "adapter_config.json").get("base_model_name_or_path")
+def _adapter_base(adapter: Path, notes: list[str]) -> str | None:
+    """Return the base model that the adapter names.
+
+    A relative path was relative to the folder in which training was started, which is not recorded, so it is tried from
+    every folder above the adapter.
+    """
+    name = _read_json_object(adapter / "adapter_config.json").get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         notes.append(f"{adapter} names no base model; give it as --base MODEL")
         return None
-    here = adapter.resolve()
-    places = [Path(name), *(above / name for above in [here, *here.parents])]
-    found = next((place for place in places if place.is_dir()), None)
-    if found is None:
+    folder = adapter.resolve()
+    candidates = [Path(name), *(parent / name for parent in [folder, *folder.parents])]
+    base = next((candidate for candidate in candidates if candidate.is_dir()), None)
+    if base is None:
         notes.append(f"the base model {name} of {adapter} is not a folder here; if it has moved, give --base MODEL")
-    return name if found is None else str(found)
+    return name if base is None else str(base)
 
 
-def _recorded_start(root: Path, newest: Path) -> str | None:
-    """The model that a full run says it started from: config.json of transformers 4, or the model card."""
+def _start_model(root: Path, newest: Path) -> str | None:
+    """Return the model that a full fine-tuning started from: config.json of transformers 4, or the model card."""
     for folder in (newest, root):
-        name = _json(folder / "config.json").get("_name_or_path")
-        own = (
-            isinstance(name, str) and Path(name).is_dir() and Path(name).resolve() in (newest.resolve(), root.resolve())
-        )
-        if isinstance(name, str) and name and not own:
-            return name
-    return _card_base(root / "README.md") or _card_base(newest / "README.md")
+        name = _read_json_object(folder / "config.json").get("_name_or_path")
+        if isinstance(name, str) and name:
+            # A model that was loaded again and saved names its own folder, which is not what it started from.
+            is_itself = Path(name).is_dir() and Path(name).resolve() in (newest.resolve(), root.resolve())
+            if not is_itself:
+                return name
+    return _model_card_base(root / "README.md") or _model_card_base(newest / "README.md")
 
 
-def _card_base(card: Path) -> str | None:
-    """``base_model`` in the front matter of a model card; None where there is none."""
+def _model_card_base(card: Path) -> str | None:
+    """Return ``base_model`` from the front matter of a model card; None where there is none."""
     try:
         with open(card, encoding="utf-8", errors="replace") as handle:
-            lines = handle.read(LONGEST_README).splitlines()
+            lines = handle.read(MAX_README_CHARACTERS).splitlines()
     except OSError:
         return None
     if not lines or lines[0].strip() != "---":
@@ -191,31 +212,32 @@ def _card_base(card: Path) -> str | None:
             return None
         key, _, value = line.partition(":")
         if key.strip() == "base_model" and not line.startswith((" ", "\t")):
-            after = lines[number + 1].strip() if number + 1 < len(lines) else ""
-            value = value.strip() or (after.removeprefix("-").strip() if after.startswith("-") else "")
+            # YAML allows a list, which then starts on the next line; its first entry counts.
+            next_line = lines[number + 1].strip() if number + 1 < len(lines) else ""
+            value = value.strip() or (next_line.removeprefix("-").strip() if next_line.startswith("-") else "")
             value = value.strip("'\"")
             return value if value not in ("", "None", "null", "~") else None
     return None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json_object(path: Path) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as handle:
-            value = json.loads(handle.read(LONGEST_JSON))
+            value = json.loads(handle.read(MAX_JSON_CHARACTERS))
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _saved_dtype(folder: Path) -> str | None:
-    """The type that most tensors of the folder's first safetensors file have, from its header; None where unknown."""
+    """Return the most frequent dtype in the header of the folder's first safetensors file; None where unknown."""
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with open(path, "rb") as handle:
                 (length,) = struct.unpack("<Q", handle.read(8))
-                header = json.loads(handle.read(length)) if length <= LONGEST_HEADER else {}
-            kinds = Counter(value.get("dtype") for key, value in header.items() if key != "__metadata__")
+                header = json.loads(handle.read(length)) if length <= MAX_HEADER_BYTES else {}
+            dtypes = Counter(value.get("dtype") for key, value in header.items() if key != "__metadata__")
         except (OSError, ValueError, struct.error, AttributeError, RecursionError):
             return None
-        return DTYPES.get(str(kinds.most_common(1)[0][0])) if kinds else None
+        return SAFETENSORS_DTYPES.get(str(dtypes.most_common(1)[0][0])) if dtypes else None
     return None

@@ -1,4 +1,4 @@
-"""The trainer's own log as a table of curves, with our names for its metrics."""
+"""Logged metrics of a trainer from trainer_state.json, as a table of curves with this project's column names."""
 
 import json
 import math
@@ -11,8 +11,8 @@ import pyarrow as pa
 from dpo_analysis.errors import InputError
 from dpo_analysis.schema import CURVES_SCHEMA
 
-LARGEST = 256 * 2**20
-NAMES = {
+MAX_BYTES = 256 * 2**20
+METRIC_NAMES = {
     "rewards/chosen": "chosen_reward",
     "rewards/rejected": "rejected_reward",
     "rewards/margins": "margin",
@@ -22,16 +22,26 @@ NAMES = {
     "logits/chosen": "chosen_logits",
     "logits/rejected": "rejected_logits",
 }
-"""TRL's name -> ours, for what has one; other metrics keep their own."""
-KNOWN = (*NAMES, "loss", "entropy", "mean_token_accuracy", "num_tokens", "aux_loss", "nll_loss", "runtime",
-         "samples_per_second", "steps_per_second")  # fmt: skip
-"""Metrics by which the name of an evaluation set is told from the metric in ``eval_<set>_<metric>``."""
+"""TRL's metrics that have a column of this project; other metrics keep their names."""
+KNOWN_METRICS = (
+    *METRIC_NAMES,
+    "loss",
+    "entropy",
+    "mean_token_accuracy",
+    "num_tokens",
+    "aux_loss",
+    "nll_loss",
+    "runtime",
+    "samples_per_second",
+    "steps_per_second",
+)
+"""Metrics that mark where the set's name ends in ``eval_<set>_<metric>``; both parts may hold underscores."""
 NOT_METRICS = ("step", "epoch")
 TRAIN, EVAL = "train", "eval"
 
 
-class Point(NamedTuple):
-    """One logged number; ``value`` is None where the trainer logged NaN or an infinity."""
+class LoggedValue(NamedTuple):
+    """A logged number; ``value`` is None where the trainer logged NaN or an infinity."""
 
     split: str
     step: int
@@ -43,39 +53,38 @@ class Point(NamedTuple):
 def read_trainer_state(path: str | Path, *, series: str | None = None) -> pa.Table:
     """Read a trainer_state.json, or the newest one in a folder, into ``schema.CURVES_SCHEMA``.
 
-    ``split`` is the log's own word: "train" (averages over a logging window that ends at the step), "eval", or
-    "eval_<set>" where several sets were evaluated. Where a resumed run logged a step twice the last value stands; the
-    schema's metadata counts them (``duplicates``), and the values that were no finite number (``nulls``), which are
-    null.
+    ``split`` is "train" (averages over a logging window that ends at the step), "eval", or "eval_<set>" where several
+    sets were evaluated. Where a resumed run logged a step twice, the last value is kept. Values that are not finite are
+    null. The schema's metadata counts both (``duplicates`` and ``nulls``).
 
     Args:
         path: the file, or the folder of a checkpoint or of a training run.
-        series: what to call the training run; the name of the run's folder where None.
+        series: name of the training run; None takes the name of its folder.
 
     Raises:
-        InputError: no such file, over 256 MiB, no JSON, or no trainer's state.
+        InputError: no such file, over 256 MiB, not JSON, or not the state of a trainer.
     """
     file = state_file(Path(path))
-    history = _history(file)
-    points: dict[tuple[str, str, int], Point] = {}
+    history = _log_history(file)
+    values: dict[tuple[str, str, int], LoggedValue] = {}
     duplicates = 0
-    for point in _points(history):
-        key = point.split, point.metric, point.step
-        duplicates += key in points
-        points[key] = point
-    rows = [points[key] for key in sorted(points)]
-    columns = {name: [getattr(row, name) for row in rows] for name in Point._fields}
-    columns["series"] = [series or _run_folder(file).name] * len(rows)
-    facts = {"duplicates": str(duplicates), "nulls": str(sum(row.value is None for row in rows))}
+    for logged in _logged_values(history):
+        key = logged.split, logged.metric, logged.step
+        duplicates += key in values
+        values[key] = logged
+    rows = [values[key] for key in sorted(values)]
+    columns = {name: [getattr(row, name) for row in rows] for name in LoggedValue._fields}
+    columns["series"] = [series or _training_folder(file).name] * len(rows)
+    counts = {"duplicates": str(duplicates), "nulls": str(sum(row.value is None for row in rows))}
     table = pa.table([columns[name] for name in CURVES_SCHEMA.names], schema=CURVES_SCHEMA)
-    return table.replace_schema_metadata(facts)
+    return table.replace_schema_metadata(counts)
 
 
 def state_file(path: Path) -> Path:
-    """The trainer_state.json that ``path`` is, holds, or whose highest ``checkpoint-N`` holds.
+    """Return the trainer_state.json that ``path`` is or contains, or that its latest ``checkpoint-N`` contains.
 
     Raises:
-        InputError: there is none.
+        InputError: no such file.
     """
     if path.is_file():
         return path
@@ -88,23 +97,23 @@ def state_file(path: Path) -> Path:
 
 
 def global_step(path: Path) -> int | None:
-    """The step at which a trainer_state.json was written; None where it does not say.
+    """Return the step at which a trainer_state.json was written; None where it does not say.
 
     Raises:
         InputError: as ``read_trainer_state``.
     """
-    step = _state(path).get("global_step")
+    step = _load_state(path).get("global_step")
     return step if isinstance(step, int) and not isinstance(step, bool) else None
 
 
-def _run_folder(file: Path) -> Path:
+def _training_folder(file: Path) -> Path:
     folder = file.resolve().parent
     return folder.parent if folder.name.startswith("checkpoint-") else folder
 
 
-def _state(file: Path) -> dict[str, Any]:
+def _load_state(file: Path) -> dict[str, Any]:
     try:
-        if file.stat().st_size > LARGEST:
+        if file.stat().st_size > MAX_BYTES:
             raise InputError(f"training log {file} is larger than 256 MiB; cut its log_history down and try again")
         state = json.loads(file.read_text("utf-8"))
     except OSError as error:
@@ -116,42 +125,43 @@ def _state(file: Path) -> dict[str, Any]:
     return state
 
 
-def _history(file: Path) -> list[Any]:
-    history = _state(file).get("log_history")
+def _log_history(file: Path) -> list[Any]:
+    history = _load_state(file).get("log_history")
     if not isinstance(history, list):
         raise InputError(f"no training log in {file}: it has no log_history; name a trainer_state.json")
     return history
 
 
-def _points(history: list[Any]) -> Iterator[Point]:
+def _logged_values(history: list[Any]) -> Iterator[LoggedValue]:
     for record in history:
         step = record.get("step") if isinstance(record, dict) else None
-        if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
+        if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:  # the column is int64
             continue
-        epoch = _number(record.get("epoch"))
+        epoch = _finite_number(record.get("epoch"))
         for key, value in record.items():
             if key not in NOT_METRICS and isinstance(value, int | float) and not isinstance(value, bool):
                 split, metric = split_and_metric(key)
-                yield Point(split, step, epoch, metric, _number(value))
+                yield LoggedValue(split, step, epoch, metric, _finite_number(value))
 
 
 def split_and_metric(key: str) -> tuple[str, str]:
-    """A logged key as (split, our name): ``eval_rewards/chosen`` -> ``("eval", "chosen_reward")``."""
+    """Return split and metric of a logged key: ``eval_rewards/chosen`` gives ``("eval", "chosen_reward")``."""
     if not key.startswith("eval_"):
-        return TRAIN, NAMES.get(key, key)
-    rest = key.removeprefix("eval_")
-    named = [metric for metric in KNOWN if rest.endswith(f"_{metric}")]
-    if rest in KNOWN or not named:
-        return EVAL, NAMES.get(rest, rest)
-    metric = max(named, key=len)
-    return f"eval_{rest.removesuffix(f'_{metric}')}", NAMES.get(metric, metric)
+        return TRAIN, METRIC_NAMES.get(key, key)
+    set_and_metric = key.removeprefix("eval_")
+    endings = [metric for metric in KNOWN_METRICS if set_and_metric.endswith(f"_{metric}")]
+    if set_and_metric in KNOWN_METRICS or not endings:
+        return EVAL, METRIC_NAMES.get(set_and_metric, set_and_metric)
+    # The longest ending wins: ``nll_loss`` rather than ``loss`` with a set that ends in ``_nll``.
+    metric = max(endings, key=len)
+    return f"eval_{set_and_metric.removesuffix(f'_{metric}')}", METRIC_NAMES.get(metric, metric)
 
 
-def _number(value: Any) -> float | None:
+def _finite_number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
-    except OverflowError:
+    except OverflowError:  # JSON integers have no upper bound
         return None
     return number if math.isfinite(number) else None

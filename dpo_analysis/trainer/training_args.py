@@ -1,4 +1,4 @@
-"""The trainer's settings out of training_args.bin: beta, loss, lengths, numerics; nothing in the file is executed."""
+"""Settings of a DPO trainer from training_args.bin: beta, loss, lengths, numerics; nothing in the file is executed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,69 +6,86 @@ from pathlib import Path
 from typing import Any
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.trainer.safe_pickle import Inert, UnreadablePickle, read_saved
+from dpo_analysis.trainer.safe_pickle import InertObject, UnreadablePickle, read_torch_file
 
 NO_LIMIT = 2**31 - 1
-"""``max_length`` of a trainer that set none: longer than any response."""
-FILE = "training_args.bin"
-DEFAULTS = {"label_smoothing": 0.0, "discopop_tau": 0.05, "f_divergence_type": "reverse_kl", "use_weighting": False,
-            "f_alpha_divergence_coef": 0.5, "ld_alpha": None, "loss_weights": None}  # fmt: skip
-"""Parameters of the loss, with TRL 1.16's defaults; those that differ are kept."""
-WITHOUT_REFERENCE = ("CPOConfig", "ORPOConfig")
-NOTHING: dict[str, Any] = {"beta": None, "loss_type": None, "max_length": None, "truncation": None, "bf16": None}
+"""``max_length`` of a trainer that set none, in tokens: longer than any response."""
+FILE_NAME = "training_args.bin"
+LOSS_DEFAULTS = {
+    "label_smoothing": 0.0,
+    "discopop_tau": 0.05,
+    "f_divergence_type": "reverse_kl",
+    "use_weighting": False,
+    "f_alpha_divergence_coef": 0.5,
+    "ld_alpha": None,
+    "loss_weights": None,
+}
+"""Parameters of the loss and their defaults in TRL 1.16; only values that differ are returned."""
+REFERENCE_FREE_CONFIGS = ("CPOConfig", "ORPOConfig")
+UNKNOWN_SETTINGS: dict[str, Any] = {
+    "beta": None,
+    "loss_type": None,
+    "max_length": None,
+    "truncation": None,
+    "bf16": None,
+}
 
 
-def read_arguments(checkpoints: Sequence[Path], root: Path, notes: list[str]) -> dict[str, Any]:
-    """beta, loss_type, parameters, max_length, truncation and bf16, each None where it is not known.
+def read_training_args(checkpoints: Sequence[Path], root: Path, notes: list[str]) -> dict[str, Any]:
+    """Return beta, loss_type, parameters, max_length, truncation and bf16, each None where it is not known.
 
-    The highest checkpoint's file counts, else the folder's own; ``notes`` is told what could not be read, and where
-    checkpoints disagree.
+    They are read from the latest checkpoint, or from ``root`` where no checkpoint has the file. Sentences about files
+    that could not be read and checkpoints that disagree are appended to ``notes``.
 
     Raises:
-        InputError: the reference moved or there was none, so that no checkpoint gives the rewards back.
+        InputError: the reference moved or there was none, so that the rewards cannot be computed from checkpoints.
     """
-    found: dict[Path, dict[str, Any]] = {}
+    states: dict[Path, dict[str, Any]] = {}
     for folder in [*reversed(checkpoints), root]:
-        path = folder / FILE
-        if path.is_file() and path not in found:
-            state = _state(path, notes)
+        path = folder / FILE_NAME
+        if path.is_file() and path not in states:
+            state = _read_state(path, notes)
             if state is not None:
-                found[path] = state
-    if not found:
-        notes.append(f"{root} has no readable {FILE}: beta, loss and max_length are not known from it; give them")
-        return NOTHING | {"parameters": {}}
-    path, state = next(iter(found.items()))
+                states[path] = state
+    if not states:
+        notes.append(f"{root} has no readable {FILE_NAME}: beta, loss and max_length are not known from it; give them")
+        return UNKNOWN_SETTINGS | {"parameters": {}}
+    path, state = next(iter(states.items()))
     _refuse_lost_rewards(path, state)
-    _compare(found, notes)
-    return _facts(state)
+    _note_differences(states, notes)
+    return _settings(state)
 
 
-def _state(path: Path, notes: list[str]) -> dict[str, Any] | None:
+def _read_state(path: Path, notes: list[str]) -> dict[str, Any] | None:
     try:
-        value = read_saved(path)
+        value = read_torch_file(path)
     except UnreadablePickle as error:
         notes.append(
             f"{path} cannot be read ({str(error)[:100]}); give --beta and --loss-type if they are not the usual"
         )
         return None
-    state = value.state if isinstance(value, Inert) else value
+    state = value.state if isinstance(value, InertObject) else value
     if not isinstance(state, dict) or "beta" not in state:
         notes.append(f"{path} holds no arguments of a DPO trainer; give --beta and --loss-type")
         return None
-    kind = value.name.rpartition(".")[2] if isinstance(value, Inert) else "DPOConfig"
-    if kind in WITHOUT_REFERENCE:
+    kind = value.name.rpartition(".")[2] if isinstance(value, InertObject) else "DPOConfig"
+    if kind in REFERENCE_FREE_CONFIGS:
         raise InputError(
             f"trained without a reference: {path} holds a {kind}, so there is no implicit reward; only runs of a DPO "
             "trainer have one"
         )
     if kind != "DPOConfig":
         notes.append(f"{path} holds a {kind}, not a DPOConfig: what it says of beta and loss is taken as DPO's")
-    return {name: _plain(content) for name, content in state.items()}
+    return {name: _enum_value(item) for name, item in state.items()}
 
 
-def _plain(value: Any) -> Any:
-    """An enumeration's member as its value; anything else as it is."""
-    if isinstance(value, Inert) and len(value.arguments) == 1 and isinstance(value.arguments[0], str | int | float):
+def _enum_value(value: Any) -> Any:
+    """Return the value of an enumeration's member, which a pickle stores as a call of its class; others unchanged."""
+    if (
+        isinstance(value, InertObject)
+        and len(value.arguments) == 1
+        and isinstance(value.arguments[0], str | int | float)
+    ):
         return value.arguments[0]
     return value
 
@@ -86,51 +103,58 @@ def _refuse_lost_rewards(path: Path, state: Mapping[str, Any]) -> None:
         )
 
 
-def _compare(found: Mapping[Path, Mapping[str, Any]], notes: list[str]) -> None:
-    newest, *older = found
+def _note_differences(states: Mapping[Path, Mapping[str, Any]], notes: list[str]) -> None:
+    newest, *older = states
     for name in ("beta", "loss_type"):
-        other = next((path for path in older if found[path].get(name) != found[newest].get(name)), None)
+        other = next((path for path in older if states[path].get(name) != states[newest].get(name)), None)
         if other is not None:
             notes.append(
-                f"{name} differs: {found[newest].get(name)} in {newest}, {found[other].get(name)} in {other}; "
+                f"{name} differs: {states[newest].get(name)} in {newest}, {states[other].get(name)} in {other}; "
                 "the first is taken for all checkpoints"
             )
 
 
-def _facts(state: Mapping[str, Any]) -> dict[str, Any]:
-    losses = _losses(state.get("loss_type"))
-    parameters = {
-        name: _listed(state[name]) for name, usual in DEFAULTS.items() if state.get(name, usual) not in (usual, None)
+def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {
+        name: _tuple_as_list(state[name])
+        for name, default in LOSS_DEFAULTS.items()
+        if state.get(name, default) not in (default, None)
     }
-    kept = {name: value for name, value in parameters.items() if isinstance(value, str | bool | int | float | list)}
+    # A value of any other type comes from a damaged or foreign file, and could not be stored as JSON.
+    parameters = {name: value for name, value in changed.items() if isinstance(value, str | bool | int | float | list)}
     bf16 = state.get("bf16")
     if isinstance(bf16, bool):
-        kept["bf16"] = bf16
+        parameters["bf16"] = bf16
     return {
-        "beta": _beta(state.get("beta")),
-        "loss_type": losses,
-        "parameters": kept,
+        "beta": _valid_beta(state.get("beta")),
+        "loss_type": _loss_types(state.get("loss_type")),
+        "parameters": parameters,
         "max_length": _max_length(state),
         "truncation": state.get("truncation_mode") if isinstance(state.get("truncation_mode"), str) else None,
         "bf16": bf16 if isinstance(bf16, bool) else None,
     }
 
 
-def _listed(value: Any) -> Any:
+def _tuple_as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _losses(value: Any) -> str | list[str] | None:
+def _loss_types(value: Any) -> str | list[str] | None:
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not names or not all(isinstance(_plain(name), str) for name in names):
+    if (
+        not isinstance(names, list | tuple)
+        or not names
+        or not all(isinstance(_enum_value(name), str) for name in names)
+    ):
         return None
-    plain = [str(_plain(name)) for name in names]
-    return plain[0] if len(plain) == 1 else plain
+    loss_types = [str(_enum_value(name)) for name in names]
+    return loss_types[0] if len(loss_types) == 1 else loss_types
 
 
-def _beta(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    return float(value) if known else None
+def _valid_beta(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        return None
+    return float(value)
 
 
 def _max_length(state: Mapping[str, Any]) -> int | None:

@@ -1,60 +1,41 @@
-"""Every sentence, label and title a person reads: key -> English and Chinese, one module for each place they stand in.
+"""Every sentence, label and title a person reads, in English and Chinese.
 
-A key names where it is read and what it says (``overview.title``). Values may hold ``{fields}`` for ``str.format``.
-Error lines on the command line stay English; everything in the app, the figures and the reports comes from here.
+The sentences stand in one catalogue per language, ``en.toml`` and ``zh.toml`` beside this file, under the same keys. A
+key names where its sentence is read and what it says: ``overview.title`` is ``title`` in the table ``[overview]``.
+Error lines on the command line are English and stand in the code; the app, the figures and the reports read all of
+their text from here.
 """
 
-from dpo_analysis.words import (
-    app,
-    causes,
-    checks,
-    compare,
-    confirmation,
-    details,
-    diagnosis,
-    figures,
-    findings,
-    meanings,
-    names,
-    overlay,
-    overview,
-    pairs,
-    report,
-    rules,
-    terminal,
-    terms,
-    tokens,
-)
+import functools
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 LANGUAGES = {"en": "English", "zh": "中文"}
-ROOMS = (
-    app,
-    causes,
-    checks,
-    compare,
-    confirmation,
-    details,
-    diagnosis,
-    figures,
-    findings,
-    meanings,
-    names,
-    overlay,
-    overview,
-    pairs,
-    report,
-    rules,
-    terminal,
-    terms,
-    tokens,
-)
-WORDS: dict[str, dict[str, str]] = {key: said for room in ROOMS for key, said in room.WORDS.items()}
+"""Code and name of each language that has a catalogue."""
+
+
+@functools.cache
+def catalogue(lang: str = "en") -> Mapping[str, str]:
+    """Return every key and its sentence in ``lang``, in the order of the file, which is read once per process.
+
+    Raises:
+        KeyError: ``lang`` is not one of ``LANGUAGES``.
+    """
+    if lang not in LANGUAGES:
+        raise KeyError(lang)
+    tables = tomllib.loads(Path(__file__).with_name(f"{lang}.toml").read_text("utf-8"))
+    return MappingProxyType(
+        {f"{table}.{name}": text for table, names in tables.items() for name, text in names.items()}
+    )
 
 
 def text(key: str, lang: str = "en", **values: object) -> str:
-    """The words behind ``key`` in ``lang``, with ``values`` put in.
+    """Return the sentence of ``key`` in ``lang``, with ``values`` in the places of its ``{fields}`` (``str.format``).
 
     Raises:
-        KeyError: ``key`` or ``lang`` is unknown; a test keeps both languages complete.
+        KeyError: ``key`` or ``lang`` is unknown; a test keeps both catalogues complete.
     """
-    return WORDS[key][lang].format(**values) if values else WORDS[key][lang]
+    sentence = catalogue(lang)[key]
+    return sentence.format(**values) if values else sentence

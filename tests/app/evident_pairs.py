@@ -26,7 +26,7 @@ def collect(writer: RunWriter, policy: Model, rows: Collection[int], vocabulary:
         lines["topk"].append(named | _topk(ids, policy_logp[place], reference_logp[place], vocabulary))
         lines["kl"].append(named | _kl(policy_logp[place] - reference_logp[place]))
     for kind, found in lines.items():
-        kinds.add(writer, kind, policy, part, pa.Table.from_pylist(found, schema=EVIDENCE_SCHEMAS[kind]))
+        kinds.add_evidence(writer, kind, policy, part, pa.Table.from_pylist(found, schema=EVIDENCE_SCHEMAS[kind]))
 
 
 def _of(table: pa.Table, rows: Collection[int]) -> pa.Table:

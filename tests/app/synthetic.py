@@ -12,7 +12,8 @@ from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.runs import Model, RunWriter, Series
-from dpo_analysis.scoring.loop import TokenScores, score_parts
+from dpo_analysis.scoring.loop import score_parts
+from dpo_analysis.scoring.requests import TokenScores
 from tests.app import evident_pairs
 
 HOSTILE = [

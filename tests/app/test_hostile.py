@@ -5,7 +5,7 @@ import re
 import pytest
 
 import dpo_analysis as dpo
-from dpo_analysis.report.report import Asked, write_report
+from dpo_analysis.report.report import ReportOptions, write_report
 from tests.app import hostile
 from tests.app.drawn import PAGES
 from tests.app.test_browser import CHROMIUM, address, chromium, settle, tab  # noqa: F401
@@ -26,7 +26,7 @@ def test_the_report_of_hostile_text_is_text(runs, chromium, tmp_path, scheme):  
     assert len(hostile.STRINGS) >= 20
     run = dpo.open_run(runs / hostile.NAME)
     ids = dpo.pair_table(run, split="eval").dropna(subset=["margin"])["pair_id"].unique().tolist()
-    write_report(run, tmp_path / "report.html", Asked(pair_ids=ids))
+    write_report(run, tmp_path / "report.html", ReportOptions(pair_ids=ids))
     asked, told = [], []
     page = chromium.new_page(color_scheme=scheme)
     page.on("request", lambda request: asked.append(request.url))

@@ -9,6 +9,8 @@ import dpo_analysis as dpo
 from dpo_analysis.words import text
 from tests.app.drawn import PAGES, said
 
+pytestmark = pytest.mark.slow
+
 NEEDS_TOKENS = ("overview", "tokens", "compare")
 
 

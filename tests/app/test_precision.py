@@ -3,13 +3,17 @@
 import pytest
 
 from dpo_analysis.data.pairs import load_pairs
-from dpo_analysis.figures.token_view.view import payload
+from dpo_analysis.figures.token_view.payload import payload
 from dpo_analysis.schema import SCORED
 from dpo_analysis.scoring import score
 from dpo_analysis.scoring.models.loading import quiet
-from dpo_analysis.tables.pairs import pair_table, step_table, token_table
+from dpo_analysis.tables.pairs import pair_table
+from dpo_analysis.tables.steps import step_table
+from dpo_analysis.tables.tokens import token_table
 from tests.app.drawn import PAGES, said
 from tests.test_score import ROWS, byte_tokenizer, tiny
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from dpo_analysis.words import text
 from tests.app import synthetic
 from tests.app.drawn import PAGES, said
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"logp", "token_ids", "entropy", "rank", "argmax_id", "argmax_logp", "prompt_token_ids", "source"}
 """Columns that grow with the tokens, or with the rows as text."""
 

@@ -6,10 +6,12 @@ import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis.figures import COLORS, UNITS
-from dpo_analysis.figures.token_view.view import payload
+from dpo_analysis.figures.token_view.payload import payload
 from dpo_analysis.words import text
 from tests.app import synthetic
 from tests.app.drawn import said
+
+pytestmark = pytest.mark.slow
 
 EVIDENT, BARE = (synthetic.pair(number, "eval").pair.pair_id for number in (3, 9))
 STRONG = ["strong/checkpoint-60", "strong/checkpoint-300"]

@@ -9,10 +9,12 @@ import pytest
 import dpo_analysis as dpo
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.tables.export import csv_bytes
-from dpo_analysis.tables.filters import CONDITIONS, SORTS
+from dpo_analysis.tables.filters import FILTERS, SORT_ORDERS
 from dpo_analysis.tables.policy_pairs import OUTCOMES
 from dpo_analysis.words import text
 from tests.app.drawn import PAGES, ROOT, said
+
+pytestmark = pytest.mark.slow
 
 NEW = ("causes", "pairs", "compare", "checks", "details")
 KEY = "strong/checkpoint-300"
@@ -67,10 +69,10 @@ def test_a_filter_in_the_url_keeps_the_pairs_it_names(show, runs):
     assert shown == sorted(shown)
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", SORT_ORDERS)
 def test_every_order_draws(show, runs, sort):
     app = show(runs / "whole", "pairs", sort=sort, model=KEY)
-    column, rising = SORTS[sort]
+    column, rising = SORT_ORDERS[sort]
     assert not app.exception
     if column in listed(app):
         values = listed(app)[column].dropna()
@@ -208,6 +210,6 @@ def test_details_show_the_command_where_the_log_has_it(show, runs, tmp_path):
     assert "dpo-analysis score <b>pairs</b>" in [code.value for code in app.code]
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("name", FILTERS)
 def test_every_condition_has_a_name_in_both_languages(name):
     assert text(f"pairs.filter.{name}", "en") != text(f"pairs.filter.{name}", "zh")

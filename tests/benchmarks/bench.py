@@ -35,7 +35,7 @@ class Bench:
         models = [build(shape, seed) for seed in (POLICY, REFERENCE)]
         self.engines = [open_engine(engine, model) for model in models]
         self.slim = [logp_only(*each) for each in zip(self.engines, models, strict=True)] if engine == ENGINE else []
-        self.path: str = getattr(self.engines[0], "path", "")
+        self.path: str = getattr(self.engines[0], "route_name", "")
         columns = (self.trl.rows[side] for side in ("prompt_ids", "chosen_ids", "rejected_ids"))
         self.lengths = np.array([[len(ids) for ids in column] for column in columns]).T  # (pairs, 3)
         self.requests: dict[str, list[Request]] = {}

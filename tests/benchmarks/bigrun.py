@@ -13,7 +13,7 @@ import pyarrow as pa
 from dpo_analysis import schema
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokenization import Response, TokenizedPair
-from dpo_analysis.diagnosis import keep
+from dpo_analysis.diagnosis import save_diagnoses
 from dpo_analysis.runs import Model, Part, RunWriter, Series, open_run
 from dpo_analysis.runs.evidence.kinds import sample_rows
 from dpo_analysis.runs.records import NoiseFloor
@@ -34,9 +34,9 @@ def make_run(out: Path, *, pairs: int, checkpoints: int, mean_tokens: int = 90, 
     )
     with writer:
         writer.write_inputs()
-        writer.write_noise(NoiseFloor(token=1e-6, response=1e-4, n_pairs=64))
+        writer.write_noise_floor(NoiseFloor(token=1e-6, response=1e-4, n_pairs=64))
         for number, model in enumerate(models):
-            for part in writer.mine(model):
+            for part in writer.missing_parts(model):
                 writer.write_scores(model, part, _scores(part, number / max(1, checkpoints), number))
         evident = sample_rows(writer.parts, EVIDENCE_PAIRS)
         for model in models[1:]:
@@ -45,7 +45,7 @@ def make_run(out: Path, *, pairs: int, checkpoints: int, mean_tokens: int = 90, 
                 if rows:
                     evident_pairs.collect(writer, model, rows, VOCABULARY, part.index)
         writer.finish()
-    keep(open_run(out))
+    save_diagnoses(open_run(out))
     return out
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
-from dpo_analysis.scoring.engine.lm_heads import PlainHead
+from dpo_analysis.scoring.engine.lm_heads import LinearHead
 from dpo_analysis.scoring.engine.tiled_head import TokenColumns, score_rows
 from dpo_analysis.scoring.requests import Request, TokenScores
 
@@ -37,10 +37,10 @@ def ours(engines: Sequence[Any], requests: list[Request]) -> list[TokenScores]:
     return [engine.score(requests, batch_tokens=budget) for engine in engines]
 
 
-class LogpHead(PlainHead):
+class LogpHead(LinearHead):
     """A linear head of which nothing is kept but log-probs."""
 
-    def columns(self, output: object, states: Tensor, labels: Tensor) -> TokenColumns:
+    def token_columns(self, output: object, states: Tensor, labels: Tensor) -> TokenColumns:
         """The log-probs; the other columns are empty."""
         return score_rows(states, self._weight, self._bias, labels, logp_only=True)
 

@@ -55,19 +55,18 @@ def scored(pairs: int, checkpoints: int, options: dict[str, Any], answer: Connec
     import torch
 
     from dpo_analysis.runs import RunWriter
-    from dpo_analysis.scoring import noise_floor, score
+    from dpo_analysis.scoring import inputs, noise_floor, score
     from dpo_analysis.scoring.engine.engine import Engine
 
     torch.set_num_threads(1)
-    module = sys.modules[score.__module__]
     by_model: defaultdict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "pairs.jsonl"
         with source.open("w", encoding="utf-8") as file:
             file.writelines(rows(pairs))
         phases = Phases(whole="noise")
-        phases.watch(module, "load_kept", "reading")
-        phases.watch(module, "tokenize_pairs", "tokenising")
+        phases.watch(inputs, "load_compressed_pairs", "reading")
+        phases.watch(inputs, "tokenize_pairs", "tokenising")
         phases.watch(noise_floor, "noise_floor", "noise")
         phases.watch(Engine, "score", "scoring", size=lambda _, requests, **options: sum(r.n_tokens for r in requests))
         for step in ("open", "write_inputs", "write_scores", "finish"):

@@ -93,7 +93,7 @@ def _tokens(path: Path) -> dict[str, float]:
     import pandas as pd
 
     from dpo_analysis import open_run, token_table
-    from dpo_analysis.figures.token_view.view import payload
+    from dpo_analysis.figures.token_view.payload import payload
 
     run = open_run(path)
     ids = run.pairs(run.n_parts // 2, columns=["pair_id"])["pair_id"].to_pylist()[: TOKEN_PAIRS + 1]

@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT / "app"), str(ROOT)]
 
 from shared.token_component import show_tokens  # noqa: E402  app/ is no package
 
-from dpo_analysis.figures.token_view.view import payload  # noqa: E402
+from dpo_analysis.figures.token_view.payload import payload  # noqa: E402
 
 MODELS, SIDES, ROW = (100, 200, 300), ("chosen", "rejected"), 12
 """Steps shown side by side; tokens in a row of the Plotly map."""

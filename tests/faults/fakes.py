@@ -13,7 +13,8 @@ from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.runs import Model, Part, RunWriter, Series
 from dpo_analysis.runs.evidence import kinds
-from dpo_analysis.scoring.loop import Request, TokenScores, score_parts
+from dpo_analysis.scoring.loop import score_parts
+from dpo_analysis.scoring.requests import Request, TokenScores
 
 IDENTITY = {"pairs": "p" * 64, "tokenizer": {"vocab": "v" * 64, "template": "t" * 64}, "max_length": 64, "part_size": 4}
 
@@ -122,30 +123,32 @@ class FakeEvidence:
     def __init__(self, writer: RunWriter) -> None:
         self.writer, self.rows = writer, kinds.sample_rows(writer.parts, 2)
 
-    def parts(self, model: Model) -> list[Part]:
-        return [part for part in self.writer.own_parts if not model.is_reference and self._missing(model, part)]
+    def missing_parts(self, model: Model) -> list[Part]:
+        return [part for part in self.writer.shard_parts if not model.is_reference and self._missing(model, part)]
 
     def _missing(self, model: Model, part: Part) -> frozenset[int]:
-        stored = kinds.rows_stored(self.writer, "kl", model, part.index)
+        stored = kinds.stored_rows(self.writer, "kl", model, part.index)
         return self.rows.intersection(part.rows) - stored
 
     def n_tokens(self, model: Model, part: Part) -> int:
         return 0
 
     def prepare(self, model: Model, parts: Sequence[Part]) -> None:
-        path = {kinds.evidence_path("kl", model, part.index): ("evidence", part.index) for part in self.parts(model)}
+        path = {
+            kinds.evidence_path("kl", model, part.index): ("evidence", part.index) for part in self.missing_parts(model)
+        }
         self.writer.expected |= path
 
-    def gather(self, scorer: FakeScorer, model: Model, part: Part) -> "FakeGathering | None":
-        found = part in self.parts(model)
-        return FakeGathering(self.writer, scorer, model, part, self.rows) if found else None
+    def collecting_scorer(self, scorer: FakeScorer, model: Model, part: Part) -> "FakeCollectingScorer | None":
+        found = part in self.missing_parts(model)
+        return FakeCollectingScorer(self.writer, scorer, model, part, self.rows) if found else None
 
-    def conclude(self, seconds: float) -> None:
+    def log_cost(self, seconds: float) -> None:
         self.seconds = seconds
 
 
 @dataclass
-class FakeGathering:
+class FakeCollectingScorer:
     writer: RunWriter
     scorer: FakeScorer
     model: Model
@@ -164,7 +167,7 @@ class FakeGathering:
         keys = dict(zip(("row", "pair_id", "side"), zip(*(key for key, _ in lines), strict=True), strict=True))
         values = [np.zeros(len(one.token_ids), np.float32) for _, one in lines]
         table = pa.table(keys | dict.fromkeys(kinds.PER_TOKEN["kl"], values), schema=schema.KL_SCHEMA)
-        kinds.add(self.writer, "kl", self.model, self.part.index, table)
+        kinds.add_evidence(self.writer, "kl", self.model, self.part.index, table)
 
 
 def sources(models: Sequence[Model] = MODELS) -> list[FakeSource]:
@@ -208,7 +211,8 @@ def golden_run(path) -> None:
 
     facts = {"tokenized": four, "part_size": 3, "identity": IDENTITY | {"part_size": 3}}
     score_run(path, policies=policies, opened=opened, collected=None, **facts)
-    (path / "log.jsonl").unlink()
+    for left in [path / "log.jsonl", *path.glob("lock.*")]:
+        left.unlink()
 
 
 def bytes_of(path) -> dict[str, bytes]:

@@ -18,12 +18,13 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock  # noqa: F401  # loaded once here, not again in every forked restart
 import pyarrow as pa
 
 from dpo_analysis.errors import DPOAnalysisError, StorageError
 from dpo_analysis.runs import crash_points, open_run
 from dpo_analysis.runs.manifest import load_manifest
-from dpo_analysis.scoring.loop import stop_signals
+from dpo_analysis.scoring.interrupts import stop_signals
 from tests.faults import fakes
 from tests.faults.children import Child
 

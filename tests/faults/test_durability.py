@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="scoring needs flock and fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="scoring needs flock and fork")]
 
 
 def happened(scenario: str, folder: Path) -> dict:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.faults import fakes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 KILLED_AT = (1, 4, 8)
 """Score parts that are on disk when a kill falls."""

@@ -62,7 +62,7 @@ def test_cuts_equal_trls(truncation, max_length):
 
 def test_a_tokenizer_that_adds_eos_gets_two_as_in_trl():
     found = assert_same(build_rows(explicit=True, chat=False), build_tokenizer(bos=True, eos=True))
-    eos = found[0].special.eos
+    eos = found[0].special_ids.eos
     assert found[0].responses["chosen"].token_ids[-2:].tolist() == [eos, eos]
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dpo_analysis.diagnosis.ledger.bigram_counts import START, Contexts
-from dpo_analysis.numerics.edit_distance import edit_shares
+from dpo_analysis.diagnosis.ledger.bigram_counts import RESPONSE_START, BigramCounts
+from dpo_analysis.numerics.edit_distance import normalized_edit_distances
 from dpo_analysis.runs import Run
-from dpo_analysis.runs.list_columns import lists
-from dpo_analysis.tables.decompositions import split_table
+from dpo_analysis.runs.list_columns import flatten_lists
+from dpo_analysis.tables.decompositions import decomposition_table
 from dpo_analysis.tables.evidence import ches_table
-from dpo_analysis.text.regions import PLACES
+from dpo_analysis.text.regions import REGIONS
 from tests.planted.verdicts import CANNOT_TELL, NONE
 
 Vector = NDArray[np.float64]
@@ -29,22 +29,22 @@ def text_overlap(run: Run, split: str) -> Vector:
     The largest, mean and lowest excess (rejects - chooses over pairs, mean over pairs), where in the response the
     largest and the lowest stand (0 to 1), and the edit distance between the two responses.
     """
-    contexts = Contexts(run, split)
+    bigrams = BigramCounts(run, split)
     rows, chosen, rejected = [], [], []
     for part in range(run.n_parts):
         table = run.responses(part, columns=["row", "side", "token_ids"])
-        ids = np.split(lists(table["token_ids"])[1], np.cumsum(lists(table["token_ids"])[0])[:-1])
+        ids = np.split(flatten_lists(table["token_ids"])[1], np.cumsum(flatten_lists(table["token_ids"])[0])[:-1])
         for row, side, own in zip(table["row"].to_pylist(), table["side"].to_pylist(), ids, strict=True):
             (chosen if side == "chosen" else rejected).append(own)
             if side == "chosen":
                 rows.append(row)
     found = []
     for row, own in zip(rows, chosen, strict=True):
-        counts = contexts.of(np.full(len(own), row), np.concatenate([[START], own[:-1]]), own)
-        excess = (counts.rejects - counts.chooses) / max(contexts.n_pairs, 1)
+        counts = bigrams.look_up(np.full(len(own), row), np.concatenate([[RESPONSE_START], own[:-1]]), own)
+        excess = (counts.rejects - counts.chooses) / max(bigrams.n_pairs, 1)
         places = np.argmax(excess) / len(own), np.argmin(excess) / len(own)
         found.append([excess.max(), excess.mean(), excess.min(), *places])
-    return np.append(np.mean(found, axis=0), edit_shares(chosen, rejected).mean())
+    return np.append(np.mean(found, axis=0), normalized_edit_distances(chosen, rejected).mean())
 
 
 def ches_alone(run: Run, split: str) -> Vector:
@@ -56,8 +56,8 @@ def ches_alone(run: Run, split: str) -> Vector:
 
 def position_alone(run: Run, split: str) -> Vector:
     """The shares of the chosen responses' change that lie in opening, core, closing and end, at the last checkpoint."""
-    table = split_table(run, model=run.models[-1].key, split=split).query("side == 'chosen' and by == 'place'")
-    change = table.set_index("part")["log_ratio"].reindex(PLACES).fillna(0).to_numpy()
+    table = decomposition_table(run, model=run.models[-1].key, split=split).query("side == 'chosen' and by == 'place'")
+    change = table.set_index("part")["log_ratio"].reindex(REGIONS).fillna(0).to_numpy()
     return np.append(change / max(np.abs(change).sum(), 1e-9), change.sum())
 
 

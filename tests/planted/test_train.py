@@ -16,6 +16,8 @@ from tests.planted.plants import PLANTS
 from tests.planted.sequences import sequence_logps
 from tests.planted.train import BATCH, Pairs, Setting, train
 
+pytestmark = pytest.mark.slow
+
 RATE, STEPS = 5e-4, 4
 
 

@@ -2,16 +2,14 @@
 
 import pandas as pd
 import streamlit as st
-from shared import blocks as show
-from shared import cached_tables as stored
-from shared import choosers as choices
-from shared import state
+from shared import blocks, cached_tables, choosers, state
 
 from dpo_analysis import figures, words
 from dpo_analysis.runs import Run
-from views.causes import findings as finding_cards
+from views.causes import findings
 
-ORDER = ("place", "span", "kind", "quantile")
+ORDER, ICON = 20, ":material/account_tree:"
+SHOWN_SPLITS = ("place", "span", "kind", "quantile")
 
 
 def page(run: Run) -> None:
@@ -21,32 +19,42 @@ def page(run: Run) -> None:
     facts = st.empty()
     left, right = st.columns(2)
     with left:
-        key = choices.choose_model(run, lang)
+        key = choosers.choose_model(run, lang)
     if key is None:
         st.info(words.text("causes.none", lang))
         return
     with right:
-        before = choices.choose_before(run, key, lang)
+        base = choosers.choose_base(run, key, lang)
     with facts.container():
-        show.facts(run, lang)
-    splits = stored.splits(run, key, before)
-    if splits.empty:
+        blocks.facts(run, lang)
+    decompositions = cached_tables.decompositions(run, key, base)
+    if decompositions.empty:
         st.info(words.text("causes.none", lang))
         return
-    finding_cards.draw(run, stored.diagnosis(run, key), lang)
-    show.section("causes.splits", lang)
-    _draw(splits, lang)
+    findings.draw(run, cached_tables.diagnosis(run, key), lang)
+    blocks.section("causes.splits", lang)
+    _decompositions(decompositions, lang)
 
 
-def _draw(splits: pd.DataFrame, lang: str) -> None:
-    for by in ORDER:
-        rows = splits[splits["by"] == by]
-        if rows.empty:
-            st.info(words.text("causes.sums_only", lang)) if by == ORDER[0] else None
-            continue
-        show.subsection(f"causes.{by}", lang)
-        drawn = figures.split_bars(rows, lang=lang, theme=state.theme())
-        show.figure(drawn, key=f"split_{by}", alt=words.text(f"causes.{by}.title", lang))
+def _decompositions(decompositions: pd.DataFrame, lang: str) -> None:
+    """Show each decomposition as bars, then all of them as one table."""
+    for by in SHOWN_SPLITS:
+        rows = decompositions[decompositions["by"] == by]
+        if not rows.empty:
+            blocks.subsection(f"causes.{by}", lang)
+            chart = figures.split_bars(rows, lang=lang, theme=state.theme())
+            blocks.figure(chart, key=f"split_{by}", alt=words.text(f"causes.{by}.title", lang))
+        elif by == SHOWN_SPLITS[0]:
+            st.info(words.text("causes.sums_only", lang))
     with st.expander(words.text("causes.table", lang)):
-        rows = show.split_rows(splits, lang)
-        st.dataframe(rows, hide_index=True, column_config=show.decimals(rows))
+        blocks.table(_rows(decompositions, lang))
+
+
+def _rows(decompositions: pd.DataFrame, lang: str) -> pd.DataFrame:
+    parts = zip(decompositions["by"], decompositions["part"], strict=True)
+    rows = decompositions.assign(
+        part=[words.text(f"causes.{by}.{part}", lang) for by, part in parts],
+        by=[words.text(f"causes.by.{by}", lang) for by in decompositions["by"]],
+        side=[words.text(f"side.{side}", lang) for side in decompositions["side"]],
+    )
+    return rows.rename(columns={name: words.text(f"causes.column.{name}", lang) for name in rows})

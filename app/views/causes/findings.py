@@ -1,9 +1,8 @@
-"""The diagnosis on the Causes page: the fall, the shares, the verdict, a card for each cause, and what stays open."""
+"""The diagnosis on the Causes page: the fall, the shares, the verdict, a card for each cause, and open questions."""
 
 import pandas as pd
 import streamlit as st
-from shared import blocks as show
-from shared import state
+from shared import blocks, cached_tables, state
 
 from dpo_analysis import figures, words
 from dpo_analysis.diagnosis import Diagnosis, Finding
@@ -18,120 +17,128 @@ from dpo_analysis.diagnosis.diagnosis_text import (
 )
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE
 from dpo_analysis.figures.labels import one_line
-from dpo_analysis.figures.theme import VERDICTS, signed
+from dpo_analysis.figures.theme import VERDICTS
 from dpo_analysis.runs import Run
+from dpo_analysis.text.numbers import signed
 
-SHOWN_PAIRS, LETTERS = 4, 36
+MAX_PAIRS, LABEL_WIDTH = 4, 36
+"""How many pairs of a finding have a button, and the letters of its label."""
 VERDICT = "font-size:20px;line-height:1.4;font-weight:600;overflow-wrap:anywhere"
 LINE = "line-height:1.5;overflow-wrap:anywhere"
+PATTERN_COLUMNS = ["way", "words", "place", "n_pairs", "nats", "rejects", "chooses"]
 
 
-def draw(run: Run, found: Diagnosis, lang: str) -> None:
-    """All of it, the verdict first; tables and unlikely causes folded away."""
-    show.safe_html(
-        (f"{VERDICT};{_tint(_main(found))}", verdict_sentence(found, lang)),
-        *((show.EVIDENCE, line) for line in shares_sentence(found, lang)),
-        *((f"{show.EVIDENCE};font-weight:600", line) for line in damage_sentence(found, lang)),
-        (show.EVIDENCE, fall_sentence(found.fall, lang)),
-        *((show.EVIDENCE, one.sentence(lang)) for one in found.probes),
-        (show.EVIDENCE, end_sentence(found, lang)),
-        (show.NOTE, basis_sentence(found, lang)),
+def draw(run: Run, diagnosis: Diagnosis, lang: str) -> None:
+    """Show the diagnosis, the verdict first; unlikely causes and numbers are in expanders."""
+    blocks.safe_html(
+        (f"{VERDICT};{_color(_verdict_of(diagnosis))}", verdict_sentence(diagnosis, lang)),
+        *((blocks.EVIDENCE, line) for line in shares_sentence(diagnosis, lang)),
+        *((f"{blocks.EVIDENCE};font-weight:600", line) for line in damage_sentence(diagnosis, lang)),
+        (blocks.EVIDENCE, fall_sentence(diagnosis.fall, lang)),
+        *((blocks.EVIDENCE, probe.sentence(lang)) for probe in diagnosis.probes),
+        (blocks.EVIDENCE, end_sentence(diagnosis, lang)),
+        (blocks.NOTE, basis_sentence(diagnosis, lang)),
     )
-    if found.shares:
-        show.section("diagnosis.shares", lang)
-        drawn = figures.share_bars(found, lang=lang, theme=state.theme())
-        show.figure(drawn, key="shares", alt=words.text("diagnosis.shares.title", lang))
-    told = [one for one in found.findings if one.verdict in (LIKELY, POSSIBLE)]
-    for number, one in enumerate(told):
-        _card(run, one, number, lang)
-    _patterns(found, lang)
-    _folded(found, lang)
-    _open(found, lang)
+    if diagnosis.shares:
+        blocks.section("diagnosis.shares", lang)
+        chart = figures.share_bars(diagnosis, lang=lang, theme=state.theme())
+        blocks.figure(chart, key="shares", alt=words.text("diagnosis.shares.title", lang))
+    for number, finding in enumerate(finding for finding in diagnosis.findings if _has_card(finding)):
+        _card(run, finding, number, lang)
+    _patterns(diagnosis, lang)
+    _expanders(diagnosis, lang)
+    _open_questions(diagnosis, lang)
 
 
-def _main(found: Diagnosis) -> str:
-    return LIKELY if found.named else CANNOT_TELL if found.numbers else "unlikely"
+def _has_card(finding: Finding) -> bool:
+    return finding.verdict in (LIKELY, POSSIBLE)
 
 
-def _tint(verdict: str) -> str:
+def _verdict_of(diagnosis: Diagnosis) -> str:
+    return LIKELY if diagnosis.named else CANNOT_TELL if diagnosis.numbers else "unlikely"
+
+
+def _color(verdict: str) -> str:
     return f"color:{VERDICTS[state.theme()][verdict]}"
 
 
-def _head(one: Finding, lang: str) -> tuple[str, str]:
-    mark = words.text(f"diagnosis.mark.{one.verdict}", lang)
-    return f"font-weight:600;{_tint(one.verdict)}", f"{mark}  {cause_label(one, lang)}"
+def _heading(finding: Finding, lang: str) -> tuple[str, str]:
+    mark = words.text(f"diagnosis.mark.{finding.verdict}", lang)
+    return f"font-weight:600;{_color(finding.verdict)}", f"{mark}  {cause_label(finding, lang)}"
 
 
-def _card(run: Run, one: Finding, number: int, lang: str) -> None:
+def _card(run: Run, finding: Finding, number: int, lang: str) -> None:
+    """Show a cause: its sentence, its certainty, counter-evidence, advice, and buttons to its pairs."""
     with st.container(border=True):
-        certainty = words.text(f"diagnosis.certainty.{one.certainty}", lang)
-        lines = [_head(one, lang), (LINE, one.sentence(lang)), (show.NOTE, certainty)]
-        if one.measured:
-            lines.append((LINE, f"{words.text('diagnosis.measured', lang)}: {one.measured.sentence(lang)}"))
-        lines += [(LINE, f"{words.text('diagnosis.counter', lang)}: {line}") for line in one.against(lang)]
-        if one.advice:
-            told = words.text(one.advice, lang)
-            lines.append((LINE, f"{words.text('diagnosis.advice', lang)}: {told} ({one.source})"))
-        show.safe_html(*lines)
-        _pairs(run, one, number, lang)
+        certainty = words.text(f"diagnosis.certainty.{finding.certainty}", lang)
+        lines = [_heading(finding, lang), (LINE, finding.sentence(lang)), (blocks.NOTE, certainty)]
+        if finding.measured:
+            lines.append((LINE, f"{words.text('diagnosis.measured', lang)}: {finding.measured.sentence(lang)}"))
+        lines += [(LINE, f"{words.text('diagnosis.counter', lang)}: {line}") for line in finding.against(lang)]
+        if finding.advice:
+            advice = words.text(finding.advice, lang)
+            lines.append((LINE, f"{words.text('diagnosis.advice', lang)}: {advice} ({finding.source})"))
+        blocks.safe_html(*lines)
+        _pair_buttons(run, finding, number, lang)
 
 
-def _pairs(run: Run, one: Finding, number: int, lang: str) -> None:
-    """Buttons that open the pairs of a finding at the token that shows it."""
-    if not one.pairs:
+def _pair_buttons(run: Run, finding: Finding, number: int, lang: str) -> None:
+    """Show buttons that open the pairs of a finding at the token that shows it."""
+    if not finding.pairs:
         return
-    asked, first = state.prompts(run)["question"], {}
-    for token in one.tokens:
-        first.setdefault(token.pair_id, f"{token.side}-{token.position}")
+    questions, first_token = cached_tables.questions(run), {}
+    for token in finding.tokens:
+        first_token.setdefault(token.pair_id, f"{token.side}-{token.position}")
     with st.container(horizontal=True):
-        for pair_id in one.pairs[:SHOWN_PAIRS]:
-            label = one_line(asked[pair_id], LETTERS)
+        for pair_id in finding.pairs[:MAX_PAIRS]:
             pressed = st.button(
-                label, key=f"finding_{number}_{pair_id}", icon=":material/text_fields:", width="content",
+                one_line(questions[pair_id], LABEL_WIDTH),
+                key=f"finding_{number}_{pair_id}",
+                icon=":material/text_fields:",
+                width="content",
                 help=words.text("diagnosis.open_pair", lang),
-            )  # fmt: skip
+            )
             if pressed:
-                state.go("tokens", pair=pair_id, **({"token": first[pair_id]} if pair_id in first else {}))
+                token = {"token": first_token[pair_id]} if pair_id in first_token else {}
+                state.open_page("tokens", pair=pair_id, **token)
 
 
-def _patterns(found: Diagnosis, lang: str) -> None:
-    """The word pairs that lost and gained most."""
-    if not found.patterns:
+def _patterns(diagnosis: Diagnosis, lang: str) -> None:
+    """Show the token pairs that lost and gained most."""
+    if not diagnosis.patterns:
         return
-    table = pd.DataFrame(found.patterns)
-    show.section("diagnosis.patterns", lang)
-    shown = table.assign(
-        way=[words.text(f"diagnosis.patterns.{one}", lang) for one in table["way"]],
-        place=[words.text(f"causes.place.{one}", lang) for one in table["place"]],
-        nats=[signed(value) for value in table["nats"].where(table["way"] != "lost", -table["nats"])],
-    )
-    shown["words"] = [
-        f"{before}⟶{token}" for before, token in zip(shown.pop("before"), shown.pop("token"), strict=True)
-    ]
-    shown = shown[["way", "words", "place", "n_pairs", "nats", "rejects", "chooses"]]
-    heads = {name: words.text(f"diagnosis.patterns.column.{name}", lang) for name in shown}
-    rows = shown.rename(columns=heads)
-    st.dataframe(rows, hide_index=True, column_config=show.decimals(rows, "%.1f"))
+    blocks.section("diagnosis.patterns", lang)
+    patterns = pd.DataFrame(diagnosis.patterns)
+    rows = patterns.assign(
+        way=[words.text(f"diagnosis.patterns.{way}", lang) for way in patterns["way"]],
+        place=[words.text(f"causes.place.{place}", lang) for place in patterns["place"]],
+        nats=[signed(value) for value in patterns["nats"].where(patterns["way"] != "lost", -patterns["nats"])],
+        words=[f"{before}⟶{token}" for before, token in zip(patterns["before"], patterns["token"], strict=True)],
+    )[PATTERN_COLUMNS]
+    headings = {name: words.text(f"diagnosis.patterns.column.{name}", lang) for name in rows}
+    blocks.table(rows.rename(columns=headings), "%.1f")
 
 
-def _folded(found: Diagnosis, lang: str) -> None:
-    others = [one for one in found.findings if one.verdict not in (LIKELY, POSSIBLE)]
-    if not found.numbers or not others:
+def _expanders(diagnosis: Diagnosis, lang: str) -> None:
+    """Show the other causes and the numbers that decided, both folded."""
+    others = [finding for finding in diagnosis.findings if not _has_card(finding)]
+    if not diagnosis.numbers or not others:
         return
     with st.expander(words.text("diagnosis.others", lang)):
-        show.safe_html(*(line for one in others for line in (_head(one, lang), (LINE, one.sentence(lang)))))
+        lines = ((_heading(finding, lang), (LINE, finding.sentence(lang))) for finding in others)
+        blocks.safe_html(*(line for both in lines for line in both))
     with st.expander(words.text("diagnosis.numbers", lang)):
-        rows = pd.DataFrame({"name": list(found.numbers), "value": list(found.numbers.values())})
-        rows["meaning"] = [words.text(f"diagnosis.signal.{one.rpartition('.')[2]}", lang) for one in rows["name"]]
-        rows.columns = [words.text(f"diagnosis.numbers.{one}", lang) for one in rows]
-        st.dataframe(rows, hide_index=True, column_config=show.decimals(rows))
+        rows = pd.DataFrame({"name": list(diagnosis.numbers), "value": list(diagnosis.numbers.values())})
+        rows["meaning"] = [words.text(f"diagnosis.signal.{name.rpartition('.')[2]}", lang) for name in rows["name"]]
+        blocks.table(rows.rename(columns={name: words.text(f"diagnosis.numbers.{name}", lang) for name in rows}))
 
 
-def _open(found: Diagnosis, lang: str) -> None:
-    if not found.open:
+def _open_questions(diagnosis: Diagnosis, lang: str) -> None:
+    """Show what could not be decided, and the command that would decide it."""
+    if not diagnosis.open:
         return
-    show.section("diagnosis.open", lang)
-    for one in found.open:
-        show.safe_html((LINE, one.question(lang)))
-        if one.command:
-            st.code(one.command, language=None, wrap_lines=True)
+    blocks.section("diagnosis.open", lang)
+    for unanswered in diagnosis.open:
+        blocks.safe_html((LINE, unanswered.question(lang)))
+        if unanswered.command:
+            st.code(unanswered.command, language=None, wrap_lines=True)

@@ -1,25 +1,26 @@
 """Can these numbers be trusted? What is known of setup, log and rows without a model, and which pairs count."""
 
 import streamlit as st
-from shared import blocks as show
-from shared import cached_tables as stored
-from shared import state
+from shared import blocks, cached_tables, state
 
 from dpo_analysis import words
 from dpo_analysis.runs import Run
 from views.checks import check_list
+
+ORDER, ICON = 60, ":material/rule:"
 
 
 def page(run: Run) -> None:
     """Draw the page of ``run``."""
     lang = state.language()
     st.title(words.text("checks.title", lang), anchor=False)
-    found = stored.checks(run)
-    chosen = check_list.chosen(found)
-    show.facts(run, lang)
-    show.safe_html((show.VERDICT, check_list.counted(found, lang)), (show.EVIDENCE, words.text("checks.intro", lang)))
-    check_list.draw(found, lang)
+    checks = cached_tables.checks(run)
+    chosen = check_list.chosen(checks)
+    blocks.facts(run, lang)
+    counts, intro = check_list.counts(checks, lang), words.text("checks.intro", lang)
+    blocks.safe_html((blocks.VERDICT, counts), (blocks.EVIDENCE, intro))
+    check_list.draw(checks, lang)
     if chosen is not None:
-        check_list.examples(run, chosen, lang)
-    show.section("overview.status", lang)
-    st.dataframe(show.status_counts(run, lang), hide_index=True, width="content")
+        check_list.pairs(run, chosen, lang)
+    blocks.section("overview.status", lang)
+    blocks.status_counts(run, lang)

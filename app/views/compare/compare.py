@@ -3,15 +3,15 @@
 from functools import partial
 
 import streamlit as st
-from shared import blocks as show
-from shared import state
+from shared import blocks, cached_tables, state
 
 from dpo_analysis import figures, words
 from dpo_analysis.runs import Run
-from dpo_analysis.tables import policy_pairs as comparison
-from views.compare import comparison as comparing
-from views.compare import side_by_side
-from views.compare import step_changes as step_tables
+from dpo_analysis.tables.policy_pairs import OUTCOMES
+from views.compare import comparison, side_by_side, step_changes
+from views.compare.comparison import Comparison
+
+ORDER, ICON = 50, ":material/compare_arrows:"
 
 
 def page(run: Run) -> None:
@@ -19,61 +19,61 @@ def page(run: Run) -> None:
     lang = state.language()
     st.title(words.text("compare.title", lang), anchor=False)
     facts = st.empty()
-    ends = comparing.choose_ends(run, lang)
-    if ends is None:
+    checkpoints = comparison.choose_checkpoints(run, lang)
+    if checkpoints is None:
         st.info(words.text("compare.none", lang))
         return
-    both = comparing.compared(ends, comparing.choose_view(lang))
+    compared = comparison.compare(checkpoints, comparison.choose_view(lang))
     with facts.container():
-        show.facts(run, lang)
-    if both.pairs.empty:
+        blocks.facts(run, lang)
+    if compared.pairs.empty:
         st.info(words.text("compare.none.pairs", lang))
         return
-    show.safe_html((show.EVIDENCE, comparing.summary(both, lang)), *comparing.shared(both, lang))
-    with st.expander(words.text("compare.effect.title", lang), expanded=both.bare):
-        show.safe_html((show.EVIDENCE, comparing.effect(both, lang)))
-    _pairs(both, lang)
-    _over_training(both, lang)
-    step_tables.draw(both.a, lang)
+    blocks.safe_html((blocks.EVIDENCE, comparison.summary(compared, lang)), *comparison.left_out(compared, lang))
+    with st.expander(words.text("compare.effect.title", lang), expanded=compared.bare):
+        blocks.safe_html((blocks.EVIDENCE, comparison.reference_effect(compared, lang)))
+    _pairs(compared, lang)
+    _over_training(compared, lang)
+    step_changes.draw(compared.a, lang)
 
 
-def _pairs(both: comparing.Both, lang: str) -> None:
-    show.section("compare.scatter", lang)
-    key, labels = f"{state.CHANGES}_{state.box('range')}", state.prompts(both.a.run)["question"]
-    look = {"axis": comparing.axis(both, lang), "labels": labels, "box": state.box("range")}
-    drawn = figures.pair_changes(both.pairs, **look, lang=lang, theme=state.theme())
-    put = partial(state.put_box, key, "range")
-    show.selectable(drawn, key=key, alt=words.text("compare.scatter.title", lang), on_box=put)
-    show.section("compare.movers", lang)
+def _pairs(compared: Comparison, lang: str) -> None:
+    """Show every pair as a point, the list of pairs, and the tokens of the chosen pair."""
+    blocks.section("compare.scatter", lang)
+    box, questions, axis = state.box("range"), cached_tables.questions(compared.a.run), comparison.axis(compared, lang)
+    options = {"lang": lang, "theme": state.theme()}
+    chart = figures.pair_changes(compared.pairs, axis=axis, labels=questions, box=box, **options)
+    key, alt = f"{state.CHANGES}_{box}", words.text("compare.scatter.title", lang)
+    blocks.selectable_figure(chart, key=key, alt=alt, on_box=partial(state.set_box, key, "range"))
+    blocks.section("compare.movers", lang)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.pills(
-            words.text("compare.outcome", lang), list(comparison.OUTCOMES), selection_mode="multi",
-            format_func=lambda name: words.text(f"compare.outcome.{name}", lang),
-            **state.bound("outcome", state.several("outcome", list(comparison.OUTCOMES))),
-        )  # fmt: skip
-        if state.box("range") is not None:
-            st.button(words.text("pairs.clear", lang), on_click=state.drop, args=("range",))
-    rows = comparing.listed(both)
+        widget = state.bind("outcome", state.choices("outcome", list(OUTCOMES)))
+        widget["format_func"] = lambda name: words.text(f"compare.outcome.{name}", lang)
+        st.pills(words.text("compare.outcome", lang), list(OUTCOMES), selection_mode="multi", **widget)
+        if box is not None:
+            st.button(words.text("pairs.clear", lang), on_click=state.remove_parameters, args=("range",))
+    rows = comparison.listed_pairs(compared)
     if rows.empty:
         st.info(words.text("compare.movers.none", lang))
         return
-    shown = comparing.table(both.a.run, rows, lang)
-    ids = rows["pair_id"].tolist()
-    show.pickable(shown, key=state.MOVERS, on_pick=partial(state.put_picked, state.MOVERS, "pair", ids))
-    side_by_side.draw(both, state.wanted("pair", both.pairs["pair_id"].tolist(), ids[0]), lang)
+    ids, table = rows["pair_id"].tolist(), comparison.table(compared.a.run, rows, lang)
+    select = partial(state.set_from_row, state.MOVERS, "pair", ids)
+    blocks.selectable_table(table, key=state.MOVERS, on_select=select)
+    side_by_side.draw(compared, state.choice("pair", compared.pairs["pair_id"].tolist(), ids[0]), lang)
 
 
-def _over_training(both: comparing.Both, lang: str) -> None:
-    show.section("compare.curves", lang)
-    curves = figures.logp_curves if both.bare else figures.reward_curves
-    if not both.bare or comparing.have_tokens(both, lang):
-        drawn = curves(comparing.curves(both), layout="together", lang=lang, theme=state.theme())
-        show.figure(drawn, key="both", alt=words.text("compare.curves.title", lang))
-    show.section("compare.profile", lang)
-    if not comparing.have_tokens(both, lang):
+def _over_training(compared: Comparison, lang: str) -> None:
+    """Show the curves of both series, and the difference by position in the response."""
+    blocks.section("compare.curves", lang)
+    draw = figures.logp_curves if compared.bare else figures.reward_curves
+    if not compared.bare or comparison.have_tokens(compared, lang):
+        chart = draw(comparison.curves(compared), layout="together", lang=lang, theme=state.theme())
+        blocks.figure(chart, key="both", alt=words.text("compare.curves.title", lang))
+    blocks.section("compare.profile", lang)
+    if not comparison.have_tokens(compared, lang):
         return
-    if both.bare and not both.same_reference:
+    if compared.bare and not compared.same_reference:
         st.info(words.text("compare.profile.other", lang))
         return
-    drawn = figures.position_change(comparing.profile(both), lang=lang, theme=state.theme())
-    show.figure(drawn, key="profile", alt=words.text("compare.profile.title", lang))
+    chart = figures.position_change(comparison.position_changes(compared), lang=lang, theme=state.theme())
+    blocks.figure(chart, key="profile", alt=words.text("compare.profile.title", lang))

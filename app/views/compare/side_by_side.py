@@ -1,55 +1,62 @@
-"""One pair under A and under B: its tokens laid over each other, coloured by what changed."""
+"""One pair under A and under B: its tokens side by side, coloured by what changed."""
 
 import pandas as pd
 import streamlit as st
-from shared import blocks as show
-from shared import choosers as choices
-from shared import response_cards as answer_cards
-from shared import state
+from shared import blocks, cached_tables, choosers, response_cards, state
 from shared.token_component import show_tokens
 
 from dpo_analysis import words
+from dpo_analysis.figures.labels import one_line
 from dpo_analysis.figures.token_view.glyphs import visible
-from dpo_analysis.figures.token_view.view import payload
-from views.compare import comparison as comparing
+from dpo_analysis.figures.token_view.payload import payload
+from views.compare.comparison import Checkpoint, Comparison, have_tokens
 
 
-def draw(both: comparing.Both, pair_id: str, lang: str) -> None:
-    """The prompt, both responses under A and B, and the way to the Tokens page."""
-    show.section("compare.texts", lang)
-    asked = state.prompts(both.a.run)
-    show.safe_html((show.FACTS, choices.label(asked["question"][pair_id])))
-    if not comparing.have_tokens(both, lang):
-        answer_cards.of_pair(both.a.run, pair_id, lang)
+def draw(comparison: Comparison, pair_id: str, lang: str) -> None:
+    """Show the prompt, both responses under A and B, and a button that opens the pair on the Tokens page."""
+    blocks.section("compare.texts", lang)
+    run = comparison.a.run
+    blocks.safe_html((blocks.FACTS, one_line(cached_tables.questions(run)[pair_id])))
+    if not have_tokens(comparison, lang):
+        response_cards.show_pair(run, pair_id, lang)
         return
     with st.expander(words.text("tokens.prompt", lang)):
-        st.text(visible(asked["prompt"][pair_id]))
-    frames = [_tokens(end, pair_id, both.a.run.path != both.b.run.path) for end in (both.a, both.b)]
-    if any(frame.empty for frame in frames):
+        st.text(visible(cached_tables.prompt(run, pair_id)))
+    _tokens(comparison, pair_id, lang)
+    if run.path == comparison.b.run.path:
+        keys = list(dict.fromkeys([comparison.a.key, comparison.b.key]))
+        if st.button(words.text("compare.open", lang)):
+            state.open_page("tokens", pair=pair_id, at=keys)
+
+
+def _tokens(comparison: Comparison, pair_id: str, lang: str) -> None:
+    """Show one token view of both checkpoints, or two views where their tokenizers differ."""
+    a, b = comparison.a, comparison.b
+    noise, several_runs = a.run.noise_floor, a.run.path != b.run.path
+    tables = [_token_table(end, pair_id, several_runs) for end in (a, b)]
+    if any(table.empty for table in tables):
         st.info(words.text("compare.none.pairs", lang))
-    elif not _same_tokens(*frames):
+    elif not _same_tokens(*tables):
         st.info(words.text("compare.texts.other", lang))
-        for end, frame in zip(("a", "b"), frames, strict=True):
-            show_tokens(payload(frame, noise=both.a.run.noise_floor, lang=lang), None, key=f"{state.TOKENS}_{end}")
+        for name, table in zip(("a", "b"), tables, strict=True):
+            show_tokens(payload(table, noise=noise, lang=lang), None, key=f"{state.TOKENS}_{name}")
     else:
-        color = "logp" if both.bare and not both.same_reference else "change"
+        color = "logp" if comparison.bare and not comparison.same_reference else "change"
         if color == "logp":
             st.caption(words.text("compare.texts.bare", lang))
-        tokens = pd.concat(frames, ignore_index=True)
-        drawn = payload(tokens, color=color, noise=both.a.run.noise_floor, lang=lang)
-        show_tokens(drawn, choices.selected_token(tokens))
-    if both.a.run.path == both.b.run.path:
-        at = list(dict.fromkeys([both.a.key, both.b.key]))
-        if st.button(words.text("compare.open", lang)):
-            state.go("tokens", pair=pair_id, at=at)
+        tokens = pd.concat(tables, ignore_index=True)
+        show_tokens(payload(tokens, color=color, noise=noise, lang=lang), choosers.selected_token(tokens))
 
 
-def _tokens(end: comparing.End, pair_id: str, several: bool) -> pd.DataFrame:
-    tokens = state.tokens(end.run, pair_id)
+def _token_table(end: Checkpoint, pair_id: str, several_runs: bool) -> pd.DataFrame:
+    """Return the tokens of a pair under one checkpoint; where there are two runs, the series is named by its run."""
+    tokens = cached_tables.tokens(end.run, pair_id)
     tokens = tokens[tokens["series"] + "/" + tokens["model"] == end.key]
-    return tokens.assign(series=f"{end.run.name} · {tokens['series'].iloc[0]}") if several and len(tokens) else tokens
+    if several_runs and len(tokens):
+        return tokens.assign(series=f"{end.run.name} · {tokens['series'].iloc[0]}")
+    return tokens
 
 
 def _same_tokens(first: pd.DataFrame, second: pd.DataFrame) -> bool:
-    places = [frame.set_index(["side", "position"])["token_id"] for frame in (first, second)]
-    return places[0].equals(places[1])
+    ids = [table.set_index(["side", "position"])["token_id"] for table in (first, second)]
+    return ids[0].equals(ids[1])

@@ -1,4 +1,4 @@
-"""What the Tokens page shows of a pair, made once and kept: the panels, their scale, and what gained at a token."""
+"""What the Tokens page shows of a pair: the token view's panels, their scale, and the top tokens at a position."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,26 +6,36 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from shared import blocks as show
-from shared import state
+from shared import blocks, cached_tables, state
+from shared.choosers import Token
 
 from dpo_analysis import words
-from dpo_analysis.arrays.selection import drawn_pairs
+from dpo_analysis.arrays.selection import sample_pair_ids
 from dpo_analysis.figures.scales import with_change
-from dpo_analysis.figures.theme import percent
 from dpo_analysis.figures.token_view.glyphs import visible
-from dpo_analysis.figures.token_view.grid import spread
-from dpo_analysis.figures.token_view.view import payload
+from dpo_analysis.figures.token_view.grid import color_scale
+from dpo_analysis.figures.token_view.payload import payload
 from dpo_analysis.runs import Run
-from dpo_analysis.tables import pairs as tables
-from dpo_analysis.tables.top_tokens import Gains, gainers
+from dpo_analysis.tables.tokens import token_table
+from dpo_analysis.tables.top_tokens import TopTokens, top_tokens
+from dpo_analysis.text.numbers import percent
+
+TOKEN_COLUMNS = ["series", "model", "advantage", "logp", "reference_logp", "rank", "entropy"]
+TOP_COLUMNS = ["text", "kind", "reference_probability", "probability", "gain"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What is looked at: a pair under checkpoints (SERIES/NAME), and how its tokens are shown (``figures.Look``).
+class Display:
+    """A pair and how its tokens are shown.
 
-    ``over_run`` is whether the scale is taken over pairs drawn from the run, so that it is the same for every pair.
+    Attributes:
+        pair_id: the pair.
+        models: its checkpoints side by side, as SERIES/NAME.
+        color: one of ``figures.COLORS``.
+        unit: one of ``figures.UNITS``.
+        marks: whether tokens shared by both responses are marked.
+        most: whether all but the largest falls are dimmed.
+        over_run: whether the scale is taken over a sample of the run's pairs, so that it is the same for every pair.
     """
 
     pair_id: str
@@ -37,63 +47,68 @@ class Shown:
     over_run: bool
 
 
-def panels(run: Run, shown: Shown) -> dict[str, Any]:
-    """What the token view draws, at the chosen beta."""
+def token_panels(run: Run, display: Display) -> dict[str, Any]:
+    """Return the payload of the token view at the chosen beta."""
     lang = state.language()
-    look = {"color": shown.color, "unit": shown.unit, "marks": shown.marks, "most": shown.most, "lang": lang}
     about = words.text("tokens.scale.pair.about", lang)
-    if shown.over_run:
-        about = words.text("tokens.scale.run.about", lang, pairs=len(state.table(drawn_pairs, run)))
-    scale = _scale(run, shown, shown.unit)
-    what = {"pair_id": shown.pair_id, "models": shown.models, "beta": state.beta()}
-    return state.table(_payload, run, **what, scale=scale, about=about, **look)
+    if display.over_run:
+        about = words.text("tokens.scale.run.about", lang, pairs=len(cached_tables.cached(sample_pair_ids, run)))
+    selection = {"pair_id": display.pair_id, "models": display.models, "beta": state.beta()}
+    options = {"color": display.color, "unit": display.unit, "marks": display.marks, "most": display.most, "lang": lang}
+    scale = _scale(run, display, display.unit)
+    return cached_tables.cached(_payload, run, **selection, scale=scale, about=about, **options)
 
 
-def coloured(run: Run, shown: Shown) -> tuple[pd.DataFrame, float]:
-    """The tokens of the pair with their change since the first checkpoint shown, and the scale of its tokens."""
-    return with_change(state.tokens(run, shown.pair_id), shown.models[0]), _scale(run, shown, "token")
+def colored_tokens(run: Run, display: Display) -> tuple[pd.DataFrame, float]:
+    """Return the tokens of the first checkpoint's series with ``change`` since that checkpoint, and their scale."""
+    base = display.models[0]
+    tokens = with_change(cached_tables.tokens(run, display.pair_id), base)
+    return tokens[tokens["series"] == base.partition("/")[0]], _scale(run, display, "token")
 
 
-def gains(run: Run, shown: Shown, token: dict[str, Any], model: str) -> Gains | None:
-    """What gained at a token under one checkpoint; None where it was not collected."""
-    return state.table(gainers, run, pair_id=shown.pair_id, model=model, **token)
+def token_rows(tokens: pd.DataFrame, token: Token, lang: str) -> pd.DataFrame:
+    """Return one token under every checkpoint, as it is shown in a table."""
+    rows = tokens[(tokens["side"] == token["side"]) & (tokens["position"] == token["position"])][TOKEN_COLUMNS]
+    return rows.rename(columns={name: words.text(f"tokens.column.{name}", lang) for name in TOKEN_COLUMNS})
 
 
-def draw_gains(found: Gains | None, lang: str) -> None:
-    """The table of what gained at a token, and how much moved there in all."""
-    if found is None:
+def top_tokens_of(run: Run, display: Display, token: Token, model: str) -> TopTokens | None:
+    """Return the tokens that gained where ``token`` stands, under one checkpoint; None where it was not collected."""
+    return cached_tables.cached(top_tokens, run, pair_id=display.pair_id, model=model, **token)
+
+
+def draw_top_tokens(top: TopTokens | None, lang: str) -> None:
+    """Show the tokens that gained at a position, and how much probability moved there in all."""
+    if top is None:
         st.caption(words.text("tokens.gain.none", lang))
         return
-    st.caption(words.text("tokens.gain.moved", lang, moved=percent(found.moved)))
-    names = ["text", "kind", "reference_probability", "probability", "gain"]
-    rows = found.table[names].assign(
-        text=[visible(text) for text in found.table["text"]],
-        kind=[words.text(f"tokens.gain.{kind}", lang) for kind in found.table["kind"]],
+    st.caption(words.text("tokens.gain.moved", lang, moved=percent(top.moved)))
+    rows = top.table[TOP_COLUMNS].assign(
+        text=[visible(text) for text in top.table["text"]],
+        kind=[words.text(f"tokens.gain.{kind}", lang) for kind in top.table["kind"]],
     )
-    shown = rows.rename(columns={name: words.text(f"tokens.gain.column.{name}", lang) for name in names})
-    st.dataframe(shown, hide_index=True, column_config=show.decimals(shown, "%.4f"))
+    headings = {name: words.text(f"tokens.gain.column.{name}", lang) for name in TOP_COLUMNS}
+    blocks.table(rows.rename(columns=headings), "%.4f")
 
 
-def _scale(run: Run, shown: Shown, unit: str) -> float:
-    of_pair = {} if shown.over_run else {"pair_id": shown.pair_id}
-    how = {"color": shown.color, "unit": unit, "base": shown.models[0], "beta": state.beta()}
-    return state.table(_spread, run, series=tuple(_series(shown.models)), **of_pair, **how)
+def _scale(run: Run, display: Display, unit: str) -> float:
+    """Return the value that gets the full colour."""
+    series = tuple(dict.fromkeys(key.partition("/")[0] for key in display.models))
+    options = {"color": display.color, "unit": unit, "base": display.models[0], "beta": state.beta()}
+    pair = {} if display.over_run else {"pair_id": display.pair_id}
+    return cached_tables.cached(_color_scale, run, series=series, **pair, **options)
 
 
-def _series(models: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(key.partition("/")[0] for key in models))
-
-
-def _spread(
+def _color_scale(
     run: Run, *, series: Sequence[str], color: str, unit: str, base: str, beta: float | None, pair_id: str = ""
 ) -> float:
-    """The scale over every checkpoint of these series: of one pair, or of pairs drawn from the run."""
-    ids = [pair_id] if pair_id else drawn_pairs(run)
-    return spread(tables.token_table(run, pair_id=ids, series=list(series), beta=beta), color, unit, base)
+    """Return the scale over every checkpoint of these series, of one pair or of a sample of the run's pairs."""
+    ids = [pair_id] if pair_id else sample_pair_ids(run)
+    return color_scale(token_table(run, pair_id=ids, series=list(series), beta=beta), color, unit, base)
 
 
-def _payload(run: Run, *, pair_id: str, models: Sequence[str], beta: float | None, **how: Any) -> dict[str, Any]:
-    table = tables.token_table(run, pair_id=pair_id, model=list(models), beta=beta)
-    own = table["series"] + "/" + table["model"]
-    rows = pd.concat([table[own == key] for key in models], ignore_index=True)
-    return payload(rows, noise=run.noise_floor, **how)
+def _payload(run: Run, *, pair_id: str, models: Sequence[str], beta: float | None, **options: Any) -> dict[str, Any]:
+    table = token_table(run, pair_id=pair_id, model=list(models), beta=beta)
+    keys = table["series"] + "/" + table["model"]
+    rows = pd.concat([table[keys == key] for key in models], ignore_index=True)
+    return payload(rows, noise=run.noise_floor, **options)

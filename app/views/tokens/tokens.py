@@ -3,17 +3,16 @@
 from functools import partial
 
 import streamlit as st
-from shared import blocks as show
-from shared import choosers as choices
-from shared import response_cards as answer_cards
-from shared import state
+from shared import blocks, cached_tables, choosers, response_cards, state
 from shared.token_component import show_tokens
 
 from dpo_analysis import figures, words
 from dpo_analysis.figures.token_view.glyphs import visible
 from dpo_analysis.runs import Run
-from views.tokens import display_options as token_choices
-from views.tokens import panels as token_panels
+from views.tokens import display_options, panels
+from views.tokens.panels import Display
+
+ORDER, ICON = 40, ":material/text_fields:"
 
 
 def page(run: Run) -> None:
@@ -21,56 +20,50 @@ def page(run: Run) -> None:
     lang = state.language()
     st.title(words.text("tokens.title", lang), anchor=False)
     facts = st.empty()
-    pair_id = choices.choose_pair(run, lang)
+    pair_id = choosers.choose_pair(run, lang)
     if pair_id is None:
         st.info(words.text("tokens.none", lang))
         return
-    if not show.has_tokens(run, lang):
+    if not blocks.has_tokens(run, lang):
         with facts.container():
-            show.facts(run, lang)
-        answer_cards.of_pair(run, pair_id, lang)
+            blocks.facts(run, lang)
+        response_cards.show_pair(run, pair_id, lang)
         return
-    shown = token_choices.choose(run, pair_id, lang)
-    choices.check_token(state.tokens(run, pair_id))
+    display = display_options.choose(run, pair_id, lang)
+    choosers.check_token(cached_tables.tokens(run, pair_id))
     with facts.container():
-        show.facts(run, lang)
+        blocks.facts(run, lang)
     with st.expander(words.text("tokens.prompt", lang)):
-        st.text(visible(state.prompts(run)["prompt"][pair_id]))
-    # Read here first: what is raised within a fragment does not reach the page, which says what to do.
-    token_panels.panels(run, shown)
-    _panels(run, shown, lang)
-    _map(run, shown, lang)
+        st.text(visible(cached_tables.prompt(run, pair_id)))
+    # Read before the fragment: an error raised within a fragment does not reach the page, which says what to do.
+    panels.token_panels(run, display)
+    _panels(run, display, lang)
+    _heatmap(run, display, lang)
 
 
 @st.fragment
-def _panels(run: Run, shown: token_panels.Shown, lang: str) -> None:
-    """The token view and what is known of the chosen token; a click reruns only this, another pair the page."""
-    tokens = state.tokens(run, shown.pair_id)
-    selected = choices.selected_token(tokens)
-    step = partial(choices.step_pair, run, shown.pair_id)
-    show_tokens(token_panels.panels(run, shown), selected, on_pair=step)
+def _panels(run: Run, display: Display, lang: str) -> None:
+    """Show the token view and the chosen token; a click reruns only this, another pair the page."""
+    tokens = cached_tables.tokens(run, display.pair_id)
+    selected = choosers.selected_token(tokens)
+    step = partial(choosers.step_pair, run, display.pair_id)
+    show_tokens(panels.token_panels(run, display), selected, on_pair=step)
     if selected is not None:
-        show.section("tokens.path", lang)
-        drawn = figures.token_trajectory(tokens, **selected, lang=lang, theme=state.theme())
-        show.figure(drawn, key="path", alt=words.text("tokens.path.title", lang))
-        rows = show.path_rows(tokens, selected, lang)
-        st.dataframe(rows, hide_index=True, column_config=show.decimals(rows, "%.4g"))
-        _gains(run, shown, selected, lang)
-    if token_choices.has_moved(run, shown.pair_id):
+        blocks.section("tokens.path", lang)
+        chart = figures.token_trajectory(tokens, **selected, lang=lang, theme=state.theme())
+        blocks.figure(chart, key="path", alt=words.text("tokens.path.title", lang))
+        blocks.table(panels.token_rows(tokens, selected, lang), "%.4g")
+        blocks.section("tokens.gain", lang)
+        with blocks.errors_on_page(lang):
+            model = display_options.choose_gain_model(run, display.models, lang)
+            panels.draw_top_tokens(panels.top_tokens_of(run, display, selected, model), lang)
+    if display_options.has_moved(run, display.pair_id):
         st.rerun()
 
 
-def _gains(run: Run, shown: token_panels.Shown, token: dict[str, object], lang: str) -> None:
-    """What gained where the chosen token stands, or why that is not known."""
-    show.section("tokens.gain", lang)
-    with show.told(lang):
-        under = token_choices.choose_under(run, shown.models, lang)
-        token_panels.draw_gains(token_panels.gains(run, shown, token, under), lang)
-
-
-def _map(run: Run, shown: token_panels.Shown, lang: str) -> None:
-    show.section("tokens.map", lang)
-    tokens, scale = token_panels.coloured(run, shown)
-    own = choices.of_series(tokens, shown.models[0])
-    drawn = figures.token_heatmap(own, color=shown.color, scale=scale, lang=lang, theme=state.theme())
-    show.figure(drawn, key="map", alt=words.text("tokens.map.title", lang))
+def _heatmap(run: Run, display: Display, lang: str) -> None:
+    """Show tokens x checkpoints of the first checkpoint's series, on the scale of the token view."""
+    blocks.section("tokens.map", lang)
+    tokens, scale = panels.colored_tokens(run, display)
+    chart = figures.token_heatmap(tokens, color=display.color, scale=scale, lang=lang, theme=state.theme())
+    blocks.figure(chart, key="map", alt=words.text("tokens.map.title", lang))

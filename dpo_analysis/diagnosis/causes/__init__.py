@@ -1,6 +1,8 @@
-"""The causes, one file each: a file here with ``RANK`` and ``find`` is a cause, and taking one away takes it alone.
+"""The causes, one file each: a module here is a cause, and removing it removes that cause alone.
 
-``find(case)`` gives the findings of one cause, none where it has nothing to say; ``RANK`` orders the equally likely.
+``find(symptoms)`` returns the findings of one cause, none where it has nothing to say. ``RANK`` orders causes that are
+equally likely. The modules are listed rather than registered, since a table of functions would fail on import when one
+of them is missing.
 """
 
 import importlib
@@ -8,11 +10,11 @@ import pkgutil
 from collections.abc import Callable
 
 from dpo_analysis.diagnosis.findings import Finding
-from dpo_analysis.diagnosis.symptoms import Case
+from dpo_analysis.diagnosis.symptoms import Symptoms
 
 
-def every_cause() -> dict[str, Callable[[Case], list[Finding]]]:
-    """The causes that are there, by name, in their rank's order."""
-    names = [one.name for one in pkgutil.iter_modules(__path__)]
-    found = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
-    return {name: found[name].find for name in sorted(names, key=lambda name: found[name].RANK)}
+def every_cause() -> dict[str, Callable[[Symptoms], list[Finding]]]:
+    """Return the ``find`` of every cause in this folder, by name, in the order of their ranks."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    return {name: modules[name].find for name in sorted(names, key=lambda name: modules[name].RANK)}

@@ -1,48 +1,58 @@
 """The setup, not the training: other weights, template, ends of text or reference than the trainer's.
 
-Signature: a check of the setup failed; much of the trainer's own log lies off the recomputed values; or most responses
-lack their end of text or have a mark twice.
-Counter-evidence: checks that passed. Certainty: identity (a check is arithmetic). Unit: none.
+Signature: a check of the setup failed; or a large share of the trainer's own log differs from the recomputed values; or
+most responses lack their end of text or have a mark twice. Counter-evidence: checks that passed. Certainty: identity (a
+check is arithmetic). Unit: none.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.symptoms import Case
-from dpo_analysis.diagnosis.thresholds import DOUBT_LOG, MISENDED, OFF_LOG
+from dpo_analysis.diagnosis.symptoms import Symptoms
+from dpo_analysis.diagnosis.thresholds import BAD_ENDING_SHARE, LOG_DOUBT_SHARE, LOG_MISMATCH_SHARE
 
 RANK = 0
-MARKS = ("no_eos", "double_eos", "double_bos")
-"""Complaints about the marks at a text's ends: one pair is a slip, most of them are the setup."""
-SETUP = ("weights", "step0", "beginning", "same_reference", "logged", *MARKS)
+ENDING_CHECKS = ("no_eos", "double_eos", "double_bos")
+"""Checks of the marks at both ends of a text: in a single pair it is a slip, in most pairs it is the setup."""
+SETUP_CHECKS = ("weights", "step0", "beginning", "same_reference", "logged", *ENDING_CHECKS)
 
 
-def find(case: Case) -> list[Finding]:
-    """One finding: which checks failed, or that none did."""
-    n_pairs = max(len(case.path.rows), 1)
-    asked = {check.name: check for check in case.checks if check.name in SETUP}
-    failed = [name for name, check in asked.items() if check.verdict == "fail" or _off(name, check.values, n_pairs)]
-    unsure = [name for name, check in asked.items() if check.verdict == "warn" and name not in failed]
-    unsure = [name for name in unsure if name != "logged" or _share_off(asked[name].values) >= DOUBT_LOG]
-    verdict = LIKELY if failed else POSSIBLE if unsure or case.fall.kind == "offset" else UNLIKELY
-    told = failed or unsure
-    key = "offset" if verdict == POSSIBLE and not told else verdict
-    names = {f"check{number}": f"checks.{name}" for number, name in enumerate(told)}
-    values = {"n": str(len(told)), "passed": str(sum(check.verdict == "pass" for check in asked.values()))} | names
-    values["checks"] = f"checks.{told[0]}" if len(told) == 1 else ", ".join(told)
-    pairs = tuple(one for name in told for one in asked[name].pair_ids)
-    counter = ("diagnosis.artefact.counter",) if told else ()
-    advice = "diagnosis.artefact.advice" if verdict != UNLIKELY else ""
-    return [
-        Finding("artefact", verdict, "identity", key=f"diagnosis.artefact.{key}", values=values, pairs=pairs[:10],
-                counter=counter, advice=advice, source="dpo_analysis.diagnosis.checks")
-    ]  # fmt: skip
+def find(symptoms: Symptoms) -> list[Finding]:
+    """Return one finding: which checks of the setup failed, or that none did."""
+    n_pairs = max(len(symptoms.log_ratios.rows), 1)
+    checks = {check.name: check for check in symptoms.checks if check.name in SETUP_CHECKS}
+    failed = [name for name, check in checks.items() if check.verdict == "fail" or _is_off(name, check.values, n_pairs)]
+    unsure = [name for name, check in checks.items() if check.verdict == "warn" and name not in failed]
+    unsure = [name for name in unsure if name != "logged" or _far_share(checks[name].values) >= LOG_DOUBT_SHARE]
+    verdict = LIKELY if failed else POSSIBLE if unsure or symptoms.fall.kind == "offset" else UNLIKELY
+    blamed = failed or unsure
+    n_passed = sum(check.verdict == "pass" for check in checks.values())
+    values = {"n": str(len(blamed)), "passed": str(n_passed)}
+    values |= {f"check{number}": f"checks.{name}" for number, name in enumerate(blamed)}
+    values["checks"] = f"checks.{blamed[0]}" if len(blamed) == 1 else ", ".join(blamed)
+    key = "offset" if verdict == POSSIBLE and not blamed else verdict
+    finding = Finding(
+        "artefact",
+        verdict,
+        "identity",
+        key=f"diagnosis.artefact.{key}",
+        values=values,
+        pairs=tuple(pair_id for name in blamed for pair_id in checks[name].pair_ids)[:10],
+        counter=("diagnosis.artefact.counter",) if blamed else (),
+        advice="diagnosis.artefact.advice" if verdict != UNLIKELY else "",
+        source="dpo_analysis.diagnosis.checks",
+    )
+    return [finding]
 
 
-def _off(name: str, values: dict, n_pairs: int) -> bool:
+def _is_off(name: str, values: Mapping[str, Any], n_pairs: int) -> bool:
+    """Return whether a check that only warned met so much that the setup is wrong."""
     if name == "logged":
-        return _share_off(values) >= OFF_LOG
-    return name in MARKS and int(values.get("n", 0)) >= MISENDED * n_pairs
+        return _far_share(values) >= LOG_MISMATCH_SHARE
+    return name in ENDING_CHECKS and int(values.get("n", 0)) >= BAD_ENDING_SHARE * n_pairs
 
 
-def _share_off(values: dict) -> float:
-    """The share of the compared values of the trainer's log that lie off."""
+def _far_share(values: Mapping[str, Any]) -> float:
+    """Return the share of the compared values of the trainer's log that differ."""
     return values["far"] / values["n"] if values.get("n") and "far" in values else 0.0

@@ -1,53 +1,76 @@
 """Other pairs reject what this pair chooses: the lost tokens stand in their rejected responses, in the same context.
 
-Signature: C, the share of the lost log-prob on tokens that other pairs reject here more than they choose, and X, the
-mean of (r - c) / (r + c + K), say push. Counter-evidence: what went to tokens that others choose (P), and what neither
-explains; a closing that is rejected where ending before it is chosen is one of ``length_or_eos``. Certainty:
-association; only ``score --confirm`` makes it an intervention. Unit: share of the lost log-prob.
+Signature: C, the share of the lost log-prob on tokens that other pairs reject in this context more than they choose,
+and X, the mean of (r - c) / (r + c + K), say push. Counter-evidence: P, what went to tokens that other pairs choose,
+and what neither explains; a rejected closing in front of which ending is chosen belongs to ``length_or_eos``.
+Certainty: association; only ``score --confirm`` makes it an intervention. Unit: share of the lost log-prob.
 Source: likelihood displacement by similar preferences, Razin et al. 2024, arXiv:2410.08847.
 """
 
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.symptoms import PUSHED, UNDECIDED, Case, plain, share
-from dpo_analysis.diagnosis.thresholds import PUSHED as FROM
+from dpo_analysis.diagnosis.ledger.ledger import Ledger
+from dpo_analysis.diagnosis.symptoms import PUSHED, UNDECIDED, Symptoms
+from dpo_analysis.diagnosis.thresholds import PUSHED_TOKEN_X
+from dpo_analysis.text.numbers import whole_percent
 
 RANK = 3
-ENDS = ("end",)
-"""Places that another cause speaks of."""
+OTHER_CAUSE = ("end",)
+"""Regions that another cause, ``length_or_eos``, speaks of."""
 
 
-def find(case: Case) -> list[Finding]:
-    """A finding for each place that is pushed, or undecided; one that says no where none is."""
-    if case.ledger is None or case.signals is None:
+def find(symptoms: Symptoms) -> list[Finding]:
+    """Return a finding for each region that is pushed or undecided, else an unlikely one; none without a ledger."""
+    if symptoms.ledger is None or symptoms.statistics is None:
         return []
-    told = {place: way for place, way in case.directions.items() if way in (PUSHED, UNDECIDED) and place not in ENDS}
-    found = [_at(case, place, way) for place, way in told.items()]
-    return found or [_none(case)]
+    findings = [
+        _pushed(symptoms, symptoms.ledger, region, direction)
+        for region, direction in symptoms.directions.items()
+        if direction in (PUSHED, UNDECIDED) and region not in OTHER_CAUSE
+    ]
+    return findings or [_unlikely(symptoms)]
 
 
-def _at(case: Case, place: str, way: str) -> Finding:
-    tokens = case.ledger.tokens  # type: ignore[union-attr]
-    pairs, shown = case.examples((tokens.x > FROM).astype(float), place)
-    own = case.share_at("pushed", place)
-    values = _values(case) | {"share": share(own.share), "place": f"causes.place.{place}"}
-    values |= {"low": share(own.low), "high": share(own.high), "n": str(case.ledger.contexts.n_pairs)}  # type: ignore[union-attr]
-    key = "diagnosis.undecided" if way == UNDECIDED else "diagnosis.collision.likely"
-    ends = place == "closing" and case.sooner
-    counter = ("diagnosis.data_driven.counter", *(["diagnosis.collision.counter.sooner"] if ends else []))
+def _pushed(symptoms: Symptoms, ledger: Ledger, region: str, direction: str) -> Finding:
+    """Return the finding for a region that is pushed or undecided."""
+    pairs, tokens = symptoms.examples((ledger.tokens.x > PUSHED_TOKEN_X).astype(float), region)
+    pushed = symptoms.share_in("pushed", region)
+    values = _values(symptoms) | {"share": whole_percent(pushed.share), "place": f"causes.place.{region}"}
+    values |= {"low": whole_percent(pushed.low), "high": whole_percent(pushed.high), "n": str(ledger.bigrams.n_pairs)}
+    ends_earlier = region == "closing" and symptoms.ends_earlier
+    counter = ["diagnosis.data_driven.counter"] + (["diagnosis.collision.counter.sooner"] if ends_earlier else [])
     return Finding(
-        "collision", POSSIBLE if way == UNDECIDED or ends else LIKELY, "association", place,
-        own.share, own.low, own.high, key=key, values=values, pairs=pairs, tokens=shown, counter=counter,
-        advice="diagnosis.collision.advice", source="arXiv:2410.08847",
-    )  # fmt: skip
+        "collision",
+        POSSIBLE if direction == UNDECIDED or ends_earlier else LIKELY,
+        "association",
+        region,
+        pushed.share,
+        pushed.low,
+        pushed.high,
+        key="diagnosis.undecided" if direction == UNDECIDED else "diagnosis.collision.likely",
+        values=values,
+        pairs=pairs,
+        tokens=tokens,
+        counter=tuple(counter),
+        advice="diagnosis.collision.advice",
+        source="arXiv:2410.08847",
+    )
 
 
-def _none(case: Case) -> Finding:
-    whole = case.shares["pushed"]
-    values = _values(case) | {"share": share(whole.share)}
-    return Finding("collision", UNLIKELY, "association", "", whole.share, whole.low, whole.high,
-                   key="diagnosis.collision.unlikely", values=values, source="arXiv:2410.08847")  # fmt: skip
+def _unlikely(symptoms: Symptoms) -> Finding:
+    pushed = symptoms.shares["pushed"]
+    return Finding(
+        "collision",
+        UNLIKELY,
+        "association",
+        "",
+        pushed.share,
+        pushed.low,
+        pushed.high,
+        key="diagnosis.collision.unlikely",
+        values=_values(symptoms) | {"share": whole_percent(pushed.share)},
+        source="arXiv:2410.08847",
+    )
 
 
-def _values(case: Case) -> dict[str, str]:
-    x = case.signals.x if case.signals else float("nan")
-    return {name: share(one.share) for name, one in case.shares.items()} | {"x": plain(x)}
+def _values(symptoms: Symptoms) -> dict[str, str]:
+    return symptoms.share_texts() | {"x": symptoms.x_text()}

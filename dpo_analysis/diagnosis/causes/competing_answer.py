@@ -1,20 +1,20 @@
 """Another answer rises in the core: probability went to tokens that other pairs choose in the same context.
 
-Signature: P, the share of the lost log-prob that went to tokens other pairs choose here, with X near or below 0, in the
-core; or the chosen responses that did not fall gained there, and nowhere else, in pairs whose two responses are neither
-near copies nor far apart. Counter-evidence: C, and what neither explains. Certainty: association. Unit: share of the
-lost log-prob. On planted runs a competing answer in the core and a collision there are often one thing with two faces:
-then it is "undecided".
+Signature: P, the share of the lost log-prob that went to tokens which other pairs choose in this context, with X near
+or below 0, in the core; or the chosen responses that did not fall gained in the core and in no other region, in pairs
+whose two responses are neither near copies nor far apart. Counter-evidence: C, and what neither explains. Certainty:
+association. Unit: share of the lost log-prob. On planted runs a competing answer in the core and a collision there are
+often two sides of one fact: the verdict is then "undecided".
 Source: benign displacement, Razin et al. 2024, arXiv:2410.08847.
 """
 
 from dpo_analysis.diagnosis.findings import Finding
-from dpo_analysis.diagnosis.pull_findings import pulled_at
-from dpo_analysis.diagnosis.symptoms import Case
+from dpo_analysis.diagnosis.pull_findings import find_pull
+from dpo_analysis.diagnosis.symptoms import Symptoms
 
 RANK = 4
 
 
-def find(case: Case) -> list[Finding]:
-    """A finding about the core."""
-    return pulled_at(case, "competing_answer", ("core",), "arXiv:2410.08847")
+def find(symptoms: Symptoms) -> list[Finding]:
+    """Return a finding about the core; none without a ledger."""
+    return find_pull(symptoms, "competing_answer", ("core",), "arXiv:2410.08847")

@@ -1,44 +1,61 @@
 """What is chosen in one pair is rejected in another: the same response to the same prompt, or labels that look flipped.
 
-Signature: a large share of the lost log-prob lies in pairs that another pair contradicts. That they do is a fact of the
-data (identity); that the fall goes with it is an association. Counter-evidence: as large a share of the pairs is
-contradicted anyway. Or: much of it lies in pairs that others turn round, and far more than their share of the pairs.
-Unit: share of the lost log-prob. Source: label noise in DPO, Chowdhury et al. 2024,
-arXiv:2403.00409.
+Signature: a large share of the lost log-prob lies in pairs that another pair contradicts; that they do is a fact of the
+data (identity), that the fall goes with it is an association. Or: a large share lies in pairs whose label other pairs
+oppose, far larger than the share of such pairs. Counter-evidence: as large a share of all pairs is contradicted anyway.
+Unit: share of the lost log-prob. Source: label noise in DPO, Chowdhury et al. 2024, arXiv:2403.00409.
 """
 
+import math
+
+from dpo_analysis.diagnosis.fall_statistics import FallStatistics
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.symptoms import Case, share
+from dpo_analysis.diagnosis.symptoms import Symptoms
 from dpo_analysis.diagnosis.thresholds import (
-    CONTRADICTED,
-    CONTRADICTED_PAIRS,
-    NEAR,
-    TIMES,
-    TIMES_NEAR,
-    TURNED,
-    TURNED_NEAR,
+    CONTRADICTED_LOSS_SHARE,
+    CONTRADICTED_PAIR_SHARE,
+    NEAR_COPY_DISTANCE,
+    NEAR_COPY_REVERSED_LOSS_SHARE,
+    NEAR_COPY_REVERSED_TIMES,
+    REVERSED_LOSS_SHARE,
+    REVERSED_TIMES,
 )
+from dpo_analysis.text.numbers import whole_percent
 
 RANK = 1
 
 
-def find(case: Case) -> list[Finding]:
-    """One finding where a decline is established."""
-    found = case.signals
-    if found is None or found.contradicted != found.contradicted:
+def find(symptoms: Symptoms) -> list[Finding]:
+    """Return one finding where a decline is established and the run has token ids."""
+    statistics = symptoms.statistics
+    if statistics is None or math.isnan(statistics.contradicted):
         return []
-    least, times = (TURNED_NEAR, TIMES_NEAR) if found.edit < NEAR else (TURNED, TIMES)
-    turned = found.turned >= least and found.turned >= times * found.turned_pairs
-    against = found.contradicted >= CONTRADICTED and found.contradicted_pairs >= CONTRADICTED_PAIRS
-    likely = against or turned
-    verdict = LIKELY if likely else POSSIBLE if found.contradicted > 0 else UNLIKELY
-    values = {"share": share(found.contradicted), "pairs": share(found.contradicted_pairs)}
-    values |= {"turned": share(found.turned), "turned_pairs": share(found.turned_pairs)}
-    key = "turned" if turned and not against else verdict
-    told = verdict != UNLIKELY
-    counter = f"diagnosis.contradiction.counter{'.turned' if key == 'turned' else ''}"
-    return [
-        Finding("contradiction", verdict, "association", share=found.turned if key == "turned" else found.contradicted,
-                values=values, counter=(counter,) if told else (), key=f"diagnosis.contradiction.{key}",
-                advice="diagnosis.contradiction.advice" if told else "", source="arXiv:2403.00409")
-    ]  # fmt: skip
+    contradicted = (
+        statistics.contradicted >= CONTRADICTED_LOSS_SHARE and statistics.contradicted_pairs >= CONTRADICTED_PAIR_SHARE
+    )
+    opposed = _labels_opposed(statistics)
+    verdict = LIKELY if contradicted or opposed else POSSIBLE if statistics.contradicted > 0 else UNLIKELY
+    by_labels = opposed and not contradicted
+    values = {"share": whole_percent(statistics.contradicted), "pairs": whole_percent(statistics.contradicted_pairs)}
+    values |= {"turned": whole_percent(statistics.turned), "turned_pairs": whole_percent(statistics.turned_pairs)}
+    counter = f"diagnosis.contradiction.counter{'.turned' if by_labels else ''}"
+    finding = Finding(
+        "contradiction",
+        verdict,
+        "association",
+        share=statistics.turned if by_labels else statistics.contradicted,
+        key=f"diagnosis.contradiction.{'turned' if by_labels else verdict}",
+        values=values,
+        counter=(counter,) if verdict != UNLIKELY else (),
+        advice="diagnosis.contradiction.advice" if verdict != UNLIKELY else "",
+        source="arXiv:2403.00409",
+    )
+    return [finding]
+
+
+def _labels_opposed(statistics: FallStatistics) -> bool:
+    """Return whether far more of the loss than of the pairs lies in pairs whose label other pairs oppose."""
+    near_copies = statistics.edit < NEAR_COPY_DISTANCE
+    least = NEAR_COPY_REVERSED_LOSS_SHARE if near_copies else REVERSED_LOSS_SHARE
+    times = NEAR_COPY_REVERSED_TIMES if near_copies else REVERSED_TIMES
+    return statistics.turned >= least and statistics.turned >= times * statistics.turned_pairs

@@ -1,32 +1,45 @@
 """The end of the response, not its content: the end-of-text token lost the probability, or got it too early.
 
 Signature: a large share of the lost log-prob on end-of-text tokens, or gone to an end of text in front of closings that
-other pairs reject. Counter-evidence: what lies elsewhere, and whether chosen responses are the longer ones. Certainty:
-decomposition (a place of the exact split). Unit: share of the lost log-prob. Source: length in DPO, Park et al. 2024,
-arXiv:2403.19159.
+other pairs reject. Counter-evidence: what was lost elsewhere, and whether the chosen responses are the longer ones.
+Certainty: decomposition (a region of the exact split). Unit: share of the lost log-prob. Source: length in DPO, Park et
+al. 2024, arXiv:2403.19159.
 """
 
+import math
+
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
-from dpo_analysis.diagnosis.symptoms import Case, share
-from dpo_analysis.diagnosis.thresholds import AT_THE_END, DATA_DRIVEN
+from dpo_analysis.diagnosis.symptoms import Symptoms
+from dpo_analysis.diagnosis.thresholds import DATA_DRIVEN_SHARE, END_OF_TEXT_SHARE
+from dpo_analysis.text.numbers import whole_percent
 
 RANK = 7
 
 
-def find(case: Case) -> list[Finding]:
-    """One finding where there is a ledger."""
-    found = case.signals
-    if found is None or found.end != found.end:
+def find(symptoms: Symptoms) -> list[Finding]:
+    """Return one finding where there is a ledger."""
+    statistics, ledger = symptoms.statistics, symptoms.ledger
+    if statistics is None or math.isnan(statistics.end):
         return []
-    verdict = LIKELY if found.end >= AT_THE_END else POSSIBLE if found.end >= DATA_DRIVEN else UNLIKELY
-    key, own = verdict, found.end
-    if case.sooner and verdict != LIKELY:
-        verdict, key, own = LIKELY, "sooner", found.ended
-    values = {"share": share(own), "longer": share(found.longer)}
-    pairs, shown = case.examples(case.ledger.tokens.weight, "end") if verdict != UNLIKELY and case.ledger else ((), ())
-    advice = "diagnosis.length_or_eos.advice" if verdict != UNLIKELY else ""
-    counter = ("diagnosis.length_or_eos.counter",) if verdict != UNLIKELY else ()
-    return [
-        Finding("length_or_eos", verdict, "decomposition", "end", own, key=f"diagnosis.length_or_eos.{key}",
-                values=values, pairs=pairs, tokens=shown, counter=counter, advice=advice, source="arXiv:2403.19159")
-    ]  # fmt: skip
+    share = statistics.end
+    verdict = LIKELY if share >= END_OF_TEXT_SHARE else POSSIBLE if share >= DATA_DRIVEN_SHARE else UNLIKELY
+    key = verdict
+    if symptoms.ends_earlier and verdict != LIKELY:
+        verdict, key, share = LIKELY, "sooner", statistics.ended
+    shown = verdict != UNLIKELY
+    pairs, tokens = symptoms.examples(ledger.tokens.loss_share, "end") if shown and ledger else ((), ())
+    finding = Finding(
+        "length_or_eos",
+        verdict,
+        "decomposition",
+        "end",
+        share,
+        key=f"diagnosis.length_or_eos.{key}",
+        values={"share": whole_percent(share), "longer": whole_percent(statistics.longer)},
+        pairs=pairs,
+        tokens=tokens,
+        counter=("diagnosis.length_or_eos.counter",) if shown else (),
+        advice="diagnosis.length_or_eos.advice" if shown else "",
+        source="arXiv:2403.19159",
+    )
+    return [finding]

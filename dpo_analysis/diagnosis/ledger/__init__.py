@@ -1,1 +1,1 @@
-"""The ledger: which tokens lost the probability of the chosen responses, and where it went."""
+"""The mass ledger: which tokens of the fallen chosen responses lost probability, and where it went."""

@@ -1,7 +1,8 @@
-"""What pairs say behind each token: for every (previous token, token) how many pairs choose it and how many reject it.
+"""How many other pairs choose and how many reject each bigram: a token directly behind its previous token.
 
-Counts are discordant: a pair that has the two tokens in a row on both sides is no evidence for either and counts for
-neither. The pair that is asked about never counts.
+The context of a token is its previous token alone. Counts are discordant: a pair that has the bigram in both of its
+responses is no evidence for either side and counts for neither, since raw counts would blame the text that both
+responses share. A pair never counts for itself.
 """
 
 from collections.abc import Iterator
@@ -9,165 +10,181 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dpo_analysis.arrays.response_sums import inputs
+from dpo_analysis.arrays.response_sums import pair_index
 from dpo_analysis.runs import Run
-from dpo_analysis.runs.evidence.kinds import sampled
-from dpo_analysis.runs.list_columns import lists, side_places
+from dpo_analysis.runs.evidence.kinds import sample_mask
+from dpo_analysis.runs.list_columns import flatten_lists, side_indices
 from dpo_analysis.schema import SIDES
 
 Ints = NDArray[np.int64]
-START = -1
-"""The previous token of a response's first one: what stands in front is the prompt, which is each pair's own."""
-TRAIN = "train"
-"""The split whose pairs are taken as the training pairs, where a run has one of this name."""
-COUNTED = 20_000
-"""Pairs counted at most: of more, a sample drawn by the hash of pair_id."""
+Mask = NDArray[np.bool_]
+RESPONSE_START = -1
+"""Stands for the previous token of a response's first token, whose real one belongs to the prompt of its own pair."""
+TRAIN_SPLIT = "train"
+"""The split whose pairs count as the training pairs, where a run has one of this name."""
+MAX_COUNTED_PAIRS = 20_000
+"""Pairs counted at most; of more pairs a sample is drawn by the hash of pair_id."""
 
 
-class Counts(NamedTuple):
-    """Of every (pair, previous token, token) asked about, the pair itself left out; each of the shape asked.
+class OtherPairs(NamedTuple):
+    """What the other pairs do with each bigram of a query; every array has the shape of the query.
 
     Attributes:
-        rejects: pairs whose rejected response has it and whose chosen one has not.
-        chooses: the reverse.
-        own_rejects: whether the pair's own rejected response has it and its chosen one has not.
-        seen: whether any text of any counted pair has it, its own among them.
+        rejects: r, the number of other pairs whose rejected response alone has the bigram.
+        chooses: c, the number of other pairs whose chosen response alone has it.
+        rejected_by_pair: whether the rejected response alone of the pair itself has it.
+        seen: whether any response of any counted pair has it, the pair itself included.
     """
 
     rejects: Ints
     chooses: Ints
-    own_rejects: NDArray[np.bool_]
-    seen: NDArray[np.bool_]
+    rejected_by_pair: Mask
+    seen: Mask
 
 
-class _Tables(NamedTuple):
-    """Sorted numbers of word pairs.
+class _Index(NamedTuple):
+    """Sorted keys of bigrams: (previous token + 1) * base + token, with row * base ** 2 added where the pair matters.
 
     Attributes:
-        base: what one number holds a token id in.
-        chosen, rejected: of what one response of a pair alone has, with the pair.
-        chooses, rejects: the same without the pair, and in how many.
-        seen: of what any text has.
+        base: more than every token id + 1.
+        chosen_of_pair: keys with the row, of bigrams that the pair's chosen response alone has.
+        rejected_of_pair: the same of rejected responses.
+        chooses: keys without the row, and in how many pairs the chosen response alone has them.
+        rejects: the same of rejected responses.
+        seen: keys of the bigrams of all responses.
     """
 
     base: int
-    chosen: Ints
-    rejected: Ints
+    chosen_of_pair: Ints
+    rejected_of_pair: Ints
     chooses: tuple[Ints, Ints]
     rejects: tuple[Ints, Ints]
     seen: Ints
 
 
-class Contexts:
-    """The counts of one run over the pairs of one split, made when they are first asked for.
+class BigramCounts:
+    """The bigram counts of one run over the pairs of one split, made at the first query.
 
     Attributes:
-        split: whose pairs are counted.
+        split: split whose pairs are counted.
     """
 
     def __init__(self, run: Run, split: str) -> None:
-        """Take what is counted: the pairs of ``split`` that are scored; reading them raises StorageError."""
+        """Count the scored pairs of ``split``; the first query raises StorageError where a part is damaged."""
         self.split, self._run = split, run
 
     @cached_property
     def n_pairs(self) -> int:
-        """Pairs counted."""
+        """Number of counted pairs."""
         return len(self._rows)
 
     @cached_property
     def _rows(self) -> Ints:
-        return _counted_rows(self._run, self.split)
+        return sampled_pairs(self._run, self.split)["row"].to_numpy()
 
     @cached_property
-    def _tables(self) -> _Tables:
-        found = list(_responses(self._run, self._rows))
-        base = 2 + max((int(ids.max(initial=0)) for _, ids in _flat(found)), default=0)
-        keys = [[_pair_keys(base, *one) for one in side] for side in zip(*found, strict=True)] or [[], []]
-        chosen, rejected = (np.unique(np.concatenate([*side, np.zeros(0, np.int64)])) for side in keys)
-        alone = np.setdiff1d(chosen, rejected, assume_unique=True), np.setdiff1d(rejected, chosen, assume_unique=True)
-        counts = [np.unique(one % base**2, return_counts=True) for one in alone]
-        return _Tables(base, *alone, *counts, np.unique(np.concatenate([chosen, rejected]) % base**2))
+    def _index(self) -> _Index:
+        parts = list(_parts(self._run, self._rows))
+        base = 2 + max((int(side.token_ids.max(initial=0)) for part in parts for side in part), default=0)
+        chosen, rejected = (_distinct([_pair_keys(base, part[side]) for part in parts]) for side in range(len(SIDES)))
+        chosen_alone = np.setdiff1d(chosen, rejected, assume_unique=True)
+        rejected_alone = np.setdiff1d(rejected, chosen, assume_unique=True)
+        chooses, rejects = (np.unique(keys % base**2, return_counts=True) for keys in (chosen_alone, rejected_alone))
+        seen = np.unique(np.concatenate([chosen, rejected]) % base**2)
+        return _Index(base, chosen_alone, rejected_alone, chooses, rejects, seen)
 
-    def of(self, rows: Ints, before: Ints, token_ids: Ints) -> Counts:
-        """The counts of tokens behind others, in these pairs.
+    def look_up(self, rows: Ints, previous: Ints, token_ids: Ints) -> OtherPairs:
+        """Return what the other pairs do with each bigram.
 
         Args:
-            rows: the row of each token's pair.
-            before: the token in front of each; ``START`` for none.
-            token_ids: the tokens.
+            rows: row of the pair that each bigram belongs to, shape (bigrams,).
+            previous: id of each previous token, same shape; ``RESPONSE_START`` for none.
+            token_ids: id of each token, same shape.
+
+        Raises:
+            StorageError: a part is damaged.
         """
-        known, base = self._tables, self._tables.base
-        outside = (token_ids > base - 2) | (before > base - 2)
-        key = np.where(outside, 0, (before + 1) * base + token_ids)
-        own = rows * base**2 + key
-        rejects, chooses = _member(known.rejected, own), _member(known.chosen, own)
-        return Counts(
-            np.where(outside, 0, _looked_up(known.rejects, key) - rejects),
-            np.where(outside, 0, _looked_up(known.chooses, key) - chooses),
-            ~outside & rejects,
-            ~outside & _member(known.seen, key),
+        index, base = self._index, self._index.base
+        unknown = (token_ids > base - 2) | (previous > base - 2)
+        key = np.where(unknown, 0, (previous + 1) * base + token_ids)
+        key_of_pair = rows * base**2 + key
+        rejects, chooses = _contains(index.rejected_of_pair, key_of_pair), _contains(index.chosen_of_pair, key_of_pair)
+        return OtherPairs(
+            rejects=np.where(unknown, 0, _count(index.rejects, key) - rejects),
+            chooses=np.where(unknown, 0, _count(index.chooses, key) - chooses),
+            rejected_by_pair=~unknown & rejects,
+            seen=~unknown & _contains(index.seen, key),
         )
 
 
-def _pair_keys(base: int, rows: Ints, lengths: Ints, token_ids: Ints) -> Ints:
-    """One number for each (pair, previous token, token)."""
-    before = previous(lengths, token_ids)
-    return np.repeat(rows, lengths) * base**2 + (before + 1) * base + token_ids
+def previous_tokens(lengths: Ints, token_ids: Ints) -> Ints:
+    """Return the id of every previous token, shape (tokens,); ``RESPONSE_START`` at the start of each response.
 
-
-def previous(lengths: Ints, token_ids: Ints) -> Ints:
-    """The token in front of each, shape (tokens,); ``START`` at the beginning of a response."""
-    before = np.concatenate([[START], token_ids[:-1]]) if len(token_ids) else token_ids
+    Args:
+        lengths: tokens of each response, shape (responses,).
+        token_ids: ids of concatenated responses, shape (tokens,).
+    """
+    previous = np.concatenate([[RESPONSE_START], token_ids[:-1]]) if len(token_ids) else token_ids
     starts = (np.cumsum(lengths) - lengths)[lengths > 0]
-    before[starts] = START
-    return before
+    previous[starts] = RESPONSE_START
+    return previous
 
 
-def _counted_rows(run: Run, split: str) -> Ints:
-    pairs = inputs(run).pairs
+def sampled_pairs(run: Run, split: str) -> pd.DataFrame:
+    """Return the scored pairs of ``split``, or ``MAX_COUNTED_PAIRS`` of them: row, pair_id and more, by row."""
+    pairs = pair_index(run).pairs
     pairs = pairs[pairs["split"] == split]
-    kept = sampled(list(pairs["pair_id"]), list(pairs["split"]), list(pairs["status"]), COUNTED)
-    return pairs["row"].to_numpy()[kept]
+    return pairs[sample_mask(list(pairs["pair_id"]), list(pairs["split"]), list(pairs["status"]), MAX_COUNTED_PAIRS)]
 
 
-_Side = tuple[Ints, Ints, Ints]
-"""Rows and lengths of responses, and their token ids one response behind the other."""
+class _Responses(NamedTuple):
+    """Concatenated responses of one side: rows and lengths, shape (responses,), and token ids, shape (tokens,)."""
+
+    rows: Ints
+    lengths: Ints
+    token_ids: Ints
 
 
-def _responses(run: Run, rows: Ints) -> Iterator[tuple[_Side, _Side]]:
+def _parts(run: Run, rows: Ints) -> Iterator[tuple[_Responses, _Responses]]:
+    """Yield the chosen and the rejected responses of these rows, part by part."""
     for part in range(run.n_parts) if len(rows) else ():
         table = run.responses(part, columns=["row", "side", "token_ids"])
         table = table.filter(pa.array(np.isin(table["row"].to_numpy(), rows)))
-        sides = side_places(table)
-        chosen, rejected = (_side(table.filter(pa.array(sides == side))) for side in range(len(SIDES)))
+        sides = side_indices(table)
+        chosen, rejected = (_responses(table.filter(pa.array(sides == side))) for side in range(len(SIDES)))
         yield chosen, rejected
 
 
-def _side(table: pa.Table) -> _Side:
-    lengths, ids = lists(table["token_ids"])
-    return table["row"].to_numpy(), lengths, ids.astype(np.int64)
+def _responses(table: pa.Table) -> _Responses:
+    lengths, ids = flatten_lists(table["token_ids"])
+    return _Responses(table["row"].to_numpy(), lengths, ids.astype(np.int64))
 
 
-def _flat(found: list[tuple[_Side, _Side]]) -> Iterator[tuple[Ints, Ints]]:
-    for sides in found:
-        for rows, _, ids in sides:
-            yield rows, ids
+def _pair_keys(base: int, responses: _Responses) -> Ints:
+    """Return the key of every bigram with its pair's row, shape (tokens,)."""
+    previous = previous_tokens(responses.lengths, responses.token_ids)
+    return np.repeat(responses.rows, responses.lengths) * base**2 + (previous + 1) * base + responses.token_ids
 
 
-def _member(known: Ints, asked: Ints) -> NDArray[np.bool_]:
-    """Which of ``asked`` are in ``known``, which is sorted."""
-    if not len(known):
-        return np.zeros(asked.shape, dtype=bool)
-    return known[np.minimum(np.searchsorted(known, asked), len(known) - 1)] == asked
+def _distinct(keys: list[Ints]) -> Ints:
+    return np.unique(np.concatenate([*keys, np.zeros(0, np.int64)]))
 
 
-def _looked_up(counts: tuple[Ints, Ints], asked: Ints) -> Ints:
-    """The count of each, 0 where it has none."""
+def _contains(keys: Ints, query: Ints) -> Mask:
+    """Return which keys of ``query`` are among the sorted ``keys``."""
+    if not len(keys):
+        return np.zeros(query.shape, dtype=bool)
+    return keys[np.minimum(np.searchsorted(keys, query), len(keys) - 1)] == query
+
+
+def _count(counts: tuple[Ints, Ints], query: Ints) -> Ints:
+    """Return the count of each key of ``query``, 0 where it has none."""
     keys, numbers = counts
     if not len(keys):
-        return np.zeros(asked.shape, dtype=np.int64)
-    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.where(keys[place] == asked, numbers[place], 0)
+        return np.zeros(query.shape, dtype=np.int64)
+    nearest = np.minimum(np.searchsorted(keys, query), len(keys) - 1)
+    return np.where(keys[nearest] == query, numbers[nearest], 0)

@@ -1,7 +1,7 @@
-"""Which pairs others turn round: what it chooses they reject, and what it rejects they choose, in the same pairs.
+"""Pairs whose label looks flipped: other pairs choose what this pair rejects and reject what it chooses.
 
-It is told by word pairs that one response alone has. A flipped label looks so from the side of the pairs that are in
-order, and so does every pair of a preference that the data holds both ways.
+Two pairs are compared by the bigrams that one of their responses alone has. A pair with a flipped label is opposed by
+the pairs that are in order, and so is every pair of a preference that the data holds both ways.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,58 +10,64 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dpo_analysis.diagnosis.ledger.bigram_counts import previous
+from dpo_analysis.diagnosis.ledger.bigram_counts import previous_tokens
 
 Ints = NDArray[np.int64]
+Responses = Sequence[Ints]
 
 
-class Turned(NamedTuple):
-    """For each pair asked about: how many others judge the same two things the other way round, and how many alike."""
+class Agreement(NamedTuple):
+    """How many other pairs oppose the label of each pair, and how many support it; each of shape (pairs,)."""
 
-    reversed: Ints
-    alike: Ints
+    opposing: Ints
+    supporting: Ints
 
 
-def turned(texts: tuple[Sequence[Ints], Sequence[Ints]], asked: Sequence[int]) -> Turned:
-    """Count for each of the pairs ``asked`` (places in ``texts``) those that turn it round, and those that agree.
+def count_agreement(responses: tuple[Responses, Responses], pairs: Sequence[int]) -> Agreement:
+    """Return for some pairs how many other pairs oppose and how many support their label.
+
+    Another pair opposes a label where its rejected response alone has a bigram that this pair's chosen response alone
+    has, and its chosen response alone one that this pair's rejected response alone has. It supports the label where the
+    same holds for equal sides. A pair may do both.
 
     Args:
-        texts: token ids of the chosen and of the rejected responses.
-        asked: the pairs.
+        responses: token ids of the chosen and of the rejected response of every pair, one array each.
+        pairs: indices of the pairs to count for.
     """
-    own = list(_alone(texts))
-    chosen, rejected = (_Holders([one[side] for one in own]) for side in (0, 1))
+    bigrams = list(_one_sided_bigrams(responses))
+    chosen, rejected = (_BigramIndex([sides[side] for sides in bigrams]) for side in (0, 1))
     counts = []
-    for place in asked:
-        mine, other = own[place]
-        around = rejected.of(mine) & chosen.of(other)
-        alike = chosen.of(mine) & rejected.of(other)
-        counts.append([int(found.sum() - found[place]) for found in (around, alike)])
+    for pair in pairs:
+        in_chosen, in_rejected = bigrams[pair]
+        opposing = rejected.pairs_with(in_chosen) & chosen.pairs_with(in_rejected)
+        supporting = chosen.pairs_with(in_chosen) & rejected.pairs_with(in_rejected)
+        counts.append([int(mask.sum() - mask[pair]) for mask in (opposing, supporting)])
     both = np.array(counts, dtype=np.int64).reshape(-1, 2)
-    return Turned(both[:, 0], both[:, 1])
+    return Agreement(both[:, 0], both[:, 1])
 
 
-def _alone(texts: tuple[Sequence[Ints], Sequence[Ints]]) -> Iterator[tuple[Ints, Ints]]:
-    """Of every pair the word pairs that one response alone has, each as one number."""
-    base = 2 + max((int(ids.max(initial=0)) for side in texts for ids in side), default=0)
-    for sides in zip(*texts, strict=True):
-        first, second = (np.unique((previous(np.array([len(ids)]), ids) + 1) * base + ids) for ids in sides)
-        yield np.setdiff1d(first, second, assume_unique=True), np.setdiff1d(second, first, assume_unique=True)
+def _one_sided_bigrams(responses: tuple[Responses, Responses]) -> Iterator[tuple[Ints, Ints]]:
+    """Yield for every pair the keys of the bigrams that its chosen, and its rejected, response alone has."""
+    base = 2 + max((int(ids.max(initial=0)) for side in responses for ids in side), default=0)
+    for sides in zip(*responses, strict=True):
+        chosen, rejected = (np.unique((previous_tokens(np.array([len(ids)]), ids) + 1) * base + ids) for ids in sides)
+        yield np.setdiff1d(chosen, rejected, assume_unique=True), np.setdiff1d(rejected, chosen, assume_unique=True)
 
 
-class _Holders:
-    """Which pairs hold a word pair."""
+class _BigramIndex:
+    """Finds the pairs that have a bigram; built from the bigram keys of every pair."""
 
-    def __init__(self, own: Sequence[Ints]) -> None:
-        self._size = len(own)
-        keys = np.concatenate([*own, np.zeros(0, np.int64)])
+    def __init__(self, bigrams: Sequence[Ints]) -> None:
+        self._n_pairs = len(bigrams)
+        keys = np.concatenate([*bigrams, np.zeros(0, np.int64)])
+        pairs = np.repeat(np.arange(len(bigrams)), [len(keys) for keys in bigrams])
         order = np.argsort(keys, kind="stable")
-        self._keys, self._pairs = keys[order], np.repeat(np.arange(len(own)), [len(one) for one in own])[order]
+        self._keys, self._pairs = keys[order], pairs[order]
 
-    def of(self, words: Ints) -> NDArray[np.bool_]:
-        """Of every pair whether it holds one of ``words``."""
-        found = np.zeros(self._size, dtype=bool)
-        ends = (np.searchsorted(self._keys, words, side=side).tolist() for side in ("left", "right"))
-        for start, end in zip(*ends, strict=True):
-            found[self._pairs[start:end]] = True
-        return found
+    def pairs_with(self, bigrams: Ints) -> NDArray[np.bool_]:
+        """Return which pairs have at least one of these bigrams, shape (pairs,)."""
+        mask = np.zeros(self._n_pairs, dtype=bool)
+        starts, stops = (np.searchsorted(self._keys, bigrams, side=side).tolist() for side in ("left", "right"))
+        for start, stop in zip(starts, stops, strict=True):
+            mask[self._pairs[start:stop]] = True
+        return mask

@@ -1,4 +1,4 @@
-"""The word pairs behind a ledger: which lost most, which gained most, and what other pairs say of them."""
+"""The bigrams of a ledger that lost most and those that gained most, and what the other pairs do with them."""
 
 from typing import NamedTuple
 
@@ -6,62 +6,89 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpo_analysis.diagnosis.findings import Pattern
-from dpo_analysis.diagnosis.ledger.bigram_counts import START
-from dpo_analysis.diagnosis.ledger.ledger import GAINERS, Ledger
+from dpo_analysis.arrays.vocabulary import read_vocabulary
+from dpo_analysis.diagnosis.findings import BigramChange
+from dpo_analysis.diagnosis.ledger.bigram_counts import RESPONSE_START
+from dpo_analysis.diagnosis.ledger.ledger import Ledger
 from dpo_analysis.runs import Run
-from dpo_analysis.tables.tokens import texts_of
-from dpo_analysis.text.regions import PLACES
+from dpo_analysis.text.regions import REGIONS
 
 LOST, GAINED = "lost", "gained"
+KEY = ["before", "token"]
 Ints = NDArray[np.int64]
 
 
-class _Many(NamedTuple):
-    """Tokens behind others, each with its place, pair and amount."""
+class BigramAmounts(NamedTuple):
+    """Bigrams with the amount that each lost or gained, one for each time it occurs; each of shape (occurrences,).
 
-    before: Ints
+    Attributes:
+        previous_ids: ids of the previous tokens; ``RESPONSE_START`` for none.
+        token_ids: ids of the tokens.
+        region: index in ``text.regions.REGIONS``.
+        pair: index of the pair in ``Ledger.rows``.
+        nats: what the bigram lost, or for one that gained what the label at its position lost times its share of the
+            probability that moved there; not negative.
+    """
+
+    previous_ids: Ints
     token_ids: Ints
-    place: Ints
+    region: Ints
     pair: Ints
-    amount: NDArray[np.float64]
+    nats: NDArray[np.float64]
 
 
-def find_patterns(run: Run, ledger: Ledger, count: int = 12) -> list[Pattern]:
-    """The word pairs that lost most, then those that gained most at the fallen tokens, ``count`` of each."""
-    tokens, kept = ledger.tokens, ledger.kept
-    lost = np.maximum(-tokens.change, 0)
-    losers = _Many(tokens.before, tokens.token_ids, tokens.place, tokens.pair, lost)
-    named = kept.gainer >= 0
-    at = kept.token[named]
-    gain = lost[at] * np.maximum(kept.change[named], 0) / np.maximum(tokens.gained[at], 1e-12)
-    gainers = _Many(tokens.before[at], kept.ids[named], tokens.place[at], tokens.pair[at], gain)
-    frames = [_top(ledger, many, way, count) for way, many in ((LOST, losers), (GAINED, gainers))]
-    table = pd.concat(frames, ignore_index=True)
-    before, token = texts_of(run, table["before"].to_numpy()), texts_of(run, table["token"].to_numpy())
-    start = table["before"].to_numpy() == START
-    table = table.assign(before=np.where(start, "", before), token=token)[list(Pattern._fields)]
-    return [Pattern(*row) for row in zip(*(table[name].tolist() for name in table), strict=True)]
+def lost_bigrams(ledger: Ledger) -> BigramAmounts:
+    """Return what the bigrams of the fallen chosen responses lost, in nats."""
+    tokens = ledger.tokens
+    return BigramAmounts(tokens.previous_ids, tokens.token_ids, tokens.region, tokens.pair, tokens.lost)
 
 
-def main_gainer(values: dict[str, float]) -> str:
-    """Which of ``ledger.GAINERS`` got most."""
-    return max(GAINERS, key=lambda name: values.get(name, 0.0))
+def gained_bigrams(ledger: Ledger) -> BigramAmounts:
+    """Return what the named tokens gained behind the previous tokens of the fallen chosen responses, in nats."""
+    tokens, top_tokens = ledger.tokens, ledger.top_tokens
+    named = top_tokens.recipient >= 0
+    index = top_tokens.index[named]
+    nats = tokens.lost[index] * ledger.gained_shares[named]
+    return BigramAmounts(
+        tokens.previous_ids[index], top_tokens.ids[named], tokens.region[index], tokens.pair[index], nats
+    )
 
 
-def _top(ledger: Ledger, many: _Many, way: str, count: int) -> pd.DataFrame:
-    counts = ledger.contexts.of(ledger.rows[many.pair], many.before, many.token_ids)
-    frame = pd.DataFrame(
-        {"before": many.before, "token": many.token_ids, "place": many.place, "pair": many.pair, "nats": many.amount,
-         "rejects": counts.rejects, "chooses": counts.chooses}
-    )  # fmt: skip
-    frame = frame[frame["nats"] > 0]
-    grouped = frame.groupby(["before", "token"], sort=False)
-    place = frame.loc[grouped["nats"].idxmax()].set_index(["before", "token"])["place"] if len(frame) else None
-    table = grouped.agg(
+def find_top_bigrams(run: Run, ledger: Ledger, count: int = 12) -> list[BigramChange]:
+    """Return the ``count`` bigrams that lost most, then the ``count`` that gained most.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    amounts = {LOST: lost_bigrams(ledger), GAINED: gained_bigrams(ledger)}
+    table = pd.concat([_largest(ledger, part, way, count) for way, part in amounts.items()], ignore_index=True)
+    previous, tokens = (table[name].to_numpy() for name in KEY)
+    vocabulary = read_vocabulary(run)
+    before = np.where(previous == RESPONSE_START, "", vocabulary.texts(previous))
+    table = table.assign(before=before, token=vocabulary.texts(tokens))[list(BigramChange._fields)]
+    return [BigramChange(*row) for row in zip(*(table[name].tolist() for name in table), strict=True)]
+
+
+def _largest(ledger: Ledger, amounts: BigramAmounts, way: str, count: int) -> pd.DataFrame:
+    """Return the bigrams with the largest sums, with token ids in the columns ``KEY``."""
+    others = ledger.bigrams.look_up(ledger.rows[amounts.pair], amounts.previous_ids, amounts.token_ids)
+    occurrences = pd.DataFrame(
+        {
+            "before": amounts.previous_ids,
+            "token": amounts.token_ids,
+            "region": amounts.region,
+            "pair": amounts.pair,
+            "nats": amounts.nats,
+            "rejects": others.rejects,
+            "chooses": others.chooses,
+        }
+    )
+    occurrences = occurrences[occurrences["nats"] > 0]
+    by_bigram = occurrences.groupby(KEY, sort=False)
+    table = by_bigram.agg(
         n_pairs=("pair", "nunique"), nats=("nats", "sum"), rejects=("rejects", "mean"), chooses=("chooses", "mean")
     )
-    if place is not None:
-        table["place"] = [PLACES[one] for one in place.reindex(table.index)]
+    largest = occurrences.loc[by_bigram["nats"].idxmax()] if len(occurrences) else occurrences
+    table["place"] = [REGIONS[code] for code in largest.set_index(KEY)["region"].reindex(table.index)]
     table["nats"] /= max(len(ledger.rows), 1)
     return table.nlargest(count, "nats").reset_index().assign(way=way)

@@ -1,4 +1,4 @@
-"""What tokens can be coloured by: the column, the kind of scale, and how the values of several tokens become one."""
+"""What tokens can be coloured by: the column, the kind of scale, and the value of several tokens together."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Color:
     Attributes:
         ramp: ``SIGNED``, ``FALL`` or ``AMOUNT``.
         unit: the column whose unit it has.
-        noisy: whether it is beta times a log-ratio, so that the noise floor of log-ratios is its own.
+        noisy: whether it is beta times a log-ratio, so that the noise floor of log-ratios applies to it.
         needs: the evidence it is computed from; empty for what every run has.
     """
 
@@ -44,8 +44,8 @@ COLORS = tuple(BY_NAME)
 """What tokens can be coloured by; ``change`` is the change of the advantage since the first checkpoint shown."""
 
 
-def absent(tokens: pd.DataFrame) -> dict[str, str]:
-    """The colours that a token table has no value for, and what would have to be collected: "entropy" or "kl"."""
+def missing_colors(tokens: pd.DataFrame) -> dict[str, str]:
+    """Return the colours that a token table has no value for, with the evidence they need: "entropy" or "kl"."""
     return {
         name: color.needs
         for name, color in BY_NAME.items()
@@ -53,16 +53,20 @@ def absent(tokens: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def of_units(name: str, values: NDArray, variance: NDArray | None, starts: NDArray[np.int64]) -> NDArray:
-    """The values of tokens as those of the units that begin at ``starts``; NaN where a token of the unit has none.
+def unit_values(name: str, values: NDArray, variance: NDArray | None, starts: NDArray[np.int64]) -> NDArray:
+    """Return the values of units from those of their tokens; NaN where a token of the unit has none.
 
-    Sums; of the running value the last; of credit_z the unit's credit in its own standard deviations.
+    These are sums; for "value", which runs along the response, the last value; for "credit_z" the unit's credit in
+    standard deviations of the unit.
 
     Args:
         name: the colour.
         values: shape (models, tokens); for credit_z those of ``credit``.
         variance: of credit, the same shape; only for credit_z.
         starts: the first token of each unit, shape (units,).
+
+    Returns:
+        Shape (models, units), in the unit of the colour.
     """
     if name == "value":
         return values[:, np.append(starts[1:], values.shape[1]) - 1]

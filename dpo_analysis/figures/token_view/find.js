@@ -1,4 +1,4 @@
-/* Find in the text of both responses: matches are marked in every panel, Enter goes to the next, Shift+Enter back. */
+/* Search in the text of both responses: matches are marked in every panel; Enter goes to the next, Shift+Enter back. */
 
 const WRITTEN = { n: () => "\n", t: () => "\t", s: (text) => " ".repeat(text.length) };
 
@@ -20,7 +20,7 @@ function finder(view) {
   return box;
 }
 
-/* The text of a side as it was written, folded, and the cell of each of its characters. */
+/* Returns the text of a side as it was written, in lower case, and the cell of each of its characters. */
 function written(side) {
   if (!side.written) {
     const letters = [], owners = [];

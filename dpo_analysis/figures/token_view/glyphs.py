@@ -1,7 +1,7 @@
-"""From byte pieces to cells: the shortest runs of tokens that can be shown as text, and how each character is shown.
+"""Glyphs: the shortest runs of tokens that can be shown as text, and how each character is shown.
 
 A byte-level tokenizer cuts characters: decoding its tokens one by one shows replacement marks where there was text.
-Tokens that share a character (or a letter and its combining mark) form one cell; nearly every cell is one token.
+Tokens that share a character (or a letter and its combining mark) form one glyph; nearly every glyph is one token.
 """
 
 import re
@@ -15,11 +15,18 @@ JOINERS = "\u200c\u200d\ufe0e\ufe0f"
 """Zero-width characters that shape their neighbours; they never reorder text, so they stay as they are."""
 
 PLAIN = re.compile(rb" ?[!-~]+(?: [!-~]+)*")
+"""Printable ASCII with single spaces."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """``count`` tokens from token ``first``, shown as ``parts``: (kind, what is shown), in reading order."""
+class Glyph:
+    """Consecutive tokens that are drawn together; tokens.js calls it a cell.
+
+    Attributes:
+        first: the place of its first token in the response.
+        count: how many tokens it holds.
+        parts: (kind, shown text) in reading order.
+    """
 
     first: int
     count: int
@@ -27,7 +34,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class _Char:
+class _Character:
     """A character, or one byte that belongs to none (``text`` empty), at bytes ``start`` to ``stop``."""
 
     text: str
@@ -36,32 +43,33 @@ class _Char:
     stop: int
 
 
-def cells(pieces: Sequence[bytes]) -> list[Cell]:
+def glyphs(pieces: Sequence[bytes]) -> list[Glyph]:
     r"""Group tokens into the shortest runs whose bytes decode.
 
     Args:
         pieces: the bytes of each token, in order.
 
     Returns:
-        Cells that cover every token once; a byte that never becomes part of a character is shown as ``\xE4``.
+        Glyphs that cover every token once; a byte that never becomes part of a character is shown as ``\xE4``.
     """
-    plain = _plain(pieces)
-    found: list[Cell] = []
+    plain = _plain_tokens(pieces)
+    grouped: list[Glyph] = []
     for is_plain, group in groupby(range(len(pieces)), key=plain.__getitem__):
         places = list(group)
         if is_plain:
-            found += [Cell(place, 1, ((TEXT, pieces[place].decode()),)) for place in places]
+            grouped += [Glyph(place, 1, ((TEXT, pieces[place].decode()),)) for place in places]
         else:
             first, last = places[0], places[-1]
-            own = _cells(pieces[first : last + 1])
-            found += [Cell(first + cell.first, cell.count, cell.parts) for cell in own]
-    return found
+            decoded = decoded_glyphs(pieces[first : last + 1])
+            grouped += [Glyph(first + glyph.first, glyph.count, glyph.parts) for glyph in decoded]
+    return grouped
 
 
-def _plain(pieces: Sequence[bytes]) -> list[bool]:
-    """Which tokens are cells as they are, whatever stands beside them: printed ASCII with single spaces inside.
+def _plain_tokens(pieces: Sequence[bytes]) -> list[bool]:
+    """Return which tokens are glyphs by themselves, whatever stands beside them: a short way for most tokens.
 
-    The token behind such a one begins with ASCII, so that nothing clings to it, and a space in front stands alone.
+    They are ``PLAIN``, the token that follows begins with ASCII, so that no mark combines with them, and a space in
+    front is a single one.
     """
     shapes = [PLAIN.fullmatch(piece) is not None for piece in pieces]
     padded = [b"a", *pieces, b"a"]
@@ -71,50 +79,54 @@ def _plain(pieces: Sequence[bytes]) -> list[bool]:
     ]
 
 
-def _cells(pieces: Sequence[bytes]) -> list[Cell]:
-    chars = list(_characters(b"".join(pieces)))
-    owner = [index for index, piece in enumerate(pieces) for _ in piece]
-    joined = _joined_borders(chars, owner)
-    kinds = _kinds(chars)
+def decoded_glyphs(pieces: Sequence[bytes]) -> list[Glyph]:
+    """Group tokens as ``glyphs`` does, by decoding every character."""
+    characters = list(_characters(b"".join(pieces)))
+    token_of_byte = [index for index, piece in enumerate(pieces) for _ in piece]
+    joined = _joined_borders(characters, token_of_byte)
     parts: list[list[tuple[str, str]]] = [[] for _ in pieces]
-    for char, kind in zip(chars, kinds, strict=True):
-        parts[owner[char.start]].append(kind)
-    return [_cell(first, count, parts) for first, count in _runs(len(pieces), joined)]
+    for character, part in zip(characters, _parts(characters), strict=True):
+        parts[token_of_byte[character.start]].append(part)
+    return [
+        Glyph(first, count, _merge(part for token in parts[first : first + count] for part in token))
+        for first, count in _runs(len(pieces), joined)
+    ]
 
 
-def join(group: Sequence[Cell]) -> Cell:
-    """Cells that follow each other as one."""
-    merged = _merged(part for cell in group for part in cell.parts)
-    return Cell(group[0].first, sum(cell.count for cell in group), merged)
+def join_glyphs(group: Sequence[Glyph]) -> Glyph:
+    """Return consecutive glyphs as one."""
+    parts = _merge(part for glyph in group for part in glyph.parts)
+    return Glyph(group[0].first, sum(glyph.count for glyph in group), parts)
 
 
-def shown(cell: Cell) -> str:
-    """A cell as plain text: what is shown, without kinds."""
-    return "".join(text for _, text in cell.parts)
+def glyph_text(glyph: Glyph) -> str:
+    """Return the text that is shown, without kinds."""
+    return "".join(text for _, text in glyph.parts)
 
 
 def visible(text: str) -> str:
-    r"""A text that hides nothing: control, bidirectional and zero-width characters as ``\u202E``; line breaks stay."""
+    r"""Return a text with its control, bidirectional and zero-width characters escaped (``\u202E``)."""
     if text.isascii() and text.isprintable():
         return text
-    chars = list(_characters(text.encode("utf-8", errors="replace")))
+    characters = list(_characters(text.encode("utf-8", errors="replace")))
     return "".join(
-        char.text if char.text in ("\n", "\t", " ") else shape
-        for char, (_, shape) in zip(chars, _kinds(chars), strict=True)
+        character.text if character.text in ("\n", "\t", " ") else shown
+        for character, (_, shown) in zip(characters, _parts(characters), strict=True)
     )
 
 
-def _characters(data: bytes) -> Iterator[_Char]:
+def _characters(data: bytes) -> Iterator[_Character]:
     place = 0
     while place < len(data):
         size = _length(data[place])
         text = _decoded(data[place : place + size])
         size = size if text else 1
-        yield _Char(text, data[place : place + size], place, place + size)
+        yield _Character(text, data[place : place + size], place, place + size)
         place += size
 
 
 def _length(lead: int) -> int:
+    """Return the bytes of a UTF-8 character by its first byte."""
     return 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
 
 
@@ -123,37 +135,43 @@ def _decoded(data: bytes) -> str:
     return text if len(text) == 1 and len(text.encode()) == len(data) else ""
 
 
-def _joined_borders(chars: list[_Char], owner: list[int]) -> set[int]:
-    """Token borders (named by the token behind them) that lie inside a character or in front of a combining mark."""
+def _joined_borders(characters: list[_Character], token_of_byte: list[int]) -> set[int]:
+    """Return the borders between tokens that lie inside a character or in front of a combining mark.
+
+    A border is named by the token that follows it.
+    """
     joined: set[int] = set()
     before = ""
-    for char in chars:
-        first, last = owner[char.start], owner[char.stop - 1]
+    for character in characters:
+        first, last = token_of_byte[character.start], token_of_byte[character.stop - 1]
         joined.update(range(first + 1, last + 1))
-        if char.start and _clings(char.text, before) and owner[char.start - 1] != first:
-            joined.update(range(owner[char.start - 1] + 1, first + 1))
-        before = char.text
+        if character.start and _combines(character.text, before) and token_of_byte[character.start - 1] != first:
+            joined.update(range(token_of_byte[character.start - 1] + 1, first + 1))
+        before = character.text
     return joined
 
 
-def _clings(char: str, before: str) -> bool:
-    """Whether a character cannot be drawn without the one in front of it."""
-    if not char or not before or not before.isprintable() or before.isspace():
-        return before == "\u200d" and bool(char)
-    modifier = "\U0001f3fb" <= char <= "\U0001f3ff"
-    return modifier or char in JOINERS or unicodedata.category(char) in ("Mn", "Mc", "Me")
+def _combines(character: str, before: str) -> bool:
+    """Return whether a character cannot be drawn without the one in front of it."""
+    if not character or not before or not before.isprintable() or before.isspace():
+        return before == "\u200d" and bool(character)
+    modifier = "\U0001f3fb" <= character <= "\U0001f3ff"
+    return modifier or character in JOINERS or unicodedata.category(character) in ("Mn", "Mc", "Me")
 
 
-def _kinds(chars: list[_Char]) -> list[tuple[str, str]]:
-    around = ["", *(char.text for char in chars), ""]
-    return [_kind(char, around[index], around[index + 2]) for index, char in enumerate(chars)]
+def _parts(characters: list[_Character]) -> list[tuple[str, str]]:
+    texts = ["", *(character.text for character in characters), ""]
+    return [_part(character, texts[index], texts[index + 2]) for index, character in enumerate(characters)]
 
 
-def _kind(char: _Char, before: str, after: str) -> tuple[str, str]:
-    r"""How a character is shown: ``↵``, ``→``, ``·`` (one of many spaces), ``\xE4`` or ``\u202E`` (without shape)."""
-    text = char.text
+def _part(character: _Character, before: str, after: str) -> tuple[str, str]:
+    r"""Return the kind of a character and how it is shown.
+
+    ``↵``, ``→``, ``·`` (a space beside another), ``\xE4`` (a byte) or ``\u202E`` (a character without a shape).
+    """
+    text = character.text
     if not text:
-        return ESCAPE, "".join(f"\\x{byte:02X}" for byte in char.raw)
+        return ESCAPE, "".join(f"\\x{byte:02X}" for byte in character.raw)
     if text == "\n":
         return NEWLINE, "↵"
     if text == "\t":
@@ -168,6 +186,7 @@ def _kind(char: _Char, before: str, after: str) -> tuple[str, str]:
 
 
 def _runs(count: int, joined: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first token and the length of each run of tokens without an open border."""
     first = 0
     for border in range(1, count + 1):
         if border not in joined:
@@ -175,11 +194,8 @@ def _runs(count: int, joined: set[int]) -> Iterator[tuple[int, int]]:
             first = border
 
 
-def _cell(first: int, count: int, parts: list[list[tuple[str, str]]]) -> Cell:
-    return Cell(first, count, _merged(part for token in parts[first : first + count] for part in token))
-
-
-def _merged(parts: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _merge(parts: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Join neighbouring parts of text, and of spaces; a glyph without any is shown as ``∅``."""
     merged: list[tuple[str, str]] = []
     for kind, text in parts:
         if merged and merged[-1][0] == kind and kind in (TEXT, SPACE):

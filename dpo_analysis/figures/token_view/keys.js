@@ -1,4 +1,4 @@
-/* Pointer and keys of the token view: linked hover, the tip, selection, and the walk from token to token. */
+/* Pointer and keys of the token view: hover in all panels at once, the tip, selection, and moving between tokens. */
 
 function twins(view, { one, index }) {
   return view.panels.filter((each) => each.side === one.side).flatMap((each) => each.spans[index] || []);
@@ -61,7 +61,7 @@ function pick(view, selected) {
   mark(view, index < 0 ? null : { one, index }, "picked");
 }
 
-/* The cell that holds the token at a position. */
+/* Returns the index of the cell that holds the token at a position. */
 function cellOf(side, position) {
   const start = (index) => (side.at ? side.at[side.firsts[index]] : side.firsts[index]);
   let low = 0, high = side.cells.length - 1;
@@ -100,7 +100,8 @@ function strongest(view, one, step) {
   go(view, one, one.order[one.rank]);
 }
 
-/* The panel whose keys turned to another pair: the next view goes on there, unless the reader has gone elsewhere. */
+/* The panel in which the reader pressed j or k: the view of the next pair puts the focus there, unless the reader has
+   moved it elsewhere. */
 const keyboard = { panel: 0, since: -Infinity };
 
 function turn(view, step) {
@@ -119,7 +120,7 @@ function listen(view) {
   const { box } = view, cell = (event) => event.target.closest && event.target.closest(".c");
   box.addEventListener("pointerover", (event) => {
     const at = `${event.clientX} ${event.clientY}`, span = cell(event);
-    if (at !== view.pointer) show(view, span && span.place, span); /* Else the text moved, not the mouse: keys go on. */
+    if (at !== view.pointer) show(view, span && span.place, span); /* At the same place the text moved, not the mouse: the keyboard stays in charge. */
     view.pointer = at;
   });
   box.addEventListener("pointerleave", () => { view.pointer = ""; show(view, null); });
@@ -138,7 +139,7 @@ function listen(view) {
   if (view.acts.pair) listenOnPage(view, press);
 }
 
-/* Where nothing on the page has the focus, its keys are those of the one view that can turn pages. */
+/* While nothing on the page has the focus, keys work on the view that can change the pair. */
 function listenOnPage(view, press) {
   const onPage = (event) => {
     if (!view.root.isConnected) document.removeEventListener("keydown", onPage);

@@ -9,52 +9,49 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-BINS = 20
+FOLDER = Path(__file__).parent
+SHADES = 20
 """Shades of each pole."""
-STEPS = range(1, BINS + 1)
+STEPS = range(1, SHADES + 1)
 STRONGEST = 62
 """Percent of a pole in the page's background at most: what keeps the contrast of text at 4.5 in both themes."""
 POLES = "pnu"
 """The poles of tokens.css, above 0, below 0 and amounts: the letters of their custom properties and classes."""
 SCRIPTS = ("tokens.js", "keys.js", "find.js")
+PAGE_COLORS = """:root{color-scheme:light dark;--st-background-color:#ffffff;--st-text-color:#31333f}
+@media (prefers-color-scheme:dark){:root{--st-background-color:#0e1117;--st-text-color:#fafafa}}
+body{margin:16px;background:var(--st-background-color);color:var(--st-text-color)}"""
+START = "mountTokenView(document.getElementById('view'), JSON.parse(document.getElementById('data').textContent));"
 
 
 @cache
 def script() -> str:
-    """The scripts as one text: it defines ``mountTokenView(root, data, acts)``."""
-    return "".join(_bare(name) for name in SCRIPTS)
+    """Return the scripts as one text, which defines ``mountTokenView(root, data, acts)``."""
+    return "".join(_without_comments(name) for name in SCRIPTS)
 
 
 @cache
 def style() -> str:
-    """The text of tokens.css with the shades of every pole."""
+    """Return the text of tokens.css with the shades of every pole."""
     shades = (
-        f"--{pole}{step}:color-mix(in oklab,var(--{pole}) {STRONGEST * step / BINS:.1f}%,var(--page))"
-        for pole in POLES for step in STEPS
-    )  # fmt: skip
+        f"--{pole}{step}:color-mix(in oklab,var(--{pole}) {STRONGEST * step / SHADES:.1f}%,var(--page))"
+        for pole in POLES
+        for step in STEPS
+    )
     rules = (f".{pole}{step}{{background:var(--{pole}{step})}}" for pole in POLES for step in STEPS)
-    return f"{_bare('tokens.css')}\n.token-view{{{';'.join(shades)}}}\n{''.join(rules)}\n"
+    return f"{_without_comments('tokens.css')}\n.token-view{{{';'.join(shades)}}}\n{''.join(rules)}\n"
 
 
-def _bare(name: str) -> str:
-    """A source without comments and indentation: Streamlit sends it anew each time the page is drawn."""
-    text = re.sub(r"/\*.*?\*/", "", (HERE / name).read_text("utf-8"), flags=re.DOTALL)
+def _without_comments(name: str) -> str:
+    """Return a source without comments and indentation: Streamlit sends it anew each time the page is drawn."""
+    text = re.sub(r"/\*.*?\*/", "", (FOLDER / name).read_text("utf-8"), flags=re.DOTALL)
     text = re.sub(r"\n\s*", "\n", text)
     return re.sub(r"\s*([{};,])\s*", r"\1", text) if name.endswith(".css") else text
 
 
-PAGE_COLOURS = """:root{color-scheme:light dark;--st-background-color:#ffffff;--st-text-color:#31333f}
-@media (prefers-color-scheme:dark){:root{--st-background-color:#0e1117;--st-text-color:#fafafa}}
-body{margin:16px;background:var(--st-background-color);color:var(--st-text-color)}"""
-
-
-START = "mountTokenView(document.getElementById('view'), JSON.parse(document.getElementById('data').textContent));"
-
-
-def page(data: dict[str, Any]) -> str:
-    """The self-contained page; data stands in a JSON block in which ``<`` never appears."""
-    css = f"{PAGE_COLOURS}\n{style()}"
+def html_page(data: dict[str, Any]) -> str:
+    """Return a self-contained page that shows a payload, which stands in a JSON block without ``<``."""
+    css = f"{PAGE_COLORS}\n{style()}"
     js = f"{script()}\n{START}"
     sources = f"script-src '{policy_hash(js)}'; style-src '{policy_hash(css)}'"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
@@ -68,5 +65,5 @@ def page(data: dict[str, Any]) -> str:
 
 
 def policy_hash(text: str) -> str:
-    """What a content-security policy calls this inline script or style."""
+    """Return the hash by which a content-security policy allows this inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

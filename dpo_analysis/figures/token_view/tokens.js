@@ -1,10 +1,11 @@
-/* Draws the token view from the payload of tokens.py. Text of models and people only ever becomes textContent.
-   mountTokenView(root, data, acts): acts.token({side, position}) is called when a token is chosen, acts.pair(1 or -1)
-   when the next or the previous pair is asked for; called again with the same data.id it only moves the selection
-   (data.selected). Pointer and keys: keys.js; search: find.js.
+/* Draws the token view from what payload.py makes. Text of models and people only ever becomes textContent.
+   mountTokenView(root, data, acts): calls acts.token({side, position}) when the reader chooses a token, and acts.pair
+   with 1 or -1 when the reader asks for the next or the previous pair. Called again with the same data.id it only moves
+   the selection (data.selected). Pointer and keys: keys.js; search: find.js.
 
-   A cell is what is drawn as one; it has one entry (a token, a word, ...) or, where tokens share a character, several.
-   A panel draws its cells as far as they are looked at: the rest is one empty block of about their height. */
+   A cell (a Glyph in glyphs.py) is drawn as one element. It has one entry (a token, word, sentence or line) or, where
+   tokens share a character, one entry per token. A panel draws the cells that are in sight and some lines more; one
+   empty block of about their height stands for the rest. */
 
 const FIRST_CELLS = 4000, LINES_AHEAD = 20, LINE_HEIGHT = 26.25, LETTER_WIDTH = 7.2, LEAST_WIDTH = 200;
 const NOISE = "~", MISSING = " ", ZERO = 48 + 20;
@@ -36,8 +37,8 @@ function mountTokenView(root, data, acts) {
   resume(view);
 }
 
-/* A side's numbers as packing.py wrote them, three letters each (undefined: missing); its cells, a text or
-   [entries, parts, bytes of each token]; and the first entry of each. */
+/* Decodes a side: its numbers, three letters each (number_codec.py; undefined: missing); its cells, a text or
+   [entries, parts, bytes of each token]; and the first entry of each cell. */
 function openUp(side) {
   if (side.numbers) return;
   side.numbers = side.values.map((text) => Array.from({ length: text.length / 3 }, (_, i) => unpack(text, 3 * i)));
@@ -105,7 +106,7 @@ function grid(view) {
   return table;
 }
 
-/* The first entry of every cell. */
+/* Returns the first entry of every cell. */
 function firsts(side) {
   let entry = 0;
   return side.cells.map((cell) => { const first = entry; entry += entries(cell); return first; });
@@ -136,13 +137,13 @@ function panel(view, side, model) {
   return one;
 }
 
-/* Draw on until the empty block is out of sight. */
+/* Draws on until the empty block is out of sight. */
 function ahead(view, one) {
   do draw(view, one, LINES_AHEAD);
   while (one.spans.length < one.limit && one.rest.offsetTop < one.text.scrollTop + one.text.clientHeight + 200);
 }
 
-/* Draw about so many lines more, and at least up to cell `least`. */
+/* Draws about `lines` more lines, and at least up to cell `least`. */
 function draw(view, one, lines, least = -1) {
   const part = document.createDocumentFragment(), { cells } = one.side;
   let letters = 0, height = 0;
@@ -158,7 +159,7 @@ function draw(view, one, lines, least = -1) {
   if (one.spans.length === one.limit && one.limit < cells.length && !one.more) one.text.append(one.more = showAll(view, one));
 }
 
-/* Letters that are not drawn yet. */
+/* Returns how many letters are not drawn yet; a line break counts as 30. */
 function left(one) {
   if (!one.side.lengths) {
     let sum = 0;
@@ -190,7 +191,8 @@ function add(view, one, part, cell) {
   one.spans.push(spans);
 }
 
-/* Class and stripes of a cell: shade, noise, clipped, dimmed, shared or differing, found. */
+/* Returns the classes of a cell (shade, noise, clipped, dimmed, shared or different, found), and the stripes of a cell
+   that holds several entries, each in its own colour. */
 function looks(view, one, index) {
   const { side, model } = one, { data } = view, first = side.firsts[index], stop = first + entries(side.cells[index]);
   const kept = side.kept && side.kept[model], letters = side.bins[model].slice(first, stop);
@@ -214,7 +216,7 @@ function looks(view, one, index) {
   return { name: names.join(" "), stripes };
 }
 
-/* Every panel of this response draws up to a cell at least, so that the panels of a row keep the same height. */
+/* Draws every panel of this response at least up to a cell, so that the panels of a row keep the same height. */
 function reach(view, side, index) {
   view.panels.forEach((one) => {
     if (one.side === side && one.spans.length <= index) draw(view, one, LINES_AHEAD, index);

@@ -1,80 +1,94 @@
-"""What a table of token scores comes to, beta-free: one line per pair, and sums by place in the response."""
+"""Sums over a table of token scores, independent of beta: by pair and side, and by position in the response."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dpo_analysis.runs.list_columns import list_sums, lists, side_places
-from dpo_analysis.schema import INPUTS_SCHEMA, PROFILE_SCHEMA, SCORED, SIDES, SUMS_SCHEMA
+from dpo_analysis.numerics.segments import segment_positions
+from dpo_analysis.runs.list_columns import compute as pc
+from dpo_analysis.runs.list_columns import flatten_lists, list_sums, side_indices
+from dpo_analysis.schema import PAIR_INDEX_SCHEMA, PAIR_SUMS_SCHEMA, POSITION_SUMS_SCHEMA, SCORED, SIDES
 
 SCORE_COLUMNS = ("row", "side", "status", "logp", "logps", "entropy")
-"""What of the scores is read."""
+"""The columns of the scores that are read."""
 
 
-def inputs_of(pairs: pa.Table, responses: pa.Table) -> pa.Table:
-    """One line per pair with its lengths, in ``INPUTS_SCHEMA``; a response without tokens was imported: none is known.
+def pair_index_table(pairs: pa.Table, responses: pa.Table) -> pa.Table:
+    """Return the pairs with the lengths of their responses (tokens) in ``PAIR_INDEX_SCHEMA``, a row per pair.
+
+    A length is null where the pair is not scored, and where the response has no tokens since it was imported.
 
     Args:
         pairs: ``PAIRS_SCHEMA``, of which row, pair_id, group_id, split and status are read.
         responses: ``RESPONSES_SCHEMA``, of which row, side and token_ids are read.
     """
     rows = pairs["row"].to_numpy()
-    lengths, _ = lists(responses["token_ids"])
-    n_tokens = _by_side(rows, responses, np.where(lengths > 0, lengths, np.nan))
+    lengths, _ = flatten_lists(responses["token_ids"])
+    n_tokens = _by_pair_and_side(rows, responses, np.where(lengths > 0, lengths, np.nan))
     columns = [pairs[name] for name in ("row", "pair_id", "group_id", "split", "status")]
     columns += [pa.array(column, pa.int64(), mask=np.isnan(column)) for column in n_tokens.T]
-    return pa.table(columns, schema=INPUTS_SCHEMA)
+    return pa.table(columns, schema=PAIR_INDEX_SCHEMA)
 
 
-def sums_of(scores: pa.Table) -> pa.Table:
-    """One line per pair in ``SUMS_SCHEMA``; NaN where the response has no values or the pair is flagged."""
-    rows = np.unique(scores["row"].to_numpy()[side_places(scores) >= 0])
-    totals = list_sums(scores["logp"])
+def sum_by_pair(scores: pa.Table) -> pa.Table:
+    """Return log-prob and entropy summed over each response, nats, in ``PAIR_SUMS_SCHEMA``, a row per pair.
+
+    NaN where the response has no values or the status of the pair is not one of ``SCORED``.
+    """
+    rows = np.unique(scores["row"].to_numpy()[side_indices(scores) >= 0])
+    summed = list_sums(scores["logp"])
     stored = scores["logps"].to_pandas().to_numpy(dtype=np.float64)
-    logps = _by_side(rows, scores, np.where(np.isnan(totals), stored, totals))
-    entropy = _by_side(rows, scores, list_sums(scores["entropy"]))
+    logps = _by_pair_and_side(rows, scores, np.where(np.isnan(summed), stored, summed))
+    entropy = _by_pair_and_side(rows, scores, list_sums(scores["entropy"]))
     last = pa.array(np.searchsorted(scores["row"].to_numpy(), rows, side="right") - 1)
     status = scores["status"].take(last)
     flagged = ~pc.is_in(status, pa.array(SCORED)).to_numpy()
     for values in (logps, entropy):
         values[flagged] = np.nan
     columns = [pa.array(rows), status, *map(pa.array, (*logps.T, *entropy.T))]
-    return pa.table(columns, schema=SUMS_SCHEMA)
+    return pa.table(columns, schema=PAIR_SUMS_SCHEMA)
 
 
-def profile_of(scores: pa.Table, inputs: pa.Table, sums: pa.Table) -> pa.Table:
-    """Sums by split, side and position in ``PROFILE_SCHEMA``, over the pairs with finite sums on both sides.
+def sum_by_position(scores: pa.Table, pair_index: pa.Table, sums: pa.Table) -> pa.Table:
+    """Return log-probs summed by split, side and position, nats, in ``POSITION_SUMS_SCHEMA``.
+
+    Only pairs with finite sums on both sides count.
 
     Args:
         scores: ``SCORES_SCHEMA`` of one or more parts.
-        inputs: ``INPUTS_SCHEMA`` of the same pairs or more.
-        sums: ``sums_of(scores)``.
+        pair_index: ``PAIR_INDEX_SCHEMA`` of the same pairs or more.
+        sums: ``sum_by_pair(scores)``.
     """
-    counted = np.isin(scores["row"].to_numpy(), whole_rows(sums)) & (side_places(scores) >= 0)
+    counted = np.isin(scores["row"].to_numpy(), finite_rows(sums)) & (side_indices(scores) >= 0)
     if not counted.all():
         scores = scores.filter(pa.array(counted))
-    lengths, values = lists(scores["logp"])
+    lengths, values = flatten_lists(scores["logp"])
     if not len(values):
-        return PROFILE_SCHEMA.empty_table()
-    splits = pc.unique(inputs["split"]).sort()
-    own = inputs["split"].take(pc.index_in(scores["row"], inputs["row"].combine_chunks()))
-    cell = pc.index_in(own, splits).to_numpy() * len(SIDES) + side_places(scores)
-    position = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    width = int(position.max()) + 1
-    place = np.repeat(cell, lengths) * width + position
-    size = len(splits) * len(SIDES) * width
-    return profile_table(
+        return POSITION_SUMS_SCHEMA.empty_table()
+    splits = pc.unique(pair_index["split"]).sort()
+    split = pair_index["split"].take(pc.index_in(scores["row"], pair_index["row"].combine_chunks()))
+    split_and_side = pc.index_in(split, splits).to_numpy() * len(SIDES) + side_indices(scores)
+    position = segment_positions(lengths)
+    longest = int(position.max()) + 1
+    bins = np.repeat(split_and_side, lengths) * longest + position
+    shape = len(splits), len(SIDES), longest
+    return position_table(
         splits.to_pylist(),
-        np.bincount(place, minlength=size).reshape(-1, len(SIDES), width),
-        np.bincount(place, values, size).reshape(-1, len(SIDES), width),
+        np.bincount(bins, minlength=np.prod(shape)).reshape(shape),
+        np.bincount(bins, values, np.prod(shape)).reshape(shape).astype(np.float64, copy=False),
     )
 
 
-def profile_table(splits: list[str], n: NDArray[np.int64], logp: NDArray[np.float64]) -> pa.Table:
-    """Arrays (splits, sides, positions) of counts and sums as ``PROFILE_SCHEMA``, one line where a pair reaches."""
+def position_table(splits: list[str], n: NDArray[np.int64], logp: NDArray[np.float64]) -> pa.Table:
+    """Return counts and sums as ``POSITION_SUMS_SCHEMA``, a row for each position that some response reaches.
+
+    Args:
+        splits: the names of the splits.
+        n: number of responses that reach a position, shape (splits, sides, positions).
+        logp: their summed log-prob there, nats, shape (splits, sides, positions).
+    """
     split, side, position = np.nonzero(n)
     columns = [
         pa.array(np.array(splits, dtype=object)[split], pa.string()),
@@ -83,30 +97,36 @@ def profile_table(splits: list[str], n: NDArray[np.int64], logp: NDArray[np.floa
         pa.array(n[split, side, position], pa.int64()),
         pa.array(logp[split, side, position]),
     ]
-    return pa.table(columns, schema=PROFILE_SCHEMA)
+    return pa.table(columns, schema=POSITION_SUMS_SCHEMA)
 
 
-def whole_rows(sums: pa.Table) -> NDArray[np.int64]:
-    """The rows that the sums over pairs count: those with finite sums on both sides, sorted."""
-    whole = np.isfinite([sums[f"{side}_logps"].to_numpy() for side in SIDES]).all(axis=0)
-    return sums["row"].to_numpy()[whole]
+def finite_rows(sums: pa.Table) -> NDArray[np.int64]:
+    """Return the rows of pairs with a finite log-prob of both responses, sorted, shape (pairs,)."""
+    finite = np.isfinite([sums[f"{side}_logps"].to_numpy() for side in SIDES]).all(axis=0)
+    return sums["row"].to_numpy()[finite]
 
 
-def joined(tables: list[pa.Table], keys: Sequence[str], table_schema: pa.Schema) -> pa.Table:
-    """Counts and sums (n, logp) of several parts as one table, sorted by ``keys``."""
+def add_up(tables: list[pa.Table], keys: Sequence[str], table_schema: pa.Schema) -> pa.Table:
+    """Return the counts and sums (n, logp) of several parts added up by ``keys``, sorted by ``keys``."""
     table = pa.concat_tables([table_schema.empty_table(), *tables])
     summed = table.group_by(list(keys), use_threads=False).aggregate([("n", "sum"), ("logp", "sum")])
     summed = summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names])
     return summed.select(table_schema.names).sort_by([(key, "ascending") for key in keys]).cast(table_schema)
 
 
-def _by_side(rows: NDArray[np.int64], table: pa.Table, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``values``, one per line of ``table``, by pair and side, shape (pairs, sides); NaN where there is none."""
+def _by_pair_and_side(rows: NDArray[np.int64], table: pa.Table, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``values``, one per row of ``table``, as an array of shape (pairs, sides); NaN where there is no value.
+
+    Args:
+        rows: the rows of the pairs, sorted, shape (pairs,); other rows of ``table`` are left out.
+        table: its columns row and side are read.
+        values: shape (rows of ``table``,).
+    """
     result = np.full((len(rows), len(SIDES)), np.nan)
-    side = side_places(table)
+    side = side_indices(table)
     known = side >= 0
-    own = table["row"].to_numpy()[known]
-    place = np.minimum(np.searchsorted(rows, own), max(0, len(rows) - 1))
-    there = rows[place] == own if len(rows) else np.zeros(0, dtype=bool)
-    result[place[there], side[known][there]] = values[known][there]
+    table_rows = table["row"].to_numpy()[known]
+    pair = np.minimum(np.searchsorted(rows, table_rows), max(0, len(rows) - 1))
+    found = rows[pair] == table_rows if len(rows) else np.zeros(0, dtype=bool)
+    result[pair[found], side[known][found]] = values[known][found]
     return result

@@ -1,140 +1,163 @@
-"""The tokens of every pair by cell (side, and a part of place, kind or span): how many, and what a model says of them.
+"""Token counts and log-probs of every pair summed by region, token kind or span, and by vocabulary entry.
 
-A cell sum is a sum of log-probs, so the sums of two models subtract, and any change of any two models is split by
-reading one small table of each.
+A sum is linear in the log-probs, so the sums of two models can be subtracted: the change between any two models is
+divided among the regions by reading a small table of each.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dpo_analysis.runs.list_columns import lists, side_places
-from dpo_analysis.schema import CELLS, CELLS_SCHEMA, ENTRIES_SCHEMA, PARTS, SIDES
-from dpo_analysis.text.regions import places, spans
-from dpo_analysis.text.token_types import Entries
+from dpo_analysis.runs.list_columns import compute as pc
+from dpo_analysis.runs.list_columns import flatten_lists, side_indices
+from dpo_analysis.schema import DIVISIONS, REGION_COLUMNS, REGION_SUMS_SCHEMA, SIDES, VOCABULARY_SUMS_SCHEMA
+from dpo_analysis.text.regions import token_regions, token_spans
+from dpo_analysis.text.token_types import TokenTypes
 
 Ints = NDArray[np.int64]
 RESPONSE_COLUMNS = ("row", "side", "token_ids")
-RULES = {"cells": "2"}
-"""Stands in the label of what is summed by cell: raise it when a rule of places, kinds or spans changes."""
-WIDTH = sum(map(len, PARTS.values()))
-"""Cells of one side."""
+"""The columns of the responses that are read."""
+RULES_LABEL = {"cells": "2"}
+"""In the label of every table that is summed by region: raise it when a rule of regions, kinds or spans changes."""
+COLUMNS_OF_SIDE = sum(map(len, DIVISIONS.values()))
+"""Columns of ``REGION_COLUMNS`` that belong to the same side."""
 
 
-class Tokens(NamedTuple):
-    """The scored responses of some pairs, chosen before rejected, one pair behind the other.
+class PairTokens(NamedTuple):
+    """The scored tokens of some pairs, concatenated: by pair, and chosen before rejected within a pair.
 
     Attributes:
-        rows: shape (pairs,), sorted.
-        lengths: shape (pairs, sides).
+        rows: row of each pair, shape (pairs,), sorted.
+        lengths: tokens of each response, shape (pairs, sides).
         token_ids: shape (tokens,).
-        cells: for each of ``PARTS`` the cell of every token, shape (tokens,), from 0 to 2 x ``WIDTH`` - 1.
+        columns: for each of ``DIVISIONS`` the index in ``REGION_COLUMNS`` of every token, shape (tokens,).
     """
 
     rows: Ints
     lengths: Ints
     token_ids: Ints
-    cells: dict[str, Ints]
+    columns: dict[str, Ints]
 
     @property
     def pair(self) -> Ints:
-        """The place of every token's pair in ``rows``, shape (tokens,)."""
+        """The index in ``rows`` of every token's pair, shape (tokens,)."""
         return np.repeat(np.arange(len(self.rows)), self.lengths.sum(axis=1))
 
     @property
     def side(self) -> Ints:
-        """The place of every token's side in ``SIDES``, shape (tokens,)."""
+        """The index in ``SIDES`` of every token's side, shape (tokens,)."""
         return np.repeat(np.tile(np.arange(len(SIDES)), len(self.rows)), self.lengths.ravel())
 
 
-def tokens_of(responses: pa.Table, entries: Entries) -> Tokens:
-    """The tokens of both sides of every pair in ``responses`` (of which ``RESPONSE_COLUMNS`` are read)."""
-    table, rows = _both_sides(responses, "token_ids")
-    lengths, ids = lists(table["token_ids"])
-    both, token_ids = lengths.reshape(-1, len(SIDES)), ids.astype(np.int64)
+def pair_tokens(responses: pa.Table, token_types: TokenTypes) -> PairTokens:
+    """Return the tokens of every pair that has both sides in ``responses``.
+
+    Args:
+        responses: ``RESPONSES_SCHEMA``, of which ``RESPONSE_COLUMNS`` are read.
+        token_types: the types of all entries of the vocabulary.
+    """
+    table, rows = _pairs_with_both_sides(responses, "token_ids")
+    lengths, ids = flatten_lists(table["token_ids"])
+    by_side, token_ids = lengths.reshape(-1, len(SIDES)), ids.astype(np.int64)
     side = np.repeat(np.tile(np.arange(len(SIDES)), len(rows)), lengths)
-    alike = np.empty(len(token_ids), dtype=np.int64)
-    own = [(both[:, place], token_ids[side == place]) for place in range(len(SIDES))]
-    for place, codes in enumerate(spans(own[0], own[1])):
-        alike[side == place] = codes
-    ends = entries.sentence_ends(lengths, token_ids)
+    spans = np.empty(len(token_ids), dtype=np.int64)
+    responses_of_side = [(by_side[:, s], token_ids[side == s]) for s in range(len(SIDES))]
+    for s, codes in enumerate(token_spans(responses_of_side[0], responses_of_side[1])):
+        spans[side == s] = codes
+    ends = token_types.sentence_ends(lengths, token_ids)
     codes = {
-        "place": places(lengths, entries.is_special(token_ids), ends),
-        "kind": entries.kinds_of(token_ids),
-        "span": alike,
+        "place": token_regions(lengths, token_types.is_special(token_ids), ends),
+        "kind": token_types.kinds_of(token_ids),
+        "span": spans,
     }
-    starts = dict(zip(PARTS, np.cumsum([0, *map(len, PARTS.values())]), strict=False))
-    return Tokens(rows, both, token_ids, {by: side * WIDTH + starts[by] + codes[by] for by in PARTS})
+    first = dict(zip(DIVISIONS, np.cumsum([0, *map(len, DIVISIONS.values())]), strict=False))
+    columns = {name: side * COLUMNS_OF_SIDE + first[name] + codes[name] for name in DIVISIONS}
+    return PairTokens(rows, by_side, token_ids, columns)
 
 
-def counts_of(tokens: Tokens) -> dict[str, Ints]:
-    """How many tokens every pair has in every cell, by name of ``CELLS``, each of shape (pairs,)."""
-    return dict(zip(CELLS, _summed(tokens, None).T.astype(np.int64), strict=True))
+def count_by_region(tokens: PairTokens) -> dict[str, Ints]:
+    """Return the number of tokens of every pair by name of ``REGION_COLUMNS``, each of shape (pairs,)."""
+    return dict(zip(REGION_COLUMNS, _sum_by_column(tokens, None).T.astype(np.int64), strict=True))
 
 
-def cells_of(scores: pa.Table, tokens: Tokens) -> pa.Table:
-    """The log-probs of every pair by cell in ``CELLS_SCHEMA``; null where the model has no log-prob for every token."""
-    logp, known = logps_of(scores, tokens)
-    sums = _summed(tokens, logp)
-    columns = [pa.array(tokens.rows), *(pa.array(column, mask=~known) for column in sums.T)]
-    return pa.table(columns, schema=CELLS_SCHEMA)
+def sum_by_region(scores: pa.Table, tokens: PairTokens) -> pa.Table:
+    """Return the log-probs of every pair summed by region, nats, in ``REGION_SUMS_SCHEMA``.
+
+    Null for a pair of which the scores lack the log-prob of some token.
+    """
+    logp, complete = token_logps(scores, tokens)
+    sums = _sum_by_column(tokens, logp)
+    columns = [pa.array(tokens.rows), *(pa.array(column, mask=~complete) for column in sums.T)]
+    return pa.table(columns, schema=REGION_SUMS_SCHEMA)
 
 
-def entries_of(scores: pa.Table, tokens: Tokens, inputs: pa.Table, counted: Ints) -> pa.Table:
-    """Log-probs by split, side and vocabulary entry in ``ENTRIES_SCHEMA``, over the pairs of these rows."""
-    logp, known = logps_of(scores, tokens)
-    wanted = (known & np.isin(tokens.rows, counted))[tokens.pair]
-    splits = pc.unique(inputs["split"]).sort()
-    own = pc.index_in(inputs["split"].take(pc.index_in(pa.array(tokens.rows), inputs["row"].combine_chunks())), splits)
-    place = (own.to_numpy()[tokens.pair] * len(SIDES) + tokens.side)[wanted]
-    width = int(tokens.token_ids.max(initial=0)) + 1
-    key, found = np.unique(place * width + tokens.token_ids[wanted], return_inverse=True)
-    cell, token_id = np.divmod(key, width)
+def sum_by_vocabulary_entry(scores: pa.Table, tokens: PairTokens, pair_index: pa.Table, rows: Ints) -> pa.Table:
+    """Return log-probs summed by split, side and token id, nats, in ``VOCABULARY_SUMS_SCHEMA``.
+
+    Args:
+        scores: ``SCORES_SCHEMA``, of which row, side and logp are read.
+        tokens: the tokens of the same pairs.
+        pair_index: ``PAIR_INDEX_SCHEMA`` of the same pairs or more.
+        rows: only the pairs of these rows count, as far as the scores have the log-prob of every token.
+    """
+    logp, complete = token_logps(scores, tokens)
+    counted = (complete & np.isin(tokens.rows, rows))[tokens.pair]
+    splits = pc.unique(pair_index["split"]).sort()
+    line = pc.index_in(pa.array(tokens.rows), pair_index["row"].combine_chunks())
+    split = pc.index_in(pair_index["split"].take(line), splits).to_numpy()
+    split_and_side = (split[tokens.pair] * len(SIDES) + tokens.side)[counted]
+    size = int(tokens.token_ids.max(initial=0)) + 1
+    keys, entry = np.unique(split_and_side * size + tokens.token_ids[counted], return_inverse=True)
+    split_and_side, token_id = np.divmod(keys, size)
     columns = [
-        splits.take(pa.array(cell // len(SIDES))),
-        pa.array(np.array(SIDES, dtype=object)[cell % len(SIDES)], pa.string()),
+        splits.take(pa.array(split_and_side // len(SIDES))),
+        pa.array(np.array(SIDES, dtype=object)[split_and_side % len(SIDES)], pa.string()),
         pa.array(token_id, pa.int32()),
-        pa.array(np.bincount(found, minlength=len(key)), pa.int64()),
-        pa.array(np.bincount(found, logp[wanted], len(key)), pa.float64()),
+        pa.array(np.bincount(entry, minlength=len(keys)), pa.int64()),
+        pa.array(np.bincount(entry, logp[counted], len(keys)), pa.float64()),
     ]
-    return pa.table(columns, schema=ENTRIES_SCHEMA)
+    return pa.table(columns, schema=VOCABULARY_SUMS_SCHEMA)
 
 
-def logps_of(scores: pa.Table, tokens: Tokens) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A model's log-prob of every token, nats, shape (tokens,), and which pairs have one everywhere, shape (pairs,)."""
-    table, rows = _both_sides(scores, "logp")
-    lengths, values = lists(table["logp"])
-    own = lengths.reshape(-1, len(SIDES))
-    place = np.searchsorted(rows, tokens.rows).clip(max=max(len(rows) - 1, 0))
-    known = (rows[place] == tokens.rows) if len(rows) else np.zeros(len(tokens.rows), dtype=bool)
-    known = known & (own[place] == tokens.lengths).all(axis=1) if len(rows) else known
+def token_logps(scores: pa.Table, tokens: PairTokens) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the log-prob of every token, nats, shape (tokens,), and which pairs have all of them, shape (pairs,).
+
+    The log-probs of a pair that lacks some are 0.
+    """
+    table, rows = _pairs_with_both_sides(scores, "logp")
+    lengths, values = flatten_lists(table["logp"])
+    by_side = lengths.reshape(-1, len(SIDES))
+    index = np.searchsorted(rows, tokens.rows).clip(max=max(len(rows) - 1, 0))
+    complete = (rows[index] == tokens.rows) if len(rows) else np.zeros(len(tokens.rows), dtype=bool)
+    complete = complete & (by_side[index] == tokens.lengths).all(axis=1) if len(rows) else complete
     logp = np.zeros(len(tokens.token_ids))
-    mine = np.zeros(len(rows), dtype=bool)
-    mine[place[known]] = True
-    logp[known[tokens.pair]] = values[np.repeat(mine, own.sum(axis=1))]
-    return logp, known
+    used = np.zeros(len(rows), dtype=bool)
+    used[index[complete]] = True
+    logp[complete[tokens.pair]] = values[np.repeat(used, by_side.sum(axis=1))]
+    return logp, complete
 
 
-def _summed(tokens: Tokens, values: NDArray[np.float64] | None) -> NDArray:
-    """Values (or ones) summed by pair and cell, shape (pairs, cells)."""
-    width, total = len(SIDES) * WIDTH, np.zeros(len(tokens.rows) * len(SIDES) * WIDTH)
-    first = tokens.pair * width
-    for cells in tokens.cells.values():
-        total += np.bincount(first + cells, values, len(total))
-    return total.reshape(-1, width)
+def _sum_by_column(tokens: PairTokens, values: NDArray[np.float64] | None) -> NDArray:
+    """Return ``values`` summed by pair and column, shape (pairs, ``REGION_COLUMNS``); for None the number of tokens."""
+    n_columns = len(SIDES) * COLUMNS_OF_SIDE
+    total = np.zeros(len(tokens.rows) * n_columns)
+    first = tokens.pair * n_columns
+    for columns in tokens.columns.values():
+        total += np.bincount(first + columns, values, len(total))
+    return total.reshape(-1, n_columns)
 
 
-def _both_sides(table: pa.Table, values: str) -> tuple[pa.Table, Ints]:
-    """The lines of pairs that have both sides, in the order of rows and sides, and those rows."""
-    row, side = table["row"].to_numpy(), side_places(table)
+def _pairs_with_both_sides(table: pa.Table, column: str) -> tuple[pa.Table, Ints]:
+    """Return ``column`` for the pairs that have both sides, sorted by row and side, and the rows of these pairs."""
+    row, side = table["row"].to_numpy(), side_indices(table)
     order = np.lexsort((side, row))
     order = order[side[order] >= 0]
     rows, first, count = np.unique(row[order], return_index=True, return_counts=True)
-    whole = count == len(SIDES)
-    kept = order[(first[whole][:, None] + np.arange(len(SIDES))).ravel()] if len(rows) else order
-    table = table.select([values])
-    same = len(kept) == table.num_rows and (np.diff(kept) == 1).all()
-    return table if same else table.take(pa.array(kept)), rows[whole]
+    both = count == len(SIDES)
+    lines = order[(first[both][:, None] + np.arange(len(SIDES))).ravel()] if len(rows) else order
+    table = table.select([column])
+    # Copying lists is slow, and the rows are nearly always complete and in order.
+    unchanged = len(lines) == table.num_rows and (np.diff(lines) == 1).all()
+    return table if unchanged else table.take(pa.array(lines)), rows[both]

@@ -1,7 +1,7 @@
-"""Summaries in the run folder: what tables and pages add up, written when a part is scored, merged when all are.
+"""Summaries in the run folder: sums that tables and pages need, written with each scored part, merged at the end.
 
-A summary says in its label which bytes it sums up; one that is missing, damaged or of other bytes is made from the
-parts themselves, so that nothing depends on it but time.
+The label of a summary names the bytes that it sums up. A summary that is missing, damaged or of other bytes is made
+from the parts themselves, so that a summary saves time and changes no result.
 """
 
 import hashlib
@@ -12,224 +12,261 @@ import pyarrow as pa
 
 from dpo_analysis import schema
 from dpo_analysis.errors import StorageError
-from dpo_analysis.runs.parquet import is_labelled, read_table
+from dpo_analysis.runs.parquet import has_label, read_table
 from dpo_analysis.runs.parts import part_path, scores_folder
 from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.run import Run
 from dpo_analysis.runs.summaries import pair_facts, pair_sums, region_sums
-from dpo_analysis.text.token_types import Entries
+from dpo_analysis.text.token_types import TokenTypes
 
-SUMS, PROFILE, CELLS, ENTRIES = "summary/sums", "summary/profile", "summary/cells", "summary/entries"
-INPUTS, FACTS = "summary/inputs.parquet", "summary/facts.parquet"
-SCHEMAS = {
-    SUMS: schema.SUMS_SCHEMA,
-    PROFILE: schema.PROFILE_SCHEMA,
-    CELLS: schema.CELLS_SCHEMA,
-    ENTRIES: schema.ENTRIES_SCHEMA,
+PAIR_SUMS, POSITION_SUMS = "summary/sums", "summary/profile"
+REGION_SUMS, VOCABULARY_SUMS = "summary/cells", "summary/entries"
+MODEL_SUMMARIES = {
+    PAIR_SUMS: schema.PAIR_SUMS_SCHEMA,
+    POSITION_SUMS: schema.POSITION_SUMS_SCHEMA,
+    REGION_SUMS: schema.REGION_SUMS_SCHEMA,
+    VOCABULARY_SUMS: schema.VOCABULARY_SUMS_SCHEMA,
 }
-PAIRS = {INPUTS: schema.INPUTS_SCHEMA, FACTS: schema.FACTS_SCHEMA}
-"""Summaries of pairs and responses, whatever the model."""
+"""The schema of each kind of summary of a model; the kind is its folder."""
+ADDED_UP_BY = {POSITION_SUMS: ("split", "side", "position"), VOCABULARY_SUMS: ("split", "side", "token_id")}
+"""The keys by which the sums of several parts are added up; the summaries of other kinds have a row per pair."""
+PAIR_INDEX, PAIR_FACTS = "summary/inputs.parquet", "summary/facts.parquet"
+PAIR_SUMMARIES = {PAIR_INDEX: schema.PAIR_INDEX_SCHEMA, PAIR_FACTS: schema.PAIR_FACTS_SCHEMA}
+"""The schema of each summary of pairs and responses, which depends on no model; the key is its file."""
 ROW_GROUP = 65_536
 """Rows of a row group of a merged summary: it is always read whole."""
 
 
-def part_file(kind: str, model: Model, index: int) -> str:
-    """The summary of one part of one model; ``kind`` is one of ``SCHEMAS``."""
-    return part_path(_folder(kind, model), index)
+def part_summary_path(kind: str, model: Model, index: int) -> str:
+    """Return the path of a summary of part ``index`` of ``model``; ``kind`` is a key of ``MODEL_SUMMARIES``."""
+    return part_path(_summary_folder(kind, model), index)
 
 
-def merged_file(kind: str, model: Model) -> str:
-    """The summary of a whole model."""
-    return f"{_folder(kind, model)}.parquet"
+def model_summary_path(kind: str, model: Model) -> str:
+    """Return the path of a summary of all parts of ``model``; ``kind`` is a key of ``MODEL_SUMMARIES``."""
+    return f"{_summary_folder(kind, model)}.parquet"
 
 
-def part_tables(scores: pa.Table, inputs: pa.Table, responses: pa.Table, entries: Entries) -> dict[str, pa.Table]:
-    """The summaries of one part by kind, from its scores, its pairs (``INPUTS_SCHEMA``) and its responses."""
-    sums, tokens = pair_sums.sums_of(scores), region_sums.tokens_of(responses, entries)
+def part_summaries(
+    scores: pa.Table, pair_index: pa.Table, responses: pa.Table, token_types: TokenTypes
+) -> dict[str, pa.Table]:
+    """Return the summaries of a part of a model by kind.
+
+    Args:
+        scores: the scores of the part, ``SCORES_SCHEMA``.
+        pair_index: its pairs, ``PAIR_INDEX_SCHEMA``.
+        responses: its responses, ``RESPONSES_SCHEMA``.
+        token_types: the types of all entries of the vocabulary.
+    """
+    sums, tokens = pair_sums.sum_by_pair(scores), region_sums.pair_tokens(responses, token_types)
+    rows = pair_sums.finite_rows(sums)
     return {
-        SUMS: sums,
-        PROFILE: pair_sums.profile_of(scores, inputs, sums),
-        CELLS: region_sums.cells_of(scores, tokens),
-        ENTRIES: region_sums.entries_of(scores, tokens, inputs, pair_sums.whole_rows(sums)),
+        PAIR_SUMS: sums,
+        POSITION_SUMS: pair_sums.sum_by_position(scores, pair_index, sums),
+        REGION_SUMS: region_sums.sum_by_region(scores, tokens),
+        VOCABULARY_SUMS: region_sums.sum_by_vocabulary_entry(scores, tokens, pair_index, rows),
     }
 
 
-def read_inputs(run: Run) -> pa.Table:
-    """Pairs, statuses and lengths of all parts that are present, in ``INPUTS_SCHEMA``.
+def read_pair_index(run: Run) -> pa.Table:
+    """Return the pairs of all parts that are present, with the lengths of their responses, in ``PAIR_INDEX_SCHEMA``.
 
     Raises:
         StorageError: a part is damaged.
     """
-    return _read_pairs(run, INPUTS, None)
+    return _read_pair_summary(run, PAIR_INDEX, None)
 
 
-def read_rows(run: Run) -> pa.Table:
-    """pair_id and row of every pair; errors as ``read_inputs``."""
-    names, expected = ["pair_id", "row"], inputs_label(run)
-    table = None if expected is None else _read(run, INPUTS, PAIRS[INPUTS], expected | rules_of(INPUTS), names)
-    return run.pairs(columns=names) if table is None else table
+def read_pair_rows(run: Run) -> pa.Table:
+    """Return pair_id and row of all pairs that are present.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    columns, label = ["pair_id", "row"], pair_label(run)
+    table = None if label is None else _read_valid(run, PAIR_INDEX, PAIR_SUMMARIES[PAIR_INDEX], label, columns)
+    return run.pairs(columns=columns) if table is None else table
 
 
-def read_facts(run: Run, columns: Sequence[str] | None = None) -> pa.Table:
-    """What is known of every pair before any model has seen it, in ``FACTS_SCHEMA``; errors as ``read_inputs``."""
-    return _read_pairs(run, FACTS, columns)
+def read_pair_facts(run: Run, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the facts of all pairs that are present that depend on no model, in ``PAIR_FACTS_SCHEMA``.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    return _read_pair_summary(run, PAIR_FACTS, columns)
 
 
 def read_summary(run: Run, kind: str, model: Model) -> pa.Table:
-    """The summary of the parts of ``model`` that are present.
+    """Return a summary of the parts of ``model`` that are present.
+
+    Args:
+        run: an open run.
+        kind: a key of ``MODEL_SUMMARIES``, whose value is the schema of the result.
+        model: a model of the run.
 
     Raises:
         StorageError: a part of its scores is damaged.
     """
-    done = run.parts_done(model)
-    expected = merged_label(run, model)
-    if expected is not None and len(done) == run.n_parts:
-        table = _read(run, merged_file(kind, model), SCHEMAS[kind], expected | rules_of(kind))
+    present = run.parts_done(model)
+    label = model_label(run, model)
+    if label is not None and len(present) == run.n_parts:
+        table = _read_valid(run, model_summary_path(kind, model), MODEL_SUMMARIES[kind], label | rules_label(kind))
         if table is not None:
             return table
-    return _joined(kind, _parts(run, kind, model, done))
+    return _merge_parts(kind, _part_tables(run, kind, model, present))
 
 
-def inputs_label(run: Run, hashes: Mapping[str, str] | None = None) -> dict[str, str] | None:
-    """What must stand in the label of the summary of pairs and responses; None while parts are missing."""
+def pair_label(run: Run, hashes: Mapping[str, str] | None = None) -> dict[str, str] | None:
+    """Return the label of a valid summary of pairs and responses; None while parts are missing.
+
+    Args:
+        run: the run.
+        hashes: sha256 of the files by path; those of the manifest where None.
+    """
     paths = [part_path(folder, index) for folder in ("pairs", "responses") for index in range(run.n_parts)]
     return _label(run, paths, hashes)
 
 
-def merged_label(run: Run, model: Model, hashes: Mapping[str, str] | None = None) -> dict[str, str] | None:
-    """What must stand in the label of a merged summary of ``model``; None while parts are missing."""
+def model_label(run: Run, model: Model, hashes: Mapping[str, str] | None = None) -> dict[str, str] | None:
+    """Return the label of a valid summary of all parts of ``model``, as ``pair_label`` does."""
     paths = [part_path(scores_folder(model), index) for index in range(run.n_parts)]
     label = _label(run, paths, hashes)
     return None if label is None else label | {"model": model.key, "weights": model.weights}
 
 
-def merge(run: Run, hashes: Mapping[str, str], write: Callable[[str, pa.Table, dict[str, str]], None]) -> list[str]:
+def merge_summaries(
+    run: Run, hashes: Mapping[str, str], write: Callable[[str, pa.Table, dict[str, str]], None]
+) -> list[str]:
     """Write the merged summaries that are missing or out of date, and remove those of the parts.
 
     Args:
         run: a run of which no part is missing.
         hashes: sha256 of every part, by path.
-        write: path, table, label -> the file is there.
+        write: writes a table to a path with a label.
 
     Returns:
-        The paths written.
+        The paths that were written.
     """
     written = []
-    wanted = inputs_label(run, hashes)
-    for path in PAIRS if wanted is not None else ():
-        label = (wanted or {}) | rules_of(path)
-        if not is_labelled(run.path, path, label):
-            write(path, _read_pairs(run, path, None), label)
+    label = pair_label(run, hashes)
+    for path in PAIR_SUMMARIES if label is not None else ():
+        expected = (label or {}) | rules_label(path)
+        if not has_label(run.path, path, expected):
+            write(path, _read_pair_summary(run, path, None), expected)
             written.append(path)
     for model in [run.reference, *run.models]:
-        wanted = merged_label(run, model, hashes)
-        for kind in SCHEMAS if wanted is not None else ():
-            path = merged_file(kind, model)
-            label = (wanted or {}) | rules_of(kind)
-            if not is_labelled(run.path, path, label):
-                write(path, _joined(kind, _parts(run, kind, model, range(run.n_parts))), label)
+        label = model_label(run, model, hashes)
+        for kind in MODEL_SUMMARIES if label is not None else ():
+            path = model_summary_path(kind, model)
+            expected = (label or {}) | rules_label(kind)
+            if not has_label(run.path, path, expected):
+                write(path, _merge_parts(kind, _part_tables(run, kind, model, range(run.n_parts))), expected)
                 written.append(path)
             for index in range(run.n_parts):
-                (run.path / part_file(kind, model, index)).unlink(missing_ok=True)
+                (run.path / part_summary_path(kind, model, index)).unlink(missing_ok=True)
     return written
 
 
-def rules_of(kind: str) -> dict[str, str]:
-    """What stands in the label of a summary besides where it comes from: the rules that it was cut by, if any."""
-    return region_sums.RULES if kind in (CELLS, FACTS) else {}
+def rules_label(kind: str) -> dict[str, str]:
+    """Return the entries of a summary's label that name the version of the rules that it depends on, if any."""
+    return region_sums.RULES_LABEL if kind in (REGION_SUMS, PAIR_FACTS) else {}
 
 
-def drop(root: Path, model: Model, missing: list[int]) -> None:
-    """Remove what sums up parts of ``model`` that are missing, before they are scored (again)."""
-    for kind in SCHEMAS if missing else ():
-        for path in [merged_file(kind, model), *(part_file(kind, model, index) for index in missing)]:
+def remove_summaries(root: Path, model: Model, missing: list[int]) -> None:
+    """Remove the summaries of the ``missing`` parts of ``model``, and its merged ones, before the parts are scored."""
+    for kind in MODEL_SUMMARIES if missing else ():
+        for path in [model_summary_path(kind, model), *(part_summary_path(kind, model, index) for index in missing)]:
             (root / path).unlink(missing_ok=True)
 
 
-def _folder(kind: str, model: Model) -> str:
+def _summary_folder(kind: str, model: Model) -> str:
     return kind + scores_folder(model).removeprefix("scores")
 
 
 def _label(run: Run, paths: list[str], hashes: Mapping[str, str] | None) -> dict[str, str] | None:
-    known = run.hashes if hashes is None else hashes
-    if any(path not in known for path in paths):
+    """Return the label of a table made from these files: the run's identity and a hash of their hashes."""
+    by_path = run.hashes if hashes is None else hashes
+    if any(path not in by_path for path in paths):
         return None
-    joined = "".join(known[path] for path in paths)
+    joined = "".join(by_path[path] for path in paths)
     return {"identity": run.identity_hash, "of": hashlib.sha256(joined.encode()).hexdigest()}
 
 
-def _read_pairs(run: Run, path: str, columns: Sequence[str] | None) -> pa.Table:
-    expected = inputs_label(run)
-    if expected is not None:
-        table = _read(run, path, PAIRS[path], expected | rules_of(path), columns)
+def _read_pair_summary(run: Run, path: str, columns: Sequence[str] | None) -> pa.Table:
+    """Return a summary of pairs and responses: the stored table if it is valid, else made from the parts."""
+    label = pair_label(run)
+    if label is not None:
+        table = _read_valid(run, path, PAIR_SUMMARIES[path], label | rules_label(path), columns)
         if table is not None:
             return table
-    entries = Entries.of(run.vocab()) if path == FACTS else None
-    tables = [_inputs(run, index) if entries is None else _facts(run, index, entries) for index in range(run.n_parts)]
-    whole = pa.concat_tables([PAIRS[path].empty_table(), *tables])
+    if path == PAIR_INDEX:
+        tables = [_make_pair_index(run, index) for index in range(run.n_parts)]
+    else:
+        token_types = TokenTypes.of(run.vocab())
+        tables = [_make_pair_facts(run, index, token_types) for index in range(run.n_parts)]
+    whole = pa.concat_tables([PAIR_SUMMARIES[path].empty_table(), *tables])
     return whole if columns is None else whole.select(columns)
 
 
-def _read(
+def _read_valid(
     run: Run, path: str, table_schema: pa.Schema, label: Mapping[str, str], columns: Sequence[str] | None = None
 ) -> pa.Table | None:
-    """A summary; None where there is none to trust: ``verify`` tells of it, and the parts say the same."""
+    """Return a summary; None where it is missing, damaged or of other bytes, which ``verify`` reports."""
     try:
         return read_table(run.path, path, table_schema, columns=columns, label=label)
     except (FileNotFoundError, StorageError):
         return None
 
 
-def _parts(run: Run, kind: str, model: Model, indices: Iterable[int]) -> list[pa.Table]:
-    """The summaries of some parts, each as it is stored, or made from the scores."""
-    tables, entries = [], None
+def _part_tables(run: Run, kind: str, model: Model, indices: Iterable[int]) -> list[pa.Table]:
+    """Return the summary of each of these parts: the stored table if it is valid, else made from the scores."""
+    tables, token_types = [], None
     for index in indices:
-        table = _stored(run, kind, model, index)
+        table = _read_part_summary(run, kind, model, index)
         if table is None:
-            entries = entries or Entries.of(run.vocab() if kind in (CELLS, ENTRIES) else None)
-            table = _made(run, kind, model, index, entries)
+            vocab_is_used = kind in (REGION_SUMS, VOCABULARY_SUMS)
+            token_types = token_types or TokenTypes.of(run.vocab() if vocab_is_used else None)
+            table = _make_part_summary(run, kind, model, index, token_types)
         tables.append(table)
     return tables
 
 
-def _stored(run: Run, kind: str, model: Model, index: int) -> pa.Table | None:
-    expected = {"identity": run.identity_hash, "model": model.key, "weights": model.weights, "part": str(index)}
-    scored = run.hashes.get(part_path(scores_folder(model), index))
-    if scored is not None:
-        expected["of"] = scored
-    return _read(run, part_file(kind, model, index), SCHEMAS[kind], expected | rules_of(kind))
+def _read_part_summary(run: Run, kind: str, model: Model, index: int) -> pa.Table | None:
+    label = {"identity": run.identity_hash, "model": model.key, "weights": model.weights, "part": str(index)}
+    scores_hash = run.hashes.get(part_path(scores_folder(model), index))
+    if scores_hash is not None:
+        label["of"] = scores_hash
+    return _read_valid(run, part_summary_path(kind, model, index), MODEL_SUMMARIES[kind], label | rules_label(kind))
 
 
-def _made(run: Run, kind: str, model: Model, index: int, entries: Entries) -> pa.Table:
+def _make_part_summary(run: Run, kind: str, model: Model, index: int, token_types: TokenTypes) -> pa.Table:
     scores = run.scores(model, index, columns=pair_sums.SCORE_COLUMNS)
-    if kind == SUMS:
-        return pair_sums.sums_of(scores)
-    if kind == PROFILE:
-        return pair_sums.profile_of(scores, _inputs(run, index), pair_sums.sums_of(scores))
-    tokens = region_sums.tokens_of(run.responses(index, columns=region_sums.RESPONSE_COLUMNS), entries)
-    if kind == CELLS:
-        return region_sums.cells_of(scores, tokens)
-    return region_sums.entries_of(scores, tokens, _inputs(run, index), pair_sums.whole_rows(pair_sums.sums_of(scores)))
+    if kind == PAIR_SUMS:
+        return pair_sums.sum_by_pair(scores)
+    if kind == POSITION_SUMS:
+        return pair_sums.sum_by_position(scores, _make_pair_index(run, index), pair_sums.sum_by_pair(scores))
+    tokens = region_sums.pair_tokens(run.responses(index, columns=region_sums.RESPONSE_COLUMNS), token_types)
+    if kind == REGION_SUMS:
+        return region_sums.sum_by_region(scores, tokens)
+    rows = pair_sums.finite_rows(pair_sums.sum_by_pair(scores))
+    return region_sums.sum_by_vocabulary_entry(scores, tokens, _make_pair_index(run, index), rows)
 
 
-def _inputs(run: Run, index: int) -> pa.Table:
+def _make_pair_index(run: Run, index: int) -> pa.Table:
     pairs = run.pairs(index, columns=["row", "pair_id", "group_id", "split", "status"])
-    return pair_sums.inputs_of(pairs, run.responses(index, columns=["row", "side", "token_ids"]))
+    return pair_sums.pair_index_table(pairs, run.responses(index, columns=["row", "side", "token_ids"]))
 
 
-def _facts(run: Run, index: int, entries: Entries) -> pa.Table:
+def _make_pair_facts(run: Run, index: int, token_types: TokenTypes) -> pa.Table:
     pairs = run.pairs(index, columns=pair_facts.PAIR_COLUMNS)
-    return pair_facts.facts_of(pairs, run.responses(index, columns=pair_facts.RESPONSE_COLUMNS), entries)
+    responses = run.responses(index, columns=pair_facts.RESPONSE_COLUMNS)
+    return pair_facts.pair_facts_table(pairs, responses, token_types)
 
 
-def _joined(kind: str, tables: list[pa.Table]) -> pa.Table:
-    keys = KEYS.get(kind)
-    return (
-        pa.concat_tables([SCHEMAS[kind].empty_table(), *tables])
-        if keys is None
-        else pair_sums.joined(tables, keys, SCHEMAS[kind])
-    )
-
-
-KEYS = {PROFILE: ("split", "side", "position"), ENTRIES: ("split", "side", "token_id")}
-"""What the sums of several parts are added up by; the other kinds have one line per pair."""
+def _merge_parts(kind: str, tables: list[pa.Table]) -> pa.Table:
+    """Return the summaries of several parts as a summary of all of them."""
+    keys = ADDED_UP_BY.get(kind)
+    if keys is not None:
+        return pair_sums.add_up(tables, keys, MODEL_SUMMARIES[kind])
+    return pa.concat_tables([MODEL_SUMMARIES[kind].empty_table(), *tables])

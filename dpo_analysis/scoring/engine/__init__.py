@@ -1,1 +1,1 @@
-"""Token ids to token log-probs, in packed batches."""
+"""From token ids to token log-probs: routes through a model, packs of prompts and responses, and output heads."""

@@ -1,13 +1,14 @@
-"""One attention function for packed rows, registered with transformers; no model is edited.
+"""An attention function for packed rows, registered with transformers under a name; no model is edited.
 
-Segments of a row attend to themselves and to their shared context; nothing else exists for them, so no mask over the
-whole row is ever built. transformers builds no mask for an attention name without a mask function.
+The segments of a row attend to themselves and to their shared context and to nothing else, so no mask over the whole
+row is ever built. transformers builds no mask either for an attention name without a mask function.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import torch
@@ -15,81 +16,101 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AttentionInterface
 
+from dpo_analysis.scoring.engine.model_errors import NotPackable, model_code
 from dpo_analysis.scoring.engine.packed_layout import Layout, Segment
 
-NAME = "dpo_analysis_packed"
-BLOCK = 64
-"""Tokens of a segment taken at once on a CPU: what lies ahead of a block is then not multiplied, as one call would."""
-_TELLING: WeakSet[nn.Module] = WeakSet()
-"""Layers that told the function their window."""
-_UNSUPPORTED = ("softcap", "s_aux", "sinks", "position_bias", "alibi")
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ATTENTION_NAME = "dpo_analysis_packed"
+CPU_QUERY_BLOCK = 64
+"""Queries of a segment in one call on a CPU. One causal call over the whole segment would also multiply what lies ahead
+of each query; in blocks most of that is left out. Blocks of 64 take 18 % off the attention, 32 are as good, 128 cost
+9 % more (docs/benchmarks.md, docs/decisions/0017)."""
+_WINDOWED_LAYERS: WeakSet[nn.Module] = WeakSet()
+"""Attention layers that passed their sliding window to ``packed_attention``."""
+_UNSUPPORTED_OPTIONS = ("softcap", "s_aux", "sinks", "position_bias", "alibi")
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _CurrentRow:
     """The row that is being computed, and the masks that its layers have in common."""
 
     layout: Layout
     masks: dict[tuple[int, int, int], torch.Tensor] = field(default_factory=dict)
 
     def mask(self, length: int, past: int, span: int, like: torch.Tensor) -> torch.Tensor | None:
-        """What ``length`` tokens see of ``past`` tokens and themselves, to be added to (length, past + length) scores.
+        """Return the mask of ``length`` queries over ``past`` earlier tokens and themselves.
 
-        A token sees the last ``span`` tokens up to itself. None where plain causal order is enough.
+        Args:
+            length: number of queries.
+            past: number of visible tokens before the first query.
+            span: each query sees the last ``span`` tokens up to itself.
+            like: a tensor of the dtype and device that the mask shall have.
+
+        Returns:
+            (length, past + length), 0 or -inf, to be added to the scores; None where plain causal order is enough.
         """
         if not past and span >= length:
             return None
         key = (length, past, span)
         if key not in self.masks:
-            seen = torch.ones(length, past + length, dtype=torch.bool, device=like.device).tril(past)
-            seen = seen.triu(past - span + 1)
-            zeros = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
-            self.masks[key] = zeros.masked_fill_(~seen, -torch.inf)
+            visible = torch.ones(length, past + length, dtype=torch.bool, device=like.device).tril(past)
+            visible = visible.triu(past - span + 1)
+            zeros = torch.zeros(visible.shape, dtype=like.dtype, device=like.device)
+            self.masks[key] = zeros.masked_fill_(~visible, -torch.inf)
         return self.masks[key]
 
 
-_ROW: ContextVar[_Row] = ContextVar("row")
-
-
-class NotPackable(Exception):
-    """This model's attention does something that packed rows do not reproduce; the message says what."""
+_CURRENT_ROW: ContextVar[_CurrentRow] = ContextVar("row")
+"""How the layout reaches the attention function, whose arguments are transformers' choice."""
 
 
 @contextmanager
-def packed_row(layout: Layout) -> Iterator[None]:
-    """Within this context the registered attention function follows ``layout``."""
-    token = _ROW.set(_Row(layout))
+def use_layout(layout: Layout) -> Iterator[None]:
+    """Let the registered attention function follow ``layout`` within the block."""
+    token = _CURRENT_ROW.set(_CurrentRow(layout))
     try:
         yield
     finally:
-        _ROW.reset(token)
+        _CURRENT_ROW.reset(token)
 
 
 @contextmanager
-def packing(model: nn.Module) -> Iterator[None]:
-    """``model`` with this room's attention function; afterwards with its own again.
+def use_packed_attention(model: "PreTrainedModel") -> Iterator[None]:
+    """Let ``model`` attend by ``packed_attention`` within the block, and afterwards by its own attention again.
 
     Raises:
-        NotPackable: it has a window that its attention layers do not tell the function.
-        ValueError: it does not let its attention be chosen.
+        ModelFailure: the model's attention cannot be replaced, or it has a sliding window that its attention layers do
+            not pass to the function.
     """
-    before = model.config._attn_implementation  # type: ignore[union-attr]
-    model.set_attn_implementation(NAME)  # type: ignore[operator]
+    with model_code():
+        before: Any = model.config._attn_implementation
+        model.set_attn_implementation(ATTENTION_NAME)
     try:
         yield
     finally:
-        model.set_attn_implementation(before)  # type: ignore[operator]
-    _refuse_hidden_window(model)
+        with model_code():
+            model.set_attn_implementation(before)
+    with model_code():
+        _refuse_hidden_window(model)
 
 
-def _refuse_hidden_window(model: nn.Module) -> None:
-    """A short self-check cannot see a window of thousands of tokens that only the model's own mask knows of."""
-    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+def _refuse_hidden_window(model: "PreTrainedModel") -> None:
+    """Refuse a model whose sliding window is applied by its own mask alone, which packed rows replace.
+
+    The self-check's sequences are shorter than such a window, so that it cannot notice that the window is ignored.
+
+    Raises:
+        NotPackable: the model is such a model, or attends in chunks.
+    """
+    config = model.config.get_text_config()
     if getattr(config, "attention_chunk_size", None):
         raise NotPackable("attention in chunks")
     kinds = getattr(config, "layer_types", None) or []
-    on = getattr(config, "use_sliding_window", True) and getattr(config, "sliding_window", None)
-    if ("sliding_attention" in kinds or (on and not kinds)) and not any(one in _TELLING for one in model.modules()):
+    window = getattr(config, "use_sliding_window", True) and getattr(config, "sliding_window", None)
+    is_windowed = "sliding_attention" in kinds or (window and not kinds)
+    if is_windowed and not any(module in _WINDOWED_LAYERS for module in model.modules()):
         raise NotPackable("a sliding window that its attention layers do not tell")
 
 
@@ -103,7 +124,7 @@ def packed_attention(
     sliding_window: int | None = None,
     **options: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of one packed row, in the signature that transformers calls.
+    """Return the attention of one packed row of T tokens, in the signature that transformers calls.
 
     Args:
         module: the attention layer.
@@ -116,51 +137,51 @@ def packed_attention(
         options: what else a model passes; options that change scores are refused.
 
     Returns:
-        (1, T, heads, value_dim) and None for the weights.
+        (1, T, heads, value_dim), and None in place of the attention weights.
 
     Raises:
         NotPackable: the layer soft-caps scores, has sinks or a position bias, or was given a mask.
     """
-    used = [name for name in _UNSUPPORTED if options.get(name) is not None]
+    used = [name for name in _UNSUPPORTED_OPTIONS if options.get(name) is not None]
     if used or attention_mask is not None:
         raise NotPackable(f"attention with {', '.join(used) or 'a mask of its own'}")
     if sliding_window is not None:
-        _TELLING.add(module)
+        _WINDOWED_LAYERS.add(module)
     out = query.new_empty(query.shape[2], query.shape[1], value.shape[-1])  # (T, heads, value_dim)
     by_head = out.transpose(0, 1).unsqueeze(0)  # (1, heads, T, value_dim)
-    grouped = query.shape[1] != key.shape[1]
-    row = _ROW.get()
+    is_grouped = query.shape[1] != key.shape[1]
+    row = _CURRENT_ROW.get()
     for segment in row.layout.segments:
         keys, values = _visible(key, segment), _visible(value, segment)
-        for first, last in _blocks(segment, query.device):
+        for first, last in _query_blocks(segment, query.device):
             past = keys.shape[2] - segment.stop + first  # visible tokens ahead of the block
-            seen = past + last - first
-            span = seen if sliding_window is None else min(sliding_window, seen)
+            n_visible = past + last - first
+            span = n_visible if sliding_window is None else min(sliding_window, n_visible)
             mask = row.mask(last - first, past, span, query)
             by_head[:, :, first:last] = F.scaled_dot_product_attention(
                 query[:, :, first:last],
-                keys[:, :, :seen],
-                values[:, :, :seen],
+                keys[:, :, :n_visible],
+                values[:, :, :n_visible],
                 attn_mask=mask,
                 is_causal=mask is None,
                 scale=scaling,
-                enable_gqa=grouped,
+                enable_gqa=is_grouped,
             )
     return out.unsqueeze(0), None
 
 
 def _visible(states: torch.Tensor, segment: Segment) -> torch.Tensor:
-    """Keys or values that ``segment`` may see: those of its context, then its own."""
-    own = states[:, :, segment.start : segment.stop]
+    """Return the keys or values that ``segment`` may see: those of its context, then those of the segment itself."""
+    inside = states[:, :, segment.start : segment.stop]
     if segment.context_start == segment.context_stop:
-        return own
-    return torch.cat([states[:, :, segment.context_start : segment.context_stop], own], dim=2)
+        return inside
+    return torch.cat([states[:, :, segment.context_start : segment.context_stop], inside], dim=2)
 
 
-def _blocks(segment: Segment, device: torch.device) -> list[tuple[int, int]]:
-    """Places in the row where the queries of one call start and stop."""
-    size = BLOCK if device.type == "cpu" else segment.stop - segment.start
+def _query_blocks(segment: Segment, device: torch.device) -> list[tuple[int, int]]:
+    """Return where in the row the queries of each attention call start and stop."""
+    size = CPU_QUERY_BLOCK if device.type == "cpu" else segment.stop - segment.start
     return [(first, min(first + size, segment.stop)) for first in range(segment.start, segment.stop, size)]
 
 
-AttentionInterface.register(NAME, packed_attention)
+AttentionInterface.register(ATTENTION_NAME, packed_attention)

@@ -1,6 +1,6 @@
-"""The fallback for models whose rows cannot be packed: right-padded batches, the longest first.
+"""Right-padded batches, the longest first: for models whose rows cannot be packed.
 
-Padding stands on the right, where causal attention never looks from a real token: neither an attention mask nor
+The padding stands on the right, where causal attention never looks from a real token: neither an attention mask nor
 position ids are needed, and models with absolute positions count from 0 as they did in training.
 """
 
@@ -15,64 +15,65 @@ PADDING_ID = 0
 
 
 class Batch(NamedTuple):
-    """Requests that share one forward pass: their places among the distinct ones, and the padded width in tokens."""
+    """Requests that share one forward pass: their indices in the list of requests, and the padded width in tokens."""
 
     members: tuple[int, ...]
     width: int
 
 
-def width(request: Request) -> int:
-    """Tokens that the model must read to predict the whole response: all but the last."""
+def input_length(request: Request) -> int:
+    """Return the number of tokens that the model must read to predict the whole response: all but the last."""
     return len(request.prompt_token_ids) + len(request.token_ids) - 1
 
 
 def plan_batches(requests: Sequence[Request], *, batch_tokens: int) -> list[Batch]:
-    """Batches of at most ``batch_tokens`` padded tokens, longest first: if memory is short, the first one says so.
+    """Return batches of at most ``batch_tokens`` padded tokens; a request longer than that is a batch by itself.
 
-    A request longer than the budget is a batch of its own.
+    The longest come first, so that a lack of memory shows in the first batch and not after an hour.
     """
-    order = sorted(range(len(requests)), key=lambda index: (-width(requests[index]), index))
+    order = sorted(range(len(requests)), key=lambda index: (-input_length(requests[index]), index))
     batches: list[Batch] = []
     start = 0
     while start < len(order):
-        longest = width(requests[order[start]])
+        longest = input_length(requests[order[start]])
         stop = start + max(1, batch_tokens // max(1, longest))
         batches.append(Batch(tuple(order[start:stop]), longest))
         start = stop
     return batches
 
 
-class Padded(NamedTuple):
-    """One batch, ready for the model.
+class ResponsePositions(NamedTuple):
+    """Where in a batch of right-padded sequences each response token is predicted.
 
     Attributes:
-        input_ids: (sequences, width) int64.
-        rows: (response tokens,) int64, which sequence predicts each response token.
-        columns: (response tokens,) int64, at which position: one before the token.
-        labels: (response tokens,) int64, the token.
-        lengths: (sequences,) int64, response tokens of each member, in the batch's order.
+        rows: (response tokens,) int64, the sequence of each response token.
+        columns: (response tokens,) int64, the position that predicts it: one before the token.
+        labels: (response tokens,) int64, the token's id.
+        lengths: (sequences,) int64, response tokens of each sequence.
     """
 
-    input_ids: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
     labels: np.ndarray
     lengths: np.ndarray
 
 
-def pad(requests: Sequence[Request], batch: Batch) -> Padded:
-    """The arrays of ``batch``, its members among ``requests``."""
-    members = [requests[index] for index in batch.members]
-    input_ids = np.full((len(members), batch.width), PADDING_ID, dtype=np.int64)
-    for row, request in enumerate(members):
-        assert len(request.prompt_token_ids), "nothing predicts the first token of a text"
-        input_ids[row, : width(request)] = np.concatenate([request.prompt_token_ids, request.token_ids[:-1]])
-    lengths = np.array([len(request.token_ids) for request in members], dtype=np.int64)
-    first = [len(request.prompt_token_ids) - 1 for request in members]
-    return Padded(
-        input_ids=input_ids,
-        rows=np.repeat(np.arange(len(members)), lengths),
-        columns=np.concatenate([start + np.arange(n) for start, n in zip(first, lengths, strict=True)]),
-        labels=np.concatenate([np.asarray(request.token_ids, dtype=np.int64) for request in members]),
+def response_positions(requests: Sequence[Request]) -> ResponsePositions:
+    """Return the positions of the response tokens of ``requests``, one sequence each, in their order."""
+    lengths = np.array([len(request.token_ids) for request in requests], dtype=np.int64)
+    firsts = [len(request.prompt_token_ids) - 1 for request in requests]
+    return ResponsePositions(
+        rows=np.repeat(np.arange(len(requests)), lengths),
+        columns=np.concatenate([first + np.arange(n) for first, n in zip(firsts, lengths, strict=True)]),
+        labels=np.concatenate([np.asarray(request.token_ids, dtype=np.int64) for request in requests]),
         lengths=lengths,
     )
+
+
+def pad_inputs(requests: Sequence[Request], width: int) -> np.ndarray:
+    """Return the ids that the model reads, (requests, width) int64, right-padded with ``PADDING_ID``."""
+    input_ids = np.full((len(requests), width), PADDING_ID, dtype=np.int64)
+    for row, request in zip(input_ids, requests, strict=True):
+        assert len(request.prompt_token_ids), "nothing predicts the first token of a text"
+        row[: input_length(request)] = np.concatenate([request.prompt_token_ids, request.token_ids[:-1]])
+    return input_ids

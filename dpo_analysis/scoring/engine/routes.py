@@ -1,179 +1,248 @@
-"""Three ways through one model, the fastest first: packed rows, sorted batches, each sequence alone.
+"""Routes through one model, the fastest first: packed rows, padded batches sorted by length, each sequence alone.
 
-A route is used only for a model with which it was found to give the model's own numbers (``engine``).
+A route is used only where it gives the same numbers as the model's own forward (``Engine``). The first two split the
+model: the trunk is all of it but its output head (``base_model`` in transformers), so that the head is computed only
+where a response token is predicted.
 """
 
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dpo_analysis.scoring.engine.lm_heads import Head, heads
+from dpo_analysis.scoring.engine.lm_heads import Head, candidate_heads
+from dpo_analysis.scoring.engine.model_errors import ModelFailure, model_code
 from dpo_analysis.scoring.engine.model_head import chunk_rows, reduce_logits
-from dpo_analysis.scoring.engine.packed_attention import packed_row, packing
+from dpo_analysis.scoring.engine.packed_attention import use_layout, use_packed_attention
 from dpo_analysis.scoring.engine.packed_layout import lay_out
-from dpo_analysis.scoring.engine.packing import group_requests, packs
-from dpo_analysis.scoring.engine.padding import pad, plan_batches
-from dpo_analysis.scoring.engine.placement import device_of
-from dpo_analysis.scoring.engine.tiled_head import TokenColumns, join_columns
+from dpo_analysis.scoring.engine.packing import group_by_prompt, make_packs
+from dpo_analysis.scoring.engine.padding import pad_inputs, plan_batches, response_positions
+from dpo_analysis.scoring.engine.placement import input_device
+from dpo_analysis.scoring.engine.tiled_head import TokenColumns, concat_columns
 from dpo_analysis.scoring.requests import Request
 
-Keep = Callable[[Sequence[tuple[int, np.ndarray]], Tensor], None]
-"""Shown each forward's requests (place, and its tokens among the states) and (tokens, model width) final states."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+RequestRows = Sequence[tuple[int, np.ndarray]]
+"""The index of each request of a forward pass, and its rows among the pass's response tokens, in their order."""
+IndexedStatesHook = Callable[[RequestRows, Tensor], None]
+"""Called after each forward pass with its requests and the final hidden states (tokens, model width)."""
 
 
-class Scored(NamedTuple):
-    """Results of one forward: each request's place and its tokens among (3, tokens) float32 and (2, tokens) int32."""
+class PassScores(NamedTuple):
+    """Scores of one forward pass.
 
-    takes: Sequence[tuple[int, np.ndarray]]
+    Attributes:
+        request_rows: which tokens belong to which request.
+        floats: logp, entropy and argmax_logp, nats, (3, tokens) float32.
+        ints: rank and argmax_id, (2, tokens) int32.
+    """
+
+    request_rows: RequestRows
     floats: np.ndarray
     ints: np.ndarray
 
 
-class Forward(NamedTuple):
-    """One forward of a trunk: whose tokens, its answer, the states (tokens, model width) that predict ``labels``."""
+class TrunkPass(NamedTuple):
+    """One forward pass of a trunk.
 
-    takes: Sequence[tuple[int, np.ndarray]]
+    Attributes:
+        request_rows: which response tokens belong to which request.
+        output: what the trunk returned.
+        states: (tokens, model width), final hidden states, one for each response token.
+        labels: (tokens,) int64, the response tokens that they predict.
+    """
+
+    request_rows: RequestRows
     output: object
     states: Tensor
     labels: Tensor
 
 
 class Route(Protocol):
-    """A way to score requests with one model; ``head`` is None where trunk and head do not come apart."""
+    """A way to score requests with one model."""
+
+    @property
+    def name(self) -> str:
+        """The route's name, as users read it."""
+        ...
+
+    @property
+    def head(self) -> Head | None:
+        """The model's output head; None where trunk and head do not come apart."""
+        ...
+
+    def score(
+        self, requests: Sequence[Request], batch_tokens: int, hook: IndexedStatesHook | None = None
+    ) -> Iterator[PassScores]:
+        """Score ``requests`` in forward passes of at most ``batch_tokens`` tokens.
+
+        Args:
+            requests: the responses to score, without repeats.
+            batch_tokens: budget of a forward pass, in tokens of its inputs.
+            hook: shown the hidden states of every pass.
+
+        Raises:
+            ModelFailure: the model does not support this route.
+        """
+        ...
+
+    def show_states(self, requests: Sequence[Request], batch_tokens: int, hook: IndexedStatesHook) -> None:
+        """Show ``hook`` the final hidden states of ``requests`` without scoring them; errors as ``score``."""
+        ...
+
+
+class TrunkHeadRoute(ABC):
+    """A route that runs a model's trunk, and its head on the states that predict response tokens."""
 
     name: str
-    head: Head | None
 
-    def score(self, requests: Sequence[Request], batch_tokens: int, keep: Keep | None = None) -> Iterator[Scored]:
-        """Score ``requests``, in forwards of at most ``batch_tokens`` tokens, and show ``keep`` their states."""
-        ...
-
-    def states(self, requests: Sequence[Request], batch_tokens: int, keep: Keep) -> None:
-        """Show ``keep`` the final states of ``requests`` without scoring them."""
-        ...
-
-
-class SplitRoute(ABC):
-    """What routes have in common whose trunk and head come apart."""
-
-    def __init__(self, model: nn.Module, trunk: nn.Module, head: Head) -> None:
+    def __init__(self, model: "PreTrainedModel", trunk: nn.Module, head: Head) -> None:
         self._model, self._trunk, self.head = model, trunk, head
-        self._device = device_of(model)
+        self._device = input_device(model)
 
     @abstractmethod
-    def _forwards(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Forward]: ...
+    def _passes(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[TrunkPass]:
+        """Yield the forward passes that hold every request once."""
 
-    def score(self, requests: Sequence[Request], batch_tokens: int, keep: Keep | None = None) -> Iterator[Scored]:
+    def score(
+        self, requests: Sequence[Request], batch_tokens: int, hook: IndexedStatesHook | None = None
+    ) -> Iterator[PassScores]:
         """See ``Route``."""
-        for one in self._forwards(requests, batch_tokens):
-            yield Scored(one.takes, *to_host(self.head.columns(one.output, one.states, one.labels)))
-            if keep is not None:
-                keep(one.takes, one.states)
+        for done in self._passes(requests, batch_tokens):
+            columns = self.head.token_columns(done.output, done.states, done.labels)
+            yield PassScores(done.request_rows, *to_numpy(columns))
+            if hook is not None:
+                hook(done.request_rows, done.states)
 
-    def states(self, requests: Sequence[Request], batch_tokens: int, keep: Keep) -> None:
+    def show_states(self, requests: Sequence[Request], batch_tokens: int, hook: IndexedStatesHook) -> None:
         """See ``Route``."""
-        for one in self._forwards(requests, batch_tokens):
-            keep(one.takes, one.states)
+        for done in self._passes(requests, batch_tokens):
+            hook(done.request_rows, done.states)
 
 
-class Packed(SplitRoute):
-    """Groups in one row without padding: every prompt is computed once, whatever hangs on it."""
+class PackedRoute(TrunkHeadRoute):
+    """Groups of responses in one row without padding: every prompt is computed once for all its responses."""
 
     name = "packed"
 
-    def _forwards(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Forward]:
-        with packing(self._model):
-            for pack in packs(group_requests(requests), batch_tokens):
+    def _passes(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[TrunkPass]:
+        with use_packed_attention(self._model):
+            for pack in make_packs(group_by_prompt(requests), batch_tokens):
                 layout = lay_out(pack)
-                ids, positions = (torch.from_numpy(one)[None].to(self._device) for one in layout[:2])
-                with packed_row(layout):
+                ids, positions = (torch.from_numpy(array)[None].to(self._device) for array in layout[:2])
+                with use_layout(layout), model_code():
                     output = self._trunk(input_ids=ids, position_ids=positions, use_cache=False)
-                hidden = last_hidden_state(output)[0]  # (row, model width)
-                rows, labels = (torch.from_numpy(one).to(hidden.device) for one in (layout.head_rows, layout.labels))
-                yield Forward(layout.takes, output, hidden[rows], labels)
+                hidden = last_hidden_state(output, ids)[0]  # (row, model width)
+                rows, labels = (
+                    torch.from_numpy(array).to(hidden.device) for array in (layout.head_rows, layout.labels)
+                )
+                yield TrunkPass(layout.request_rows, output, hidden[rows], labels)
 
 
-class Sorted(SplitRoute):
-    """Right-padded batches of like lengths, for models that mix the tokens of a row in a way of their own."""
+class SortedRoute(TrunkHeadRoute):
+    """Right-padded batches of similar lengths, for models that mix the tokens of a row in another way."""
 
     name = "sorted"
 
-    def _forwards(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[Forward]:
+    def _passes(self, requests: Sequence[Request], batch_tokens: int) -> Iterator[TrunkPass]:
         for batch in plan_batches(requests, batch_tokens=batch_tokens):
-            padded = pad(requests, batch)
-            output = self._trunk(input_ids=torch.from_numpy(padded.input_ids).to(self._device), use_cache=False)
-            hidden = last_hidden_state(output)  # (sequences, width, model width), on a spread model's last device
-            rows, columns, labels = (torch.from_numpy(one).to(hidden.device) for one in padded[1:4])
-            yield Forward(consecutive(batch.members, padded.lengths), output, hidden[rows, columns], labels)
+            members = [requests[index] for index in batch.members]
+            ids = torch.from_numpy(pad_inputs(members, batch.width)).to(self._device)
+            with model_code():
+                output = self._trunk(input_ids=ids, use_cache=False)
+            hidden = last_hidden_state(output, ids)  # (sequences, width, model width), on a spread model's last device
+            places = response_positions(members)
+            rows, columns, labels = (torch.from_numpy(array).to(hidden.device) for array in places[:3])
+            yield TrunkPass(consecutive_rows(batch.members, places.lengths), output, hidden[rows, columns], labels)
 
 
-class Whole:
+class WholeRoute:
     """Each sequence alone through the model's own forward, where trunk and head do not come apart."""
 
     name = "whole"
     head = None
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: "PreTrainedModel") -> None:
         self._model = model
-        self._device = device_of(model)
+        self._device = input_device(model)
 
-    def states(self, requests: Sequence[Request], batch_tokens: int, keep: Keep) -> None:
-        """See ``Route``: there are none to show."""
+    def show_states(self, requests: Sequence[Request], batch_tokens: int, hook: IndexedStatesHook) -> None:
+        """See ``Route``: there are no states to show."""
 
-    def score(self, requests: Sequence[Request], batch_tokens: int, keep: Keep | None = None) -> Iterator[Scored]:
-        """See ``Route``; ``batch_tokens`` has nothing to decide here, and there are no states to keep."""
-        for place, request in enumerate(requests):
+    def score(
+        self, requests: Sequence[Request], batch_tokens: int, hook: IndexedStatesHook | None = None
+    ) -> Iterator[PassScores]:
+        """See ``Route``; neither ``batch_tokens`` nor ``hook`` has an effect."""
+        for index, request in enumerate(requests):
             ids = np.concatenate([request.prompt_token_ids, request.token_ids[:-1]]).astype(np.int64)
             first, count = len(request.prompt_token_ids) - 1, len(request.token_ids)
             columns = torch.arange(first, first + count, device=self._device)
-            logits = self._logits(torch.from_numpy(ids)[None].to(self._device), columns)
+            with model_code():
+                logits = self._logits(torch.from_numpy(ids)[None].to(self._device), columns)
             labels = torch.from_numpy(np.asarray(request.token_ids, np.int64)).to(logits.device)
             size = chunk_rows(logits.shape[-1], logits.device)
             chunks = zip(logits.split(size), labels.split(size), strict=True)
-            scores = join_columns([reduce_logits(some, wanted) for some, wanted in chunks])
-            yield Scored([(place, np.arange(count))], *to_host(scores))
+            scores = concat_columns([reduce_logits(rows, row_labels) for rows, row_labels in chunks])
+            yield PassScores([(index, np.arange(count))], *to_numpy(scores))
 
     def _logits(self, input_ids: Tensor, columns: Tensor) -> Tensor:
-        """Logits (columns, vocabulary) of one sequence (1, width)."""
+        """Return the logits (columns, vocabulary) of one sequence (1, width)."""
         if "logits_to_keep" in inspect.signature(self._model.forward).parameters:
             return self._model(input_ids=input_ids, use_cache=False, logits_to_keep=columns).logits[0]
         return self._model(input_ids=input_ids, use_cache=False).logits[0, columns]
 
 
-def routes(model: nn.Module) -> Iterator[Route]:
-    """Every route that may suit ``model``, the fastest first."""
-    for way in (Packed, Sorted):
-        for trunk in trunks(model):
-            for head in heads(model, trunk):
-                yield way(model, trunk, head)
-    yield Whole(model)
+def candidate_routes(model: "PreTrainedModel") -> Iterator[Route]:
+    """Yield every route that may suit ``model``, the fastest first."""
+    for route in (PackedRoute, SortedRoute):
+        for trunk in candidate_trunks(model):
+            for head in candidate_heads(model, trunk):
+                yield route(model, trunk, head)
+    yield WholeRoute(model)
 
 
-def trunks(model: nn.Module) -> list[nn.Module]:
-    """Modules that may be all of the model but its head, likeliest first."""
+def candidate_trunks(model: "PreTrainedModel") -> list[nn.Module]:
+    """Return the submodules that may be all of the model but its head, the likeliest first."""
     decoder = getattr(model, "get_decoder", lambda: None)()
-    found = [module for module in (decoder, getattr(model, "base_model", None)) if isinstance(module, nn.Module)]
-    return [module for index, module in enumerate(found) if module is not model and module not in found[:index]]
+    modules = [module for module in (decoder, getattr(model, "base_model", None)) if isinstance(module, nn.Module)]
+    return [module for index, module in enumerate(modules) if module is not model and module not in modules[:index]]
 
 
-def last_hidden_state(output: object) -> Tensor:
-    """(sequences, width, model width): what the trunk hands to the head."""
-    return output[0] if isinstance(output, tuple) else output.last_hidden_state  # type: ignore[attr-defined]
+def last_hidden_state(output: Any, input_ids: Tensor) -> Tensor:
+    """Return the trunk's final hidden states, (sequences, width, model width).
+
+    Args:
+        output: what the trunk returned.
+        input_ids: (sequences, width), its input.
+
+    Raises:
+        ModelFailure: the output has no hidden state for every id.
+    """
+    with model_code():
+        states = output[0] if isinstance(output, tuple) else output.last_hidden_state
+        fits = states.ndim == 3 and states.shape[0] >= input_ids.shape[0] and states.shape[1] >= input_ids.shape[1]
+    if not fits:
+        raise ModelFailure(f"hidden states of shape {tuple(states.shape)} for ids of shape {tuple(input_ids.shape)}")
+    return states
 
 
-def to_host(columns: TokenColumns) -> tuple[np.ndarray, np.ndarray]:
-    """(3, tokens) float32 and (2, tokens) int32: two copies a forward, however many responses it holds."""
+def to_numpy(columns: TokenColumns) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns as (3, tokens) float32 and (2, tokens) int32, in the order of ``PassScores``.
+
+    Stacked first, they cost two copies from the device for a forward pass, however many responses it holds.
+    """
     floats = torch.stack([columns.logp, columns.entropy, columns.argmax_logp])
     return floats.cpu().numpy(), torch.stack([columns.rank, columns.argmax_id]).cpu().numpy()
 
 
-def consecutive(members: Sequence[int], lengths: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Each member with its tokens, when those of all members stand one behind the other."""
+def consecutive_rows(members: Sequence[int], lengths: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Return each member with its rows, where the rows of all members follow each other without a gap."""
     stops = np.cumsum(lengths)
     return [
         (member, np.arange(stop - length, stop))

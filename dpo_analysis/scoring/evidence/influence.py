@@ -1,10 +1,10 @@
-"""What a small step along the gradient of some pairs does to the log-probs of some tokens, by finite differences.
+"""The effect of a small step along the gradient of some pairs on the log-probs of some tokens, by finite differences.
 
 DPO's step of descent on one pair moves the parameters along w (grad log pi(chosen) - grad log pi(rejected)) with
-w = beta * sigmoid(-margin). For a group the mean of the chosen and of the rejected half are followed apart, each to
-both sides of where the model is: effect = |g| (f(theta + e g/|g|) - f(theta - e g/|g|)) / 2e, so no second derivative
-is needed and any attention kernel will do. Only the parameters that training moves are moved: the adapter's, where one
-is on. Afterwards they are as before, to the bit.
+w = beta * sigmoid(-margin). For a group the mean gradients of the chosen and of the rejected responses are followed
+separately, each to both sides of the model's parameters: effect = |g| (f(theta + e g/|g|) - f(theta - e g/|g|)) / 2e,
+so no second derivative is needed and any attention kernel will do. Only the parameters that training moves are moved:
+the adapter's, where one is on. Afterwards they are as before, to the bit.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,42 +20,52 @@ from torch import Tensor, nn
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.schema import SIDES
-from dpo_analysis.scoring.engine.engine import full_precision
-from dpo_analysis.scoring.engine.float32 import in_float32
-from dpo_analysis.scoring.engine.memory import in_memory
-from dpo_analysis.scoring.engine.placement import device_of, is_offloaded
+from dpo_analysis.scoring.engine.float32 import full_precision, in_float32
+from dpo_analysis.scoring.engine.memory import guard_memory
+from dpo_analysis.scoring.engine.padding import input_length, pad_inputs
+from dpo_analysis.scoring.engine.placement import input_device, is_offloaded
 from dpo_analysis.scoring.requests import Request
 
-STEPS = (3e-3, 1e-2)
-"""Lengths of the step, of all parameters together: the first is the one that counts, the second checks it. Below 1e-3
-float32 rounding shows, far above 1e-2 curvature does."""
-BACKWARD = 4
-"""How many times fewer tokens a batch has with gradients than without."""
+STEP_LENGTHS = (3e-3, 1e-2)
+"""Lengths of the step, of all parameters together: the effect is measured with the first and checked with the second.
+Below 1e-3 float32 rounding shows, far above 1e-2 curvature does."""
+GRADIENT_BATCH_RATIO = 4
+"""How many times fewer tokens a batch has with gradients than without: activations are stored for the backward pass."""
 Result = TypeVar("Result")
 
 
-class Weighted(NamedTuple):
-    """One pair of a group: its chosen and its rejected response, and w = beta * sigmoid(-margin)."""
+class WeightedPair(NamedTuple):
+    """A pair of a group.
+
+    Attributes:
+        sides: requests for its chosen and its rejected response.
+        weight: w = beta * sigmoid(-margin).
+    """
 
     sides: tuple[Request, Request]
     weight: float
 
 
-class Target(NamedTuple):
-    """A response and the positions in it, from 0, whose log-probs are summed."""
+class TargetTokens(NamedTuple):
+    """Tokens whose log-probs are summed.
+
+    Attributes:
+        request: the response that holds them.
+        positions: their positions in it, from 0, int64, (target tokens,).
+    """
 
     request: Request
     positions: np.ndarray
 
 
-class Effect(NamedTuple):
-    """What a unit step along one half of a group's gradient does to every target.
+class GroupEffect(NamedTuple):
+    """The effect of a step of length 1 along the gradient of one side of a group.
 
     Attributes:
         group: the group's name.
-        side: whose gradient: chosen is followed up, rejected down.
-        change: of each target's sum, nats per unit step, shape (targets,).
-        error: how much that differs at the longer step, shape (targets,).
+        side: whose gradient; log-probs of chosen responses are increased, those of rejected responses decreased.
+        change: of each target's summed log-prob, nats per unit step, (targets,).
+        error: how much that differs at the longer step, nats per unit step, (targets,).
     """
 
     group: str
@@ -65,15 +75,19 @@ class Effect(NamedTuple):
 
 
 def group_effects(
-    model: nn.Module, groups: Mapping[str, Sequence[Weighted]], targets: Sequence[Target], *, batch_tokens: int
-) -> list[Effect]:
-    """The effects of every group's chosen and rejected half on the targets; net is their sum.
+    model: nn.Module,
+    groups: Mapping[str, Sequence[WeightedPair]],
+    targets: Sequence[TargetTokens],
+    *,
+    batch_tokens: int,
+) -> list[GroupEffect]:
+    """Return the effect of each side of every group on the targets; the sum over both sides is the group's effect.
 
     Args:
         model: a causal language model in eval mode, its adapter active where it has one.
         groups: pairs by the group's name.
-        targets: what is watched.
-        batch_tokens: padded tokens of one forward without gradients.
+        targets: the tokens that are watched.
+        batch_tokens: padded tokens of one forward pass without gradients.
 
     Raises:
         InputError: weights are not in memory, so that they cannot be moved.
@@ -81,149 +95,160 @@ def group_effects(
     """
     if is_offloaded(model):
         raise InputError("weights that are not in memory cannot be moved; use a device that holds the model whole")
-    device = device_of(model)
-    found = []
-    with in_float32(model), full_precision(device), _following(model) as parameters:
+    device = input_device(model)
+    effects = []
+    with in_float32(model), full_precision(device), _gradients_of_trainable(model) as parameters:
         for name, pairs in groups.items():
             for place, side in enumerate(SIDES):
-                own = [pair.sides[place] for pair in pairs]
+                requests = [pair.sides[place] for pair in pairs]
                 sign = 1.0 if side == SIDES[0] else -1.0
                 weights = [sign * pair.weight / len(pairs) for pair in pairs]
-                _gradient(model, parameters, own, weights, batch_tokens // BACKWARD)
-                found.append(Effect(name, side, *_moved(model, parameters, targets, batch_tokens)))
-    return found
+                _compute_gradient(model, parameters, requests, weights, batch_tokens // GRADIENT_BATCH_RATIO)
+                change, error = _finite_differences(model, parameters, targets, batch_tokens)
+                effects.append(GroupEffect(name, side, change, error))
+    return effects
 
 
-def movable(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters that training moves: those of the active adapters, or all where no adapter is on."""
-    own: dict[int, nn.Parameter] = {}
+def trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that training moves: those of the active adapters, or all where no adapter is on."""
+    trained: dict[int, nn.Parameter] = {}
     adapters: set[int] = set()
     for module in model.modules():
         if isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper):
             active = [] if module.disable_adapters else module.active_adapters
-            inside = [
-                (name, value) for name, value in module.named_parameters() if "base_layer." not in f"{name}."
-                and not name.startswith("original_module.")
-            ]  # fmt: skip
+            inside = [(name, value) for name, value in module.named_parameters() if not _is_base_weight(name)]
             adapters |= {id(value) for _, value in inside}
-            own |= {id(value): value for name, value in inside if set(name.split(".")) & set(active)}
-    if own:
-        return list(own.values())
-    return [one for one in model.parameters() if one.is_floating_point() and id(one) not in adapters]
+            trained |= {id(value): value for name, value in inside if set(name.split(".")) & set(active)}
+    if trained:
+        return list(trained.values())
+    return [value for value in model.parameters() if value.is_floating_point() and id(value) not in adapters]
+
+
+def _is_base_weight(name: str) -> bool:
+    """Return whether a parameter inside one of PEFT's layers is the base model's, by its name in that layer."""
+    return "base_layer." in f"{name}." or name.startswith("original_module.")
 
 
 @contextmanager
-def _following(model: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The movable parameters with gradients, all others without; afterwards as before, without any gradient."""
-    before = [(one, one.requires_grad) for one in model.parameters()]
-    parameters = movable(model)
-    wanted = {id(one) for one in parameters}
+def _gradients_of_trainable(model: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """Let only the trainable parameters, which are yielded, have gradients; afterwards there are none, as before."""
+    before = [(value, value.requires_grad) for value in model.parameters()]
+    parameters = trainable_parameters(model)
+    trained = {id(value) for value in parameters}
     try:
-        for one, _ in before:
-            one.requires_grad_(id(one) in wanted)
+        for value, _ in before:
+            value.requires_grad_(id(value) in trained)
         yield parameters
     finally:
-        for one, needed in before:
-            one.grad = None
-            one.requires_grad_(needed)
+        for value, required in before:
+            value.grad = None
+            value.requires_grad_(required)
 
 
-def _gradient(
-    model: nn.Module, parameters: Sequence[nn.Parameter], requests: Sequence[Request], weights: Sequence[float],
+def _compute_gradient(
+    model: nn.Module,
+    parameters: Sequence[nn.Parameter],
+    requests: Sequence[Request],
+    weights: Sequence[float],
     batch_tokens: int,
-) -> None:  # fmt: skip
+) -> None:
     """Leave the gradient of sum of weight * log pi(response) in the parameters."""
 
     def work(budget: int) -> None:
-        for one in parameters:
-            one.grad = None
+        for value in parameters:
+            value.grad = None
         for batch in _batches(requests, budget):
-            logps = _logps(model, [requests[place] for place in batch])
-            total = torch.stack([weights[place] * own.sum() for place, own in zip(batch, logps, strict=True)]).sum()
-            total.backward()
+            logps = _token_logps(model, [requests[index] for index in batch])
+            terms = [weights[index] * tokens.sum() for index, tokens in zip(batch, logps, strict=True)]
+            torch.stack(terms).sum().backward()
 
-    _fitting(work, requests, batch_tokens, device_of(model))
+    _with_fitting_budget(work, requests, batch_tokens, input_device(model))
 
 
-def _moved(
-    model: nn.Module, parameters: Sequence[nn.Parameter], targets: Sequence[Target], batch_tokens: int
+def _finite_differences(
+    model: nn.Module, parameters: Sequence[nn.Parameter], targets: Sequence[TargetTokens], batch_tokens: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Change of the targets' sums along the gradient that the parameters have, and how far two step lengths differ."""
+    """Return the effect of the gradient that is in the parameters.
+
+    Returns:
+        As ``GroupEffect.change`` and ``GroupEffect.error``.
+    """
     with torch.no_grad():
-        gradients = [(one, one.grad) for one in parameters if one.grad is not None]
+        gradients = [(value, value.grad) for value in parameters if value.grad is not None]
         norm = float(torch.stack([grad.double().square().sum().cpu() for _, grad in gradients]).sum().sqrt())
         if norm == 0:
             return np.zeros(len(targets)), np.zeros(len(targets))
-        saved = [one.detach().clone() for one, _ in gradients]
-        found = []
+        saved = [value.detach().clone() for value, _ in gradients]
+        changes = []
         try:
-            for step in STEPS:
+            for length in STEP_LENGTHS:
                 ends = []
                 for sign in (1, -1):
-                    for (one, grad), own in zip(gradients, saved, strict=True):
-                        one.copy_(own).add_(grad, alpha=sign * step / norm)
-                    ends.append(_sums(model, targets, batch_tokens))
-                found.append(norm * (ends[0] - ends[1]) / (2 * step))
+                    for (value, grad), original in zip(gradients, saved, strict=True):
+                        value.copy_(original).add_(grad, alpha=sign * length / norm)
+                    ends.append(_target_sums(model, targets, batch_tokens))
+                changes.append(norm * (ends[0] - ends[1]) / (2 * length))
         finally:
-            for (one, _), own in zip(gradients, saved, strict=True):
-                one.copy_(own)
-    return found[0], np.abs(found[0] - found[1])
+            for (value, _), original in zip(gradients, saved, strict=True):
+                value.copy_(original)
+    return changes[0], np.abs(changes[0] - changes[1])
 
 
-def _sums(model: nn.Module, targets: Sequence[Target], batch_tokens: int) -> np.ndarray:
-    """The summed log-prob of every target, nats, float64."""
+def _target_sums(model: nn.Module, targets: Sequence[TargetTokens], batch_tokens: int) -> np.ndarray:
+    """Return the summed log-prob of every target, nats, float64, (targets,)."""
     requests = [target.request for target in targets]
 
     def work(budget: int) -> np.ndarray:
         sums = np.zeros(len(targets))
         for batch in _batches(requests, budget):
-            logps = _logps(model, [requests[place] for place in batch])
-            for place, own in zip(batch, logps, strict=True):
-                sums[place] = own.double().cpu().numpy()[targets[place].positions].sum()
+            logps = _token_logps(model, [requests[index] for index in batch])
+            for index, tokens in zip(batch, logps, strict=True):
+                sums[index] = tokens.double().cpu().numpy()[targets[index].positions].sum()
         return sums
 
-    return _fitting(work, requests, batch_tokens, device_of(model))
+    return _with_fitting_budget(work, requests, batch_tokens, input_device(model))
 
 
-def _logps(model: nn.Module, requests: Sequence[Request]) -> list[Tensor]:
-    """Log-probs of each response's tokens, nats; padded behind, where a causal model does not look."""
-    longest = max(request.n_tokens for request in requests) - 1
-    ids = np.zeros((len(requests), longest), dtype=np.int64)
-    for line, request in zip(ids, requests, strict=True):
-        line[: request.n_tokens - 1] = np.concatenate([request.prompt_token_ids, request.token_ids[:-1]])
-    device = device_of(model)
-    logits = model(input_ids=torch.from_numpy(ids).to(device), use_cache=False).logits
-    found = []
-    for own, request in zip(logits, requests, strict=True):
+def _token_logps(model: nn.Module, requests: Sequence[Request]) -> list[Tensor]:
+    """Return the log-probs of each response's tokens, nats, float32, (response tokens,)."""
+    ids = pad_inputs(requests, max(input_length(request) for request in requests))
+    logits = model(input_ids=torch.from_numpy(ids).to(input_device(model)), use_cache=False).logits
+    logps = []
+    for sequence, request in zip(logits, requests, strict=True):
         first = len(request.prompt_token_ids) - 1
-        rows = own[first : first + len(request.token_ids)].float().log_softmax(-1)
+        rows = sequence[first : first + len(request.token_ids)].float().log_softmax(-1)
         labels = torch.from_numpy(request.token_ids.astype(np.int64)).to(rows.device)
-        found.append(rows.gather(1, labels[:, None])[:, 0])
-    return found
+        logps.append(rows.gather(1, labels[:, None])[:, 0])
+    return logps
 
 
 def _batches(requests: Sequence[Request], budget: int) -> Iterator[list[int]]:
-    """Places of requests, the shortest first, in batches of ``budget`` padded tokens at most; a longer one alone."""
+    """Yield indices of requests, the shortest first, in batches of at most ``budget`` padded tokens.
+
+    A request longer than the budget is a batch by itself.
+    """
     batch: list[int] = []
-    for place in sorted(range(len(requests)), key=lambda one: requests[one].n_tokens):
-        if batch and requests[place].n_tokens * (len(batch) + 1) > budget:
+    for index in sorted(range(len(requests)), key=lambda index: requests[index].n_tokens):
+        if batch and requests[index].n_tokens * (len(batch) + 1) > budget:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(index)
     if batch:
         yield batch
 
 
-def _fitting(work: Callable[[int], Result], requests: Sequence[Request], budget: int, device: torch.device) -> Result:
-    """What ``work`` gives for a budget that fits into memory.
+def _with_fitting_budget(
+    work: Callable[[int], Result], requests: Sequence[Request], budget: int, device: torch.device
+) -> Result:
+    """Return the result of ``work`` at the largest budget, halved from ``budget`` on, that fits into memory.
 
     Raises:
-        MemoryError: one response alone does not.
+        MemoryError: one response alone does not fit.
     """
     longest = max(request.n_tokens for request in requests)
     while budget > longest:
         try:
-            return in_memory(partial(work, budget), device, f"a batch of {budget} tokens")
+            return guard_memory(partial(work, budget), device, f"a batch of {budget} tokens")
         except MemoryError:
             budget //= 2
-    return in_memory(partial(work, 1), device, f"a response of {longest} tokens with its gradient")
+    return guard_memory(partial(work, 1), device, f"a response of {longest} tokens with its gradient")

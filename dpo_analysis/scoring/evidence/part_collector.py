@@ -1,5 +1,6 @@
-"""The evidence of one part of one model: collected from the final states as they pass, and made into tables."""
+"""The evidence of one part of one model: collected from the hidden states as they pass, and made into tables."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,48 +12,55 @@ from torch import Tensor
 
 from dpo_analysis.runs import Part
 from dpo_analysis.schema import EVIDENCE_SCHEMAS, HIDDEN_SCHEMA, SIDES
-from dpo_analysis.scoring.engine.engine import FAILURES, Engine
+from dpo_analysis.scoring.engine.engine import Engine, StatesHook
 from dpo_analysis.scoring.engine.lm_heads import Head
-from dpo_analysis.scoring.engine.memory import is_out_of_memory, release
-from dpo_analysis.scoring.evidence.distributions import Compared, compare
-from dpo_analysis.scoring.evidence.reference_states import Key, key_of
-from dpo_analysis.scoring.oom_retry import score_fitting
-from dpo_analysis.scoring.requests import Request, TokenScores
+from dpo_analysis.scoring.engine.memory import empty_cache, is_out_of_memory
+from dpo_analysis.scoring.engine.model_errors import ModelFailure
+from dpo_analysis.scoring.evidence.distributions import Comparison, compare_distributions
+from dpo_analysis.scoring.evidence.reference_states import RequestKey, request_key
+from dpo_analysis.scoring.oom_retry import score_with_oom_retry
+from dpo_analysis.scoring.requests import Request, TokenScores, request_of
 
-_CHECKED = 4
-"""Rows on which a head that stays is compared with the one it was taken from."""
-COMPARED = ("topk", "kl")
-"""The kinds for which policy and reference must meet."""
+_CHECKED_ROWS = 4
+"""Rows on which a retained head is compared with the head that it was made from."""
+COMPARED_KINDS = ("topk", "kl")
+"""The kinds of evidence that compare a policy with the reference."""
+_LOG = logging.getLogger(__name__)
 
 
-class Beside(NamedTuple):
-    """The reference as a policy meets it: its head, and its states of a request (None where they did not fit)."""
+class ReferenceOutputs(NamedTuple):
+    """What a policy is compared with.
+
+    Attributes:
+        head: the reference's output head.
+        states: returns the reference's hidden states (tokens, model width) of a request; None where they did not fit.
+    """
 
     head: Head
     states: Callable[[Request], Tensor | None]
 
 
-def wanted_requests(part: Part, rows: frozenset[int]) -> list[Request]:
-    """Both responses of the pairs of ``part`` that lie in ``rows``."""
+def requests_of_rows(part: Part, rows: frozenset[int]) -> list[Request]:
+    """Return both responses of every pair of ``part`` that is in ``rows``."""
     return [
-        Request(response.prompt_token_ids, response.token_ids)
+        request_of(response)
         for row, pair in zip(part.rows, part.pairs, strict=True)
         if row in rows
         for response in pair.responses.values()
     ]
 
 
-class PartGathering:
-    """See ``requests.Gathering``.
+class PartCollector:
+    """A ``requests.CollectingScorer``: scores a part and collects evidence from the hidden states of its passes.
 
     Args:
         engine: the model.
         part: its part.
-        rows: the pairs that are wanted.
-        kinds: what is still missing of them.
-        beside: the reference, where policy and reference are compared.
+        rows: the pairs to collect evidence of.
+        kinds: the kinds to collect.
+        reference: what a policy is compared with; None where it is not compared.
         store: takes each kind's table; called by ``write``.
-        spend: told in the end how many seconds it took.
+        add_seconds: takes the time that the collection took, once it is written.
     """
 
     def __init__(
@@ -62,142 +70,172 @@ class PartGathering:
         rows: frozenset[int],
         *,
         kinds: Sequence[str],
-        beside: Beside | None,
+        reference: ReferenceOutputs | None,
         store: Callable[[str, pa.Table], None],
-        spend: Callable[[float], None] = lambda seconds: None,
+        add_seconds: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._engine, self._part, self._rows, self._kinds = engine, part, rows, kinds
-        self._beside, self._store, self._spend = beside, store, spend
-        self._requests = wanted_requests(part, rows)
-        self._keys = {key_of(request) for request in self._requests}
-        self._compared: dict[Key, Compared] = {}
-        self._sums: dict[Key, np.ndarray] = {}
+        self._reference, self._store, self._add_seconds = reference, store, add_seconds
+        self._requests = requests_of_rows(part, rows)
+        self._keys = {request_key(request) for request in self._requests}
+        self._comparisons: dict[RequestKey, Comparison] = {}
+        self._state_sums: dict[RequestKey, np.ndarray] = {}
         self._seconds = 0.0
 
     def score(self, requests: Sequence[Request], *, batch_tokens: int) -> TokenScores:
-        """Score as the engine does, and look at the states on the way."""
-        return self._engine.score(requests, batch_tokens=batch_tokens, look=self._look)
+        """Score as the engine does, and collect evidence from the hidden states on the way."""
+        return self._engine.score(requests, batch_tokens=batch_tokens, hook=self._collect_states)
 
     def collect(self, batch_tokens: int) -> None:
-        """See ``requests.Gathering``."""
+        """See ``requests.CollectingScorer``."""
         begin = time.monotonic()
-        show_states(self._engine, self._requests, batch_tokens, self._look)
+        show_states(self._engine, self._requests, batch_tokens, self._collect_states)
         self._seconds = time.monotonic() - begin
 
     def write(self) -> None:
-        """See ``requests.Gathering``."""
+        """See ``requests.CollectingScorer``."""
         begin = time.monotonic()
         for kind in self._kinds:
-            make = self._hidden_table if kind == "hidden" else self._compared_table
-            self._store(kind, make(kind))
-        self._spend(self._seconds + time.monotonic() - begin)
+            self._store(kind, self._hidden_table() if kind == "hidden" else self._comparison_table(kind))
+        self._add_seconds(self._seconds + time.monotonic() - begin)
 
-    def _look(self, takes: Sequence[tuple[Request, np.ndarray]], states: Tensor) -> None:
+    def _collect_states(self, request_rows: Sequence[tuple[Request, np.ndarray]], states: Tensor) -> None:
+        """A ``StatesHook``: take what the evidence needs from the states of one forward pass."""
         begin = time.monotonic()
-        some = [(request, states[torch.from_numpy(rows).to(states.device)]) for request, rows in self._own(takes)]
-        if some and "hidden" in self._kinds:
-            self._sums |= {key_of(request): own.cpu().double().sum(dim=0).numpy() for request, own in some}
-        if some and self._beside is not None:
-            self._compare(some, self._beside)
+        collected = [
+            (request, states[torch.from_numpy(rows).to(states.device)])
+            for request, rows in request_rows
+            if request_key(request) in self._keys
+        ]
+        if collected and "hidden" in self._kinds:
+            self._state_sums |= {
+                # in float64, since CHES subtracts products of these sums that may be nearly equal
+                request_key(request): rows.cpu().double().sum(dim=0).numpy()
+                for request, rows in collected
+            }
+        if collected and self._reference is not None:
+            self._compare(collected, self._reference)
         self._seconds += time.monotonic() - begin
 
-    def _own(self, takes: Sequence[tuple[Request, np.ndarray]]) -> list[tuple[Request, np.ndarray]]:
-        return [(request, rows) for request, rows in takes if key_of(request) in self._keys]
-
-    def _compare(self, some: Sequence[tuple[Request, Tensor]], beside: Beside) -> None:
-        """Compare all requests of a forward at once; those without room for it are left out."""
-        met = [(request, own, other) for request, own in some if (other := beside.states(request)) is not None]
+    def _compare(self, collected: Sequence[tuple[Request, Tensor]], reference: ReferenceOutputs) -> None:
+        """Compare all requests of a forward pass at once; those without room for it are left out."""
+        matched = [
+            (request, rows, reference_rows)
+            for request, rows in collected
+            if (reference_rows := reference.states(request)) is not None
+        ]
         head = self._engine.head
-        if not met or head is None:
+        if not matched or head is None:
             return
-        states = torch.cat([own for _, own, _ in met]), torch.cat([other for _, _, other in met])
-        labels = torch.from_numpy(np.concatenate([request.token_ids for request, _, _ in met]).astype(np.int64))
+        labels = torch.from_numpy(np.concatenate([request.token_ids for request, _, _ in matched]).astype(np.int64))
+        states = torch.cat([rows for _, rows, _ in matched]), torch.cat([rows for _, _, rows in matched])
         try:
-            found = compare((head, beside.head), states, labels)
+            comparison = compare_distributions((head, reference.head), states, labels)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            found = None
-        if found is None:
-            release(self._engine.device)
+            comparison = None
+        if comparison is None:
+            # here and not in the handler: while the error is handled, its traceback keeps the memory
+            empty_cache(self._engine.device)
             return
-        self._compared |= zip(
-            [key_of(request) for request, _, _ in met], _split(found, [len(own) for _, own, _ in met]), strict=True
-        )
+        pieces = _split_by_response(comparison, [len(rows) for _, rows, _ in matched])
+        self._comparisons |= zip([request_key(request) for request, _, _ in matched], pieces, strict=True)
 
-    def _compared_table(self, kind: str) -> pa.Table:
+    def _comparison_table(self, kind: str) -> pa.Table:
+        """Return the table of a kind of ``COMPARED_KINDS``, one row per response; null where it did not fit."""
         schema = EVIDENCE_SCHEMAS[kind]
         columns: dict[str, list] = {name: [] for name in schema.names}
         for row, pair in zip(self._part.rows, self._part.pairs, strict=True):
             for side, response in pair.responses.items() if row in self._rows else ():
-                found = self._compared.get(key_of(Request(response.prompt_token_ids, response.token_ids)))
+                comparison = self._comparisons.get(request_key(request_of(response)))
                 for name, value in zip(schema.names, (row, pair.pair.pair_id, side), strict=False):
                     columns[name].append(value)
                 for name in schema.names[3:]:
-                    columns[name].append(None if found is None else getattr(found, name))
+                    columns[name].append(None if comparison is None else getattr(comparison, name))
         return pa.table(columns, schema=schema)
 
-    def _hidden_table(self, kind: str) -> pa.Table:
-        rows = []
+    def _hidden_table(self) -> pa.Table:
+        """Return the table of kind ``hidden``, one row per pair that has both responses."""
+        lines = []
         for row, pair in zip(self._part.rows, self._part.pairs, strict=True):
             if row in self._rows and all(side in pair.responses for side in SIDES):
-                both = [pair.responses[side] for side in SIDES]
-                keys = [key_of(Request(one.prompt_token_ids, one.token_ids)) for one in both]
-                lengths = [len(one.token_ids) for one in both]
-                rows.append({"row": row, "pair_id": pair.pair.pair_id} | _products(self._sums, keys, lengths))
-        return pa.Table.from_pylist(rows, schema=HIDDEN_SCHEMA)
+                requests = [request_of(pair.responses[side]) for side in SIDES]
+                products = _state_products(self._state_sums, requests)
+                lines.append({"row": row, "pair_id": pair.pair.pair_id} | products)
+        return pa.Table.from_pylist(lines, schema=HIDDEN_SCHEMA)
 
 
-class _Unscored:
-    """A scorer that shows the states and scores nothing."""
+class _StatesOnly:
+    """A ``Scorer`` that shows the hidden states and gives no scores, so that ``score_with_oom_retry`` can retry it."""
 
-    def __init__(self, engine: Engine, look: Callable[[Sequence[tuple[Request, np.ndarray]], Tensor], None]) -> None:
-        self._engine, self._look = engine, look
+    def __init__(self, engine: Engine, hook: StatesHook) -> None:
+        self._engine, self._hook = engine, hook
 
     def score(self, requests: Sequence[Request], *, batch_tokens: int) -> TokenScores:
-        self._engine.states(requests, batch_tokens=batch_tokens, look=self._look)
+        self._engine.show_states(requests, batch_tokens=batch_tokens, hook=self._hook)
         floats, ints = np.zeros(0, np.float32), np.zeros(0, np.int32)
         return TokenScores(np.zeros(len(requests) + 1, np.int64), floats, floats, floats, ints, ints)
 
 
-def show_states(
-    engine: Engine,
-    requests: Sequence[Request],
-    batch_tokens: int,
-    look: Callable[[Sequence[tuple[Request, np.ndarray]], Tensor], None],
-) -> None:
-    """Show ``look`` the states of ``requests`` in the memory there is; those that do not fit alone are left out."""
-    score_fitting(_Unscored(engine, look), requests, batch_tokens)
+def show_states(engine: Engine, requests: Sequence[Request], batch_tokens: int, hook: StatesHook) -> None:
+    """Show ``hook`` the states of ``requests``, in smaller batches where memory is short.
+
+    Requests that do not fit even alone are left out.
+    """
+    score_with_oom_retry(_StatesOnly(engine, hook), requests, batch_tokens)
 
 
-def _products(sums: Mapping[Key, np.ndarray], keys: Sequence[Key], lengths: Sequence[int]) -> dict[str, float | None]:
-    """Inner products of two responses' sums of states, float64; None where a response did not fit."""
-    chosen, rejected = (sums.get(key) for key in keys)
-    numbers = dict(zip(("chosen_n_states", "rejected_n_states"), lengths, strict=True))
-    if chosen is None or rejected is None:
-        return numbers
-    products = {"chosen_rejected": chosen @ rejected, "chosen_chosen": chosen @ chosen}
-    return numbers | products | {"rejected_rejected": rejected @ rejected}
+def _state_products(sums: Mapping[RequestKey, np.ndarray], requests: Sequence[Request]) -> dict[str, int | float]:
+    """Return the columns of ``HIDDEN_SCHEMA`` of one pair beside its row and id.
+
+    Args:
+        sums: each response's sum of hidden states, float64, (model width,), by its request.
+        requests: the chosen and the rejected response.
+
+    Returns:
+        The lengths, and inner products of the two sums; no products where a response did not fit.
+    """
+    chosen, rejected = (sums.get(request_key(request)) for request in requests)
+    n_chosen, n_rejected = (len(request.token_ids) for request in requests)
+    columns: dict[str, int | float] = {"chosen_n_states": n_chosen, "rejected_n_states": n_rejected}
+    if chosen is not None and rejected is not None:
+        columns |= {
+            "chosen_rejected": float(chosen @ rejected),
+            "chosen_chosen": float(chosen @ chosen),
+            "rejected_rejected": float(rejected @ rejected),
+        }
+    return columns
 
 
-def _split(found: Compared, lengths: Sequence[int]) -> list[Compared]:
-    """What was compared at once, response by response."""
+def _split_by_response(comparison: Comparison, lengths: Sequence[int]) -> list[Comparison]:
+    """Return the comparison of each response, out of one of all their tokens."""
     stops = np.cumsum(lengths)[:-1]
-    tops = np.cumsum(found.n_top)[stops - 1] if len(stops) else stops
-    pieces = [np.split(column, tops if name.startswith("top_") else stops) for name, column in found._asdict().items()]
-    return [Compared(*piece) for piece in zip(*pieces, strict=True)]
+    top_stops = np.cumsum(comparison.n_top)[stops - 1] if len(stops) else stops
+    columns = [
+        np.split(column, top_stops if name.startswith("top_") else stops)
+        for name, column in comparison._asdict().items()
+    ]
+    return [Comparison(*piece) for piece in zip(*columns, strict=True)]
 
 
-def kept_head(engine: Engine, states: Tensor) -> Head | None:
-    """The engine's head, to be used when another model is loaded or other adapters act; None where that fails."""
+def retained_head(engine: Engine, states: Tensor) -> Head | None:
+    """Return the engine's head for use when another model is loaded or other adapters are on.
+
+    Args:
+        engine: the model.
+        states: (tokens, model width), some of its hidden states.
+
+    Returns:
+        None where the model has no separate head, or its head cannot be used alone.
+    """
     if engine.head is None:
         return None
-    some = states[:_CHECKED]
+    rows = states[:_CHECKED_ROWS]
     try:
-        head = engine.head.kept()
-        same = torch.allclose(head.logits(some), engine.head.logits(some), equal_nan=True)
-    except FAILURES as error:
-        if is_out_of_memory(error):
-            raise
+        head = engine.head.retained()
+        is_same = torch.allclose(head.logits(rows), engine.head.logits(rows), equal_nan=True)
+    except ModelFailure:
+        _LOG.debug("the head cannot be retained", exc_info=True)
         return None
-    return head if same else None
+    return head if is_same else None

@@ -1,4 +1,7 @@
-"""Probes made and scored once all is scored: samples, greedy continuations, and the core behind another opening."""
+"""Probes made and scored once a run is scored: samples, greedy continuations, and cores after another opening.
+
+The core of a chosen response is what lies between its opening and its closing (``text.regions``).
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,38 +15,39 @@ from dpo_analysis.data.tokenization import Response, TokenizedPair
 from dpo_analysis.errors import DPOAnalysisError, Interrupted, RunBusy, StorageError
 from dpo_analysis.runs import Model, Part, Run, RunWriter, open_run
 from dpo_analysis.runs.evidence import probes
-from dpo_analysis.runs.evidence.kinds import draw
+from dpo_analysis.runs.evidence.kinds import draw_key
 from dpo_analysis.runs.evidence.probes import GREEDY, SAMPLES, SWAP
 from dpo_analysis.runs.parts import responses_table
 from dpo_analysis.schema import CHOSEN, SCORED
 from dpo_analysis.scoring.engine.engine import Engine
-from dpo_analysis.scoring.evidence.generation import continuations
+from dpo_analysis.scoring.evidence.generation import generate_continuations
 from dpo_analysis.scoring.loop import ModelSource
-from dpo_analysis.scoring.oom_retry import score_fitting
+from dpo_analysis.scoring.oom_retry import score_with_oom_retry
 from dpo_analysis.scoring.part_table import part_requests, part_table
-from dpo_analysis.text.regions import PLACES, places, sentence_ends
-from dpo_analysis.text.token_types import specials
+from dpo_analysis.scoring.score_writer import log_note
+from dpo_analysis.text.regions import REGIONS, sentence_ends, token_regions
+from dpo_analysis.text.token_types import special_tokens_mask
 
-DRAWN = 8
+N_SAMPLES = 8
 """Samples of each prompt."""
-LONGEST = 512
-"""Tokens after which a continuation is cut at most; before that, at the longest response of the run's own."""
+MAX_NEW_TOKENS = 512
+"""Tokens after which a continuation is cut at most; before that, at the length of the run's longest response."""
 SEED = "probe"
 
 
 @dataclass
-class Probing:
-    """What one command does about probes.
+class ProbeSettings:
+    """The prompts and the generation settings of one command's probes.
 
     Attributes:
         writer: the run folder, open.
         run: the same, open for reading.
         rows: the pairs whose prompts are probed.
         pairs: those pairs.
-        vocab: the run's vocabulary.
-        longest: tokens after which a continuation is cut.
-        ends: ids that end a text.
-        batch_tokens: tokens of one forward.
+        vocab: the run's vocabulary, in ``schema.VOCAB_SCHEMA``.
+        max_new_tokens: tokens after which a continuation is cut.
+        eos_token_ids: ids that end a text.
+        batch_tokens: tokens of one forward pass.
     """
 
     writer: RunWriter
@@ -51,176 +55,183 @@ class Probing:
     rows: list[int]
     pairs: list[TokenizedPair]
     vocab: pa.Table | None
-    longest: int
-    ends: tuple[int, ...]
+    max_new_tokens: int
+    eos_token_ids: tuple[int, ...]
     batch_tokens: int
 
     @property
-    def settings(self) -> dict[str, str]:
-        """What decides the responses beside the model, as label."""
+    def label(self) -> dict[str, str]:
+        """The file label: what the responses depend on beside the model."""
         ids = " ".join(pair.pair.pair_id for pair in self.pairs)
-        return {"drawn": str(DRAWN), "longest": str(self.longest), "seed": SEED, "prompts": ids}
+        return {"drawn": str(N_SAMPLES), "longest": str(self.max_new_tokens), "seed": SEED, "prompts": ids}
 
 
-def probe(writer: RunWriter, sources: Sequence[ModelSource], count: int, *, batch_tokens: int) -> None:
-    """Make and score the probes that are missing, of the models of this command.
+def run_probes(writer: RunWriter, sources: Sequence[ModelSource], n_prompts: int, *, batch_tokens: int) -> None:
+    """Make and score the probes that are missing, with the models of this command.
 
-    A policy that cannot be opened or does not fit is told of and passed over.
+    A policy that cannot be opened or does not fit is noted in the log and skipped.
 
     Args:
         writer: the run folder, whose parts this command or others have scored.
         sources: the models of this command, the reference first.
-        count: prompts, those that ``evidence.draw`` puts first, one pair of each group.
-        batch_tokens: tokens of one forward.
+        n_prompts: prompts to probe: those that ``draw_key`` puts first, one pair of each group.
+        batch_tokens: tokens of one forward pass.
 
     Raises:
         DPOAnalysisError: the reference cannot be used, or the disk refuses.
     """
     run = open_run(writer.path)
     if not run.is_complete:
-        _note(writer, "nothing probed yet: parts are missing; run the same command when all are scored")
+        log_note(writer, "nothing probed yet: parts are missing; run the same command when all are scored")
         return
-    begin, state = time.monotonic(), _probing(writer, run, count, batch_tokens)
-    if not state.pairs:
-        _note(writer, "nothing to probe: no pair is scored")
+    begin, settings = time.monotonic(), _probe_settings(writer, run, n_prompts, batch_tokens)
+    if not settings.pairs:
+        log_note(writer, "nothing to probe: no pair is scored")
         return
     reference, *policies = sources
     with reference.open() as engine:
         assert isinstance(engine, Engine)
-        for name, drawn in ((SAMPLES, DRAWN), (GREEDY, 0)):
-            _make(state, name, reference.model, partial(_say, state, engine, drawn))
-            _score(state, engine, name, reference.model, reference.model)
-    done = [source.model for source in policies if _policy(state, source, reference.model)]
+        for name, n_samples in ((SAMPLES, N_SAMPLES), (GREEDY, 0)):
+            _make_missing(settings, name, reference.model, partial(_continuations, settings, engine, n_samples))
+            _score_missing(settings, engine, name, reference.model, reference.model)
+    probed = [source.model for source in policies if _probe_policy(settings, source, reference.model)]
     with reference.open() as engine:
         assert isinstance(engine, Engine)
-        for policy in done:
+        for policy in probed:
             for name in (GREEDY, SWAP):
-                _score(state, engine, name, policy, reference.model)
+                _score_missing(settings, engine, name, policy, reference.model)
     writer.finish()
-    _note(writer, f"probes of {len(state.pairs)} prompts: {time.monotonic() - begin:.1f} s")
+    log_note(writer, f"probes of {len(settings.pairs)} prompts: {time.monotonic() - begin:.1f} s")
 
 
-def _probing(writer: RunWriter, run: Run, count: int, batch_tokens: int) -> Probing:
+def _probe_settings(writer: RunWriter, run: Run, n_prompts: int, batch_tokens: int) -> ProbeSettings:
     split = "eval" if "eval" in run.splits else run.splits[0]
-    planned = [
-        (row, pair) for part in writer.parts for row, pair in zip(part.rows, part.pairs, strict=True)
+    scored = [
+        (row, pair)
+        for part in writer.parts
+        for row, pair in zip(part.rows, part.pairs, strict=True)
         if pair.pair.split == split and pair.status in SCORED
-    ]  # fmt: skip
-    first: dict[str, tuple[int, TokenizedPair]] = {}
-    for row, pair in sorted(planned, key=lambda one: draw(one[1].pair.pair_id)):
-        first.setdefault(pair.group_id, (row, pair))
-    kept = sorted(list(first.values())[:count], key=lambda one: one[0])
-    longest = max((len(own.token_ids) for _, pair in planned for own in pair.responses.values()), default=1)
-    vocab = run.vocab()
-    ends = {pair.special.eos for _, pair in kept} | _last_special(vocab, kept)
-    return Probing(
-        writer, run, [row for row, _ in kept], [pair for _, pair in kept], vocab, min(longest, LONGEST),
-        tuple(sorted(one for one in ends if one is not None)), batch_tokens,
-    )  # fmt: skip
+    ]
+    by_group: dict[str, tuple[int, TokenizedPair]] = {}
+    for row, pair in sorted(scored, key=lambda item: draw_key(item[1].pair.pair_id)):
+        by_group.setdefault(pair.group_id, (row, pair))
+    probed = sorted(list(by_group.values())[:n_prompts], key=lambda item: item[0])
+    longest = max((len(response.token_ids) for _, pair in scored for response in pair.responses.values()), default=1)
+    vocab, pairs = run.vocab(), [pair for _, pair in probed]
+    ends = {pair.special_ids.eos for pair in pairs} | _closing_special_ids(vocab, pairs)
+    return ProbeSettings(
+        writer=writer,
+        run=run,
+        rows=[row for row, _ in probed],
+        pairs=pairs,
+        vocab=vocab,
+        max_new_tokens=min(longest, MAX_NEW_TOKENS),
+        eos_token_ids=tuple(sorted(token_id for token_id in ends if token_id is not None)),
+        batch_tokens=batch_tokens,
+    )
 
 
-def _last_special(vocab: pa.Table | None, kept: Sequence[tuple[int, TokenizedPair]]) -> set[int]:
-    """Special ids that the chosen responses end with: chat templates end a turn with one of their own.
+def _closing_special_ids(vocab: pa.Table | None, pairs: Sequence[TokenizedPair]) -> set[int]:
+    """Return the special ids that end the chosen responses: chat templates end a turn with an id of their own.
 
-    A newline may stand behind it.
+    A newline may follow it, so the last two tokens count.
     """
-    tails = [pair.responses[CHOSEN].token_ids[-2:] for _, pair in kept]
-    last = np.concatenate([np.zeros(0, np.int32), *tails]).astype(np.int64)
-    return set(last[specials(vocab, last)].tolist())
+    tails = [pair.responses[CHOSEN].token_ids[-2:] for pair in pairs]
+    ids = np.concatenate([np.zeros(0, np.int32), *tails]).astype(np.int64)
+    return set(ids[special_tokens_mask(vocab, ids)].tolist())
 
 
-def _policy(state: Probing, source: ModelSource, reference: Model) -> bool:
-    """Make and score what one policy says; False where it cannot be used."""
+def _probe_policy(settings: ProbeSettings, source: ModelSource, reference: Model) -> bool:
+    """Make and score the probes of one policy; return whether it can be used."""
     model = source.model
     try:
         with source.open() as engine:
             assert isinstance(engine, Engine)
-            _make(state, GREEDY, model, partial(_say, state, engine, 0))
-            _make(state, SWAP, model, lambda: _swapped(state, model))
+            _make_missing(settings, GREEDY, model, partial(_continuations, settings, engine, 0))
+            _make_missing(settings, SWAP, model, partial(_swapped_openings, settings, model))
             for name, maker in ((SAMPLES, reference), (GREEDY, reference), (GREEDY, model), (SWAP, model)):
-                _score(state, engine, name, maker, model)
+                _score_missing(settings, engine, name, maker, model)
     except (StorageError, Interrupted, RunBusy):
         raise
     except (DPOAnalysisError, MemoryError) as error:
-        _note(state.writer, f"{model.key} cannot be probed: {error}")
+        log_note(settings.writer, f"{model.key} cannot be probed: {error}")
         return False
     return True
 
 
-def _make(state: Probing, name: str, maker: Model, make: Callable[[], list[dict[str, Response]]]) -> None:
-    """Store one maker's responses, where they are not there."""
-    if probes.has_responses(state.writer, name, maker, state.settings):
+def _make_missing(
+    settings: ProbeSettings, name: str, maker: Model, make: Callable[[], list[dict[str, Response]]]
+) -> None:
+    """Store the responses of one maker, unless they are stored already."""
+    if probes.has_responses(settings.writer, name, maker, settings.label):
         return
-    part = _part(state, make())
-    probes.store_responses(state.writer, name, maker, responses_table(part), state.settings)
+    part = _probe_part(settings, make())
+    probes.store_responses(settings.writer, name, maker, responses_table(part), settings.label)
 
 
-def _part(state: Probing, responses: Sequence[dict[str, Response]]) -> Part:
-    pairs = [replace(pair, responses=own, status="ok") for pair, own in zip(state.pairs, responses, strict=True)]
-    return Part(0, state.rows, pairs)
+def _probe_part(settings: ProbeSettings, responses: Sequence[dict[str, Response]]) -> Part:
+    """Return a part of the probed pairs with these responses in place of their own."""
+    pairs = [replace(pair, responses=sides, status="ok") for pair, sides in zip(settings.pairs, responses, strict=True)]
+    return Part(0, settings.rows, pairs)
 
 
-def _say(state: Probing, engine: Engine, drawn: int) -> list[dict[str, Response]]:
-    """What a model says after every prompt: ``sample-0`` ... drawn, or ``greedy``."""
-    found = []
-    for pair in state.pairs:
-        prompt = pair.responses[CHOSEN].prompt_token_ids
-        said = continuations(
+def _continuations(settings: ProbeSettings, engine: Engine, n_samples: int) -> list[dict[str, Response]]:
+    """Return a model's continuations of every prompt: ``sample-0`` and so on, or ``greedy`` for no samples."""
+    names = [f"sample-{number}" for number in range(n_samples)] if n_samples else [GREEDY]
+    responses = []
+    for pair in settings.pairs:
+        continuations = generate_continuations(
             engine.model,
-            prompt,
-            count=drawn,
-            longest=state.longest,
-            ends=state.ends,
+            pair.responses[CHOSEN].prompt_token_ids,
+            n_samples=n_samples,
+            max_new_tokens=settings.max_new_tokens,
+            eos_token_ids=settings.eos_token_ids,
             seed=f"{SEED} {pair.pair.pair_id}",
         )
-        names = [f"sample-{number}" for number in range(drawn)] if drawn else [GREEDY]
-        found.append(dict(zip(names, said, strict=True)))
-    return found
+        responses.append(dict(zip(names, continuations, strict=True)))
+    return responses
 
 
-def _swapped(state: Probing, model: Model) -> list[dict[str, Response]]:
-    """The core of every chosen response behind the prompt and the opening of the model's own greedy response.
+def _swapped_openings(settings: ProbeSettings, model: Model) -> list[dict[str, Response]]:
+    """Return the core of every chosen response, to follow the prompt and the opening of the model's greedy response.
 
-    None where the chosen response has no core.
+    A chosen response without a core has none.
     """
-    table = probes.read_responses(state.run, GREEDY, model)
+    table = probes.read_responses(settings.run, GREEDY, model)
     assert table is not None
-    said = _by_row(state, table)
-    found = []
-    for pair, own in zip(state.pairs, said, strict=True):
-        response, greedy = pair.responses[CHOSEN], own[GREEDY].token_ids
-        core = response.token_ids[_place(state.vocab, response.token_ids) == PLACES.index("core")]
-        opening = greedy[_place(state.vocab, greedy) == PLACES.index("opening")]
-        front = np.concatenate([response.prompt_token_ids, opening])
-        found.append({SWAP: Response(front, core, False)} if len(core) else {})
-    return found
+    swapped = []
+    for pair, sides in zip(settings.pairs, _responses_by_row(settings, table), strict=True):
+        response, greedy = pair.responses[CHOSEN], sides[GREEDY].token_ids
+        core = response.token_ids[_is_region(settings.vocab, response.token_ids, "core")]
+        opening = greedy[_is_region(settings.vocab, greedy, "opening")]
+        prompt = np.concatenate([response.prompt_token_ids, opening])
+        swapped.append({SWAP: Response(prompt, core, False)} if len(core) else {})
+    return swapped
 
 
-def _place(vocab: pa.Table | None, ids: np.ndarray) -> np.ndarray:
-    """The place in ``PLACES`` of every token of one response."""
-    lengths, own = np.array([len(ids)]), ids.astype(np.int64)
-    return places(lengths, specials(vocab, own), sentence_ends(vocab, lengths, own))
+def _is_region(vocab: pa.Table | None, ids: np.ndarray, region: str) -> np.ndarray:
+    """Return which tokens of one response are in a region of ``REGIONS``, bool, (tokens,)."""
+    lengths, token_ids = np.array([len(ids)]), ids.astype(np.int64)
+    special, ends = special_tokens_mask(vocab, token_ids), sentence_ends(vocab, lengths, token_ids)
+    return token_regions(lengths, special, ends) == REGIONS.index(region)
 
 
-def _score(state: Probing, engine: Engine, name: str, maker: Model, scorer: Model) -> None:
-    """Store what one model says of one maker's responses, where it is not there."""
-    if probes.has_scores(state.writer, name, maker, scorer):
+def _score_missing(settings: ProbeSettings, engine: Engine, name: str, maker: Model, scorer: Model) -> None:
+    """Store one model's scores of one maker's responses, unless they are stored already."""
+    if probes.has_scores(settings.writer, name, maker, scorer):
         return
-    table = probes.read_responses(state.run, name, maker)
+    table = probes.read_responses(settings.run, name, maker)
     assert table is not None
-    part = _part(state, _by_row(state, table))
-    requests, where = part_requests(part)
-    scores, fitted, _ = score_fitting(engine, requests, state.batch_tokens)
-    probes.store_scores(state.writer, name, maker, scorer, part_table(part, where, scores, fitted))
+    part = _probe_part(settings, _responses_by_row(settings, table))
+    requests, request_indices = part_requests(part)
+    scores, fitted, _ = score_with_oom_retry(engine, requests, settings.batch_tokens)
+    probes.store_scores(settings.writer, name, maker, scorer, part_table(part, request_indices, scores, fitted))
 
 
-def _by_row(state: Probing, table: pa.Table) -> list[dict[str, Response]]:
-    found: dict[int, dict[str, Response]] = {row: {} for row in state.rows}
-    for one in table.to_pylist():
-        ids = (np.array(one[name], dtype=np.int32) for name in ("prompt_token_ids", "token_ids"))
-        found[one["row"]][one["side"]] = Response(*ids, one["truncated"])
-    return [found[row] for row in state.rows]
-
-
-def _note(writer: RunWriter, line: str) -> None:
-    writer.log("note", text=line)
+def _responses_by_row(settings: ProbeSettings, table: pa.Table) -> list[dict[str, Response]]:
+    """Return the responses of a table in ``schema.RESPONSES_SCHEMA`` by side, for each of the probed rows."""
+    responses: dict[int, dict[str, Response]] = {row: {} for row in settings.rows}
+    for line in table.to_pylist():
+        prompt, ids = (np.array(line[name], dtype=np.int32) for name in ("prompt_token_ids", "token_ids"))
+        responses[line["row"]][line["side"]] = Response(prompt, ids, line["truncated"])
+    return [responses[row] for row in settings.rows]

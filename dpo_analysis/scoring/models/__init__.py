@@ -1,1 +1,1 @@
-"""Finding, checking and loading the models that are scored."""
+"""Resolving, checking and loading the models that are scored."""

@@ -1,13 +1,14 @@
-"""Where a model's files are, and what to say of a folder that holds none that can be loaded. Torch-free."""
+"""Where a model's files are, and why a folder holds no weights that can be loaded. Torch-free."""
 
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.models.policy_names import checkpoints_in
-from dpo_analysis.scoring.models.weight_files import Damaged
+from dpo_analysis.scoring.models.weight_files import DamagedWeights
 
 INDEX = "model.safetensors.index.json"
 ZERO_HINT = (
@@ -21,19 +22,19 @@ PICKLE_HINT = (
 )
 _NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-_NOT_FETCHED = ["original/*", "onnx/*", "checkpoint-*", "consolidated*"]
+_DOWNLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_NOT_DOWNLOADED = ["original/*", "onnx/*", "checkpoint-*", "consolidated*"]
 
 
-def model_folder(source: str | Path, *, fetch: bool = True) -> Path:
-    """The local folder of ``source``: itself, or the snapshot of a hub id, fetched where it is not yet here.
+def model_folder(source: str | Path, *, download: bool = True) -> Path:
+    """Return the local folder of a model: the folder itself, or the snapshot of a hub id.
 
     Args:
         source: a folder or a hub id.
-        fetch: False never asks the network: a hub id is then looked for in the cache alone.
+        download: whether a hub id that is not in the local cache may be downloaded.
 
     Raises:
-        InputError: no such folder, and no such model on the hub.
+        InputError: there is no such folder, and no such model on the hub.
     """
     path = Path(source).expanduser()
     if path.is_dir():
@@ -44,18 +45,18 @@ def model_folder(source: str | Path, *, fetch: bool = True) -> Path:
     local = text.startswith((".", "/", "~")) or ("/" in text and Path(text.split("/")[0]).is_dir())
     if local or not _HUB_ID.fullmatch(text):
         raise InputError(f"no such folder: {source}; name a folder with config.json and *.safetensors, or a hub id")
-    return _hub_snapshot(text, fetch=fetch)
+    return _hub_snapshot(text, download=download)
 
 
-def _hub_snapshot(name: str, *, fetch: bool) -> Path:
+def _hub_snapshot(name: str, *, download: bool) -> Path:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     except ImportError as error:
         raise InputError(f"no such folder: {name}; hub ids need pip install 'dpo-analysis[score]'") from error
     try:
-        found = snapshot_download(
-            name, allow_patterns=_FETCHED, ignore_patterns=_NOT_FETCHED, local_files_only=not fetch
+        snapshot = snapshot_download(
+            name, allow_patterns=_DOWNLOADED, ignore_patterns=_NOT_DOWNLOADED, local_files_only=not download
         )
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
         why = type(error).__name__.removesuffix("Error")
@@ -63,65 +64,65 @@ def _hub_snapshot(name: str, *, fetch: bool) -> Path:
             f"no such folder: {name}, and the hub does not give a model of that name ({why}); check the name, the "
             f"network and, for a gated model, `hf auth login`"
         ) from error
-    return Path(found)
+    return Path(snapshot)
 
 
-def recorded_base(folder: Path, adapter: Mapping) -> Path:
-    """The base that the adapter in ``folder`` names, if it is on this machine; a recorded name is never fetched.
+def recorded_base(folder: Path, adapter_config: Mapping[str, Any]) -> Path:
+    """Return the folder of the base model that an adapter's config names; a recorded name is never downloaded.
 
-    A relative path is tried from the working folder, then from the adapter's folder and those above it.
+    A relative path is tried from the working folder, then from the adapter's folder and the folders above it.
+
+    Args:
+        folder: the adapter's folder.
+        adapter_config: its parsed adapter_config.json.
 
     Raises:
-        InputError: it names none, or none that is here.
+        InputError: the config names no base, or one that is not on this machine.
     """
-    name = adapter.get("base_model_name_or_path")
+    name = adapter_config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise InputError(f"no base model named in adapter {folder}; pass --base MODEL")
     if Path(name).is_absolute() and Path(name).is_dir():
         return Path(name)
     if not Path(name).is_absolute():
-        here = folder.resolve()
-        tried = [Path.cwd(), here, *here.parents]
-        found = next((place / name for place in tried if _holds_model(place / name)), None)
-        if found is not None:
-            return found.resolve()
+        adapter_folder = folder.resolve()
+        starts = [Path.cwd(), adapter_folder, *adapter_folder.parents]
+        base = next((start / name for start in starts if (start / name / "config.json").is_file()), None)
+        if base is not None:
+            return base.resolve()
         if _HUB_ID.fullmatch(name):
             try:
-                return _hub_snapshot(name, fetch=False)
+                return _hub_snapshot(name, download=False)
             except InputError:
                 pass
     raise InputError(f"adapter {folder} needs base {name}: not found on this machine; pass --base MODEL")
 
 
-def _holds_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
-
-
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of the full model in ``folder``, in the order of their names.
+def safetensors_files(folder: Path) -> tuple[Path, ...]:
+    """Return the safetensors files of the full model in ``folder``, in the order of their names.
 
     Raises:
-        InputError: there are none that transformers would load; the line says what is there instead.
-        Damaged: a shard that the index names is missing.
+        InputError: there are no files that transformers would load; the message says what the folder holds instead.
+        DamagedWeights: a shard that the index names is missing.
     """
     shards = sorted(set(weight_map(folder).values()))
     if not shards and (folder / "model.safetensors").is_file():
         return (folder / "model.safetensors",)
     if not shards:
-        raise InputError(_why_none(folder))
+        raise InputError(_why_no_weights(folder))
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:
-        raise Damaged(
+        raise DamagedWeights(
             f"missing shard {missing[0]} in {folder}: {len(missing)} of {len(shards)} are not there; copy it again"
         )
     return tuple(folder / name for name in shards)
 
 
 def weight_map(folder: Path) -> dict[str, str]:
-    """Tensor name -> shard, from the folder's index; empty where there is none.
+    """Return the file name of each tensor's shard, from the folder's index; empty where there is no index.
 
     Raises:
-        Damaged: the index does not parse, or names files outside the folder.
+        DamagedWeights: the index does not parse, or names files outside the folder.
     """
     path = folder / INDEX
     if not path.is_file():
@@ -130,14 +131,14 @@ def weight_map(folder: Path) -> dict[str, str]:
         entries = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         shards = {str(name): str(shard) for name, shard in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Damaged(f"bad {INDEX} in {folder}: no weight_map can be read; copy the file again") from error
+        raise DamagedWeights(f"bad {INDEX} in {folder}: no weight_map can be read; copy the file again") from error
     if not shards or any(Path(shard).name != shard for shard in shards.values()):
-        raise Damaged(f"bad {INDEX} in {folder}: its shards are not files of this folder; copy the file again")
+        raise DamagedWeights(f"bad {INDEX} in {folder}: its shards are not files of this folder; copy the file again")
     return shards
 
 
-def _why_none(folder: Path) -> str:
-    """What lies in a folder without loadable weights, and how to make them loadable."""
+def _why_no_weights(folder: Path) -> str:
+    """Return what a folder without loadable weights holds, and how to make weights of it that can be loaded."""
     sharded = next(iter(sorted(folder.glob("pytorch_model_fsdp*"))), None)
     if sharded is not None or any(folder.glob("*.distcp")):
         return f"no safetensors in {folder}: {FSDP_HINT.format(piece=sharded or folder, folder=folder)}"
@@ -152,14 +153,14 @@ def _why_none(folder: Path) -> str:
     checkpoints = checkpoints_in(folder)
     if checkpoints:
         return f"no model in {folder} itself, only checkpoints; name one, such as {checkpoints[-1][1]}"
-    others = sorted(path.name for path in folder.glob("*.safetensors"))
-    if others:
-        return f"no model.safetensors in {folder}, only {others[0]}: save it by save_pretrained and point there"
+    other_names = sorted(path.name for path in folder.glob("*.safetensors"))
+    if other_names:
+        return f"no model.safetensors in {folder}, only {other_names[0]}: save it by save_pretrained and point there"
     return f"no model in {folder}: neither config.json nor *.safetensors; name a folder saved by save_pretrained"
 
 
 def why_no_adapter(folder: Path) -> str:
-    """Why the adapter in ``folder`` cannot be loaded: PEFT would take a pickle there, whatever it is told."""
+    """Return why the adapter in ``folder`` has no weights to load; PEFT would load a pickle, whatever its options."""
     if (folder / "adapter_model.bin").is_file():
         return (
             f"no adapter_model.safetensors in {folder}, only adapter_model.bin: pickled weights can carry code and are "

@@ -1,13 +1,14 @@
-"""Models on disk, opened when their turn to be scored comes: full ones, and adapters on a shared base.
+"""Models loaded one after another: full models, adapters on a base that they share, and models that the caller holds.
 
-A ``Shelf`` holds what is loaded. Small models stay, so that taking turns part by part does not load them again; of
-large ones only the last does. Adapters of one base share it, and the base itself is that model with adapters off.
+Small models stay in memory, so that taking turns part by part does not load them again; of large models only the last
+one stays. Adapters of one base share it, and the base itself is that model with its adapters off.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from peft import PeftModel
@@ -16,216 +17,222 @@ from torch import nn
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.engine.engine import Engine
-from dpo_analysis.scoring.engine.memory import in_memory, release
+from dpo_analysis.scoring.engine.memory import empty_cache, guard_memory
 from dpo_analysis.scoring.engine.placement import DeviceMap
+from dpo_analysis.scoring.models.devices import pick_device
+from dpo_analysis.scoring.models.in_memory import active_adapter, causal_model, evaluation_mode
 from dpo_analysis.scoring.models.loading import attach_adapter, check_embedding, first_bad_weight, load_full, quiet
-from dpo_analysis.scoring.models.preflight import ModelFiles, check_weights, position_limit, vocabulary_size
-from dpo_analysis.scoring.models.weight_files import Damaged
+from dpo_analysis.scoring.models.preflight import ModelFiles
+from dpo_analysis.scoring.models.requirements import ModelRequirements
+from dpo_analysis.scoring.models.resolved_model import ResolvedModel
+from dpo_analysis.scoring.models.weight_files import DamagedWeights
 
-KEPT_BYTES = 2 << 30
-"""Weights that may stay loaded beside the model in use."""
-KEPT_ADAPTERS = 8
+MAX_CACHED_BYTES = 2 << 30
+"""Bytes of weights that may stay loaded, the model in use among them."""
+MAX_CACHED_ADAPTERS = 8
 """Adapters that may stay on one base."""
 
 Note = Callable[[str], None]
+"""Takes a line for the run's log."""
+OnOpen = Callable[[Model, bytes], None]
+"""Takes every model that was opened, with the engine's fingerprint of its outputs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What the pairs ask of every model: the longest prompt + response in tokens, and the largest token id."""
-
-    longest: int
-    largest_id: int
-
-    def check(self, config: dict, where: str) -> None:
-        """Refuse, from the config alone, a model these pairs do not fit.
-
-        Raises:
-            InputError: a sequence longer than the model's positions, or an id beyond its vocabulary.
-        """
-        limit, size = position_limit(config), vocabulary_size(config)
-        if limit is not None and self.longest > limit:
-            raise InputError(
-                f"a pair of {self.longest} tokens for {where}: its positions end at {limit}; pass --max-length {limit}"
-            )
-        if size is not None and self.largest_id >= size:
-            raise InputError(
-                f"token id {self.largest_id} for {where}: its vocabulary has {size}; use its own tokenizer"
-            )
-
-
-class Watch:
-    """Notices a policy that is the reference in disguise: an adapter that does nothing, a checkpoint of step 0."""
+class ReferenceComparison:
+    """Notes policies with the outputs of the reference: an adapter without effect, or a checkpoint of step 0."""
 
     def __init__(self, note: Note) -> None:
         self._note = note
         self._reference: bytes | None = None
-        self._told: set[str] = set()
+        self._noted: set[str] = set()
 
-    def see(self, model: Model, engine: Engine) -> None:
-        """Compare ``model``'s outputs on the probe with the reference's, which is opened first; tell once."""
+    def compare(self, model: Model, outputs: bytes) -> None:
+        """Compare the hash of a model's outputs with that of the reference, which is opened first; note it once."""
         if model.is_reference:
-            self._reference = engine.probe
-        elif engine.probe == self._reference and model.key not in self._told:
-            self._told.add(model.key)
+            self._reference = outputs
+        elif outputs == self._reference and model.key not in self._noted:
+            self._noted.add(model.key)
             self._note(f"{model.key} gives exactly the reference's numbers: all its rewards are 0")
 
 
 @dataclass
-class _Loaded:
-    """One full model in memory, with the adapters put on it."""
+class _CachedModel:
+    """A full model in memory with the adapters on it; ``engines`` and adapter names by adapter, "" for none."""
 
     model: nn.Module
-    size: int
+    n_bytes: int
     peft: PeftModel | None = None
-    names: "OrderedDict[str, str]" = field(default_factory=OrderedDict)
+    adapter_names: "OrderedDict[str, str]" = field(default_factory=OrderedDict)
     engines: dict[str, Engine] = field(default_factory=dict)
-    count: int = 0
+    n_adapters_loaded: int = 0
 
 
-class Shelf:
-    """Loads models and keeps those that fit ``KEPT_BYTES``.
+class ModelLoader:
+    """Loads models, and keeps those loaded that fit into ``MAX_CACHED_BYTES``.
 
     Args:
-        device: where they run.
-        dtype: float32, bfloat16 or float16, for all of them.
-        needs: what the pairs ask of them.
-        note: told in one line what the log should know.
+        device: auto, cpu, cuda or mps: where they run; looked for when the first model is loaded.
+        dtype: float32, bfloat16 or float16, for all models on disk.
+        requirements: what the pairs require of them.
+        note: takes a line for the log.
+        on_open: takes every model that was opened.
         numerics: ``default`` or ``trainer``, as for ``Engine``.
-        device_map: how each is spread over devices, as for transformers; None: it is on ``device``.
+        device_map: how each model is spread over devices, as for transformers; None puts it on ``device``.
     """
 
     def __init__(
         self,
         *,
-        device: torch.device,
+        device: str,
         dtype: str,
-        needs: Needs,
+        requirements: ModelRequirements,
         note: Note = lambda line: None,
+        on_open: OnOpen = lambda model, outputs: None,
         numerics: str = "default",
         device_map: DeviceMap | None = None,
     ) -> None:
-        self._device, self._dtype, self._needs, self.note = device, dtype, needs, note
-        self.numerics, self._device_map = numerics, device_map
-        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._device_name, self._dtype, self._requirements = device, dtype, requirements
+        self._note, self._on_open = note, on_open
+        self._numerics, self._device_map = numerics, device_map
+        self._cached: OrderedDict[str, _CachedModel] = OrderedDict()
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return pick_device(self._device_name)
 
     @contextmanager
-    def opened(self, files: ModelFiles) -> Iterator[Engine]:
-        """The engine of ``files``, its adapter active, or every adapter off for a full model.
+    def open(self, resolved: ResolvedModel) -> Iterator[Engine]:
+        """Load a model and yield its engine: with its adapter active, or every adapter off for a full model.
+
+        A model in memory is in eval mode for that long, and then as it was before.
 
         Raises:
-            Damaged, InputError: the model cannot be used; see ``models``.
+            DamagedWeights: its weight files, or its outputs, cannot be used.
+            InputError: it cannot score these pairs.
             MemoryError: it does not fit on the device.
         """
-        check_weights(files)
-        key = _shelf_key(files)
+        opened = self._open_module(resolved) if resolved.files is None else self._open_files(resolved, resolved.files)
+        with opened as engine:
+            self._on_open(resolved.model, engine.fingerprint)
+            yield engine
+
+    @contextmanager
+    def _open_module(self, resolved: ResolvedModel) -> Iterator[Engine]:
+        assert resolved.module is not None
+        causal = causal_model(resolved.module)
+        check_embedding(causal, self._requirements.largest_token_id, resolved.model.key)
+        with quiet(), evaluation_mode(resolved.module, resolved.adapter):
+            try:
+                engine = Engine(causal, numerics=self._numerics)
+            except InputError as error:
+                raise type(error)(f"cannot score {resolved.model.key}: {error}") from error
+            yield engine
+
+    @contextmanager
+    def _open_files(self, resolved: ResolvedModel, files: ModelFiles) -> Iterator[Engine]:
+        if resolved.damage:
+            raise DamagedWeights(resolved.damage)
+        key = _cache_key(files)
         try:
             with quiet():
-                loaded, name = self._in_memory(key, files)
-                with active(loaded.peft, name):
-                    yield self._engine(loaded, name, files)
+                cached, adapter = self._load(key, resolved, files)
+                with active_adapter(cached.peft, adapter):
+                    yield self._engine(cached, adapter, files)
         except InputError:
-            # a model that was refused may be half changed: the next one starts from the files
-            self._loaded.pop(key, None)
+            # a model that was refused may be half changed: the next one is loaded from its files
+            self._cached.pop(key, None)
             raise
 
-    def _in_memory(self, key: str, files: ModelFiles) -> tuple[_Loaded, str]:
-        """The full model, and the name of its adapter; everything else goes where memory is short.
+    def _load(self, key: str, resolved: ResolvedModel, files: ModelFiles) -> tuple[_CachedModel, str]:
+        """Return the full model, and the name of its adapter; all other models are dropped where memory is short.
 
         Raises:
             MemoryError: it does not fit.
         """
 
-        def work() -> tuple[_Loaded, str]:
-            loaded = self._full(key, files.full)
-            return loaded, self._adapter(loaded, files) if files.kind == "adapter" else ""
+        def work() -> tuple[_CachedModel, str]:
+            cached = self._load_full(key, resolved.n_parameters, files)
+            return cached, self._load_adapter(cached, files) if files.kind == "adapter" else ""
 
         try:
-            return in_memory(work, self._device, str(files.folder))
+            return guard_memory(work, self._device, str(files.folder))
         except MemoryError:
-            self._loaded.clear()
-        return in_memory(work, self._device, str(files.folder))
+            self._cached.clear()
+        return guard_memory(work, self._device, str(files.folder))
 
-    def _full(self, key: str, files: ModelFiles) -> _Loaded:
-        if key in self._loaded:
-            self._loaded.move_to_end(key)
-            return self._loaded[key]
-        size = check_weights(files) * (4 if self._dtype == "float32" else 2)
-        while self._loaded and size + sum(one.size for one in self._loaded.values()) > KEPT_BYTES:
-            self._loaded.popitem(last=False)
-            release(self._device)
-        model, notes = load_full(files, dtype=self._dtype, device=self._device, device_map=self._device_map)
-        check_embedding(model, self._needs.largest_id, str(files.folder))
+    def _load_full(self, key: str, n_parameters: int, files: ModelFiles) -> _CachedModel:
+        if key in self._cached:
+            self._cached.move_to_end(key)
+            return self._cached[key]
+        n_bytes = n_parameters * (4 if self._dtype == "float32" else 2)
+        while self._cached and n_bytes + sum(cached.n_bytes for cached in self._cached.values()) > MAX_CACHED_BYTES:
+            self._cached.popitem(last=False)
+            empty_cache(self._device)
+        model, notes = load_full(files.full, dtype=self._dtype, device=self._device, device_map=self._device_map)
+        check_embedding(model, self._requirements.largest_token_id, str(files.full.folder))
         for line in notes:
-            self.note(line)
-        self._loaded[key] = _Loaded(model, size)
-        return self._loaded[key]
+            self._note(line)
+        self._cached[key] = _CachedModel(model, n_bytes)
+        return self._cached[key]
 
-    def _adapter(self, loaded: _Loaded, files: ModelFiles) -> str:
-        place = str(files.folder.resolve())
-        if place in loaded.names:
-            loaded.names.move_to_end(place)
-            return loaded.names[place]
-        loaded.count += 1
-        name = f"adapter{loaded.count}x"
-        loaded.peft, notes = attach_adapter(loaded.model, loaded.peft, files, name, self._device)
-        loaded.names[place] = name
-        if len(loaded.names) > KEPT_ADAPTERS:
-            _, oldest = loaded.names.popitem(last=False)
-            loaded.peft.set_adapter(name, inference_mode=True)
-            loaded.peft.delete_adapter(oldest)
-            loaded.engines.pop(oldest, None)
+    def _load_adapter(self, cached: _CachedModel, files: ModelFiles) -> str:
+        """Put an adapter on its base and return the name that it has there."""
+        folder = str(files.folder.resolve())
+        if folder in cached.adapter_names:
+            cached.adapter_names.move_to_end(folder)
+            return cached.adapter_names[folder]
+        cached.n_adapters_loaded += 1
+        name = f"adapter{cached.n_adapters_loaded}x"
+        cached.peft, notes = attach_adapter(cached.model, cached.peft, files, name, self._device)
+        cached.adapter_names[folder] = name
+        if len(cached.adapter_names) > MAX_CACHED_ADAPTERS:
+            _, oldest = cached.adapter_names.popitem(last=False)
+            cached.peft.set_adapter(name, inference_mode=True)
+            cached.peft.delete_adapter(oldest)
+            cached.engines.pop(oldest, None)
         for line in notes:
-            self.note(line)
+            self._note(line)
         return name
 
-    def _engine(self, loaded: _Loaded, name: str, files: ModelFiles) -> Engine:
-        if name not in loaded.engines:
+    def _engine(self, cached: _CachedModel, adapter: str, files: ModelFiles) -> Engine:
+        if adapter not in cached.engines:
             try:
-                engine = Engine(loaded.model, numerics=self.numerics)
-            except Damaged as error:
-                bad = first_bad_weight(loaded.model)
-                raise Damaged(f"cannot score {files.folder}: {error}" + (f" (first: {bad})" if bad else "")) from error
+                engine = Engine(cached.model, numerics=self._numerics)
+            except DamagedWeights as error:
+                name = first_bad_weight(cached.model)
+                first = f" (first: {name})" if name else ""
+                raise DamagedWeights(f"cannot score {files.folder}: {error}{first}") from error
             except InputError as error:
                 raise InputError(f"cannot score {files.folder}: {error}") from error
-            if engine.why:
-                self.note(f"{files.folder}: scored by the slower route '{engine.path}', since {engine.why}")
-            loaded.engines[name] = engine
-        return loaded.engines[name]
+            if engine.fallback_reason:
+                self._note(
+                    f"{files.folder}: scored by the slower route '{engine.route_name}', since {engine.fallback_reason}"
+                )
+            cached.engines[adapter] = engine
+        return cached.engines[adapter]
 
 
-def _shelf_key(files: ModelFiles) -> str:
-    """The base's folder; adapters that change the base's own biases get a base of their own."""
+def _cache_key(files: ModelFiles) -> str:
+    """Return the folder of the full model; an adapter that changes biases of its base gets a base of its own."""
     key = str(files.full.folder.resolve())
-    shared = files.adapter.get("bias", "none") == "none"
-    return key if shared else f"{key} under {files.folder.resolve()}"
+    shares_base = files.adapter_config.get("bias", "none") == "none"
+    return key if shares_base else f"{key} under {files.folder.resolve()}"
 
 
-@contextmanager
-def active(peft: PeftModel | None, name: str) -> Iterator[None]:
-    """The adapter called ``name``, or every adapter off where ``name`` is empty; without adapters nothing is done."""
-    if peft is None:
-        yield
-    elif name:
-        peft.set_adapter(name, inference_mode=True)
-        yield
-    else:
-        with peft.disable_adapter():
-            yield
+@dataclass(frozen=True, slots=True)
+class LoadableModel:
+    """A model that is loaded when its turn comes: what ``loop.score_parts`` opens."""
 
+    resolved: ResolvedModel
+    loader: ModelLoader
 
-@dataclass(frozen=True)
-class StoredModel:
-    """A model on disk whose turn will come: what ``work.score_parts`` opens."""
-
-    model: Model
-    files: ModelFiles
-    shelf: Shelf
-    watch: Watch
+    @property
+    def model(self) -> Model:
+        """Its place in the run."""
+        return self.resolved.model
 
     @contextmanager
     def open(self) -> Iterator[Engine]:
-        """The model in memory, ready to score; errors as ``Shelf.opened``."""
-        with self.shelf.opened(self.files) as engine:
-            self.watch.see(self.model, engine)
+        """Load the model for the length of a ``with`` block; errors as ``ModelLoader.open``."""
+        with self.loader.open(self.resolved) as engine:
             yield engine

@@ -1,6 +1,6 @@
-"""What a policy on the command line stands for: series, name, step and where its model is. Torch-free.
+"""Series, name, step and model of every policy that the user names. Torch-free.
 
-A policy is ``[SERIES/]NAME=MODEL`` or a bare MODEL; a folder of ``checkpoint-*`` stands for all of them.
+A policy is ``[SERIES/]NAME=MODEL`` or a bare MODEL; a folder of ``checkpoint-*`` stands for all its checkpoints.
 """
 
 import re
@@ -12,12 +12,12 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.schema import REFERENCE
 
 DEFAULT_SERIES = "policy"
-"""The series of a policy that names none and does not lie in a ``checkpoint-N`` folder."""
+"""Series of a policy that names no series and is not in a ``checkpoint-N`` folder."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 class NamedPolicy(NamedTuple):
-    """One policy to score: its place in the run, and a path, a hub id or a loaded model."""
+    """A policy to score: series, name and step in the run, and its path, hub id or loaded model."""
 
     series: str
     name: str
@@ -26,46 +26,46 @@ class NamedPolicy(NamedTuple):
 
     @property
     def key(self) -> str:
-        """``series/name``: the policy's identity within a run."""
+        """``series/name``, which identifies the policy within a run."""
         return f"{self.series}/{self.name}"
 
 
-def resolve_policies(policies: Mapping[str, object] | Iterable[object]) -> list[NamedPolicy]:
-    """Every policy that ``policies`` stands for, in the order given, checkpoints by step.
+def name_policies(policies: Mapping[str, object] | Iterable[object]) -> list[NamedPolicy]:
+    """Return every policy that ``policies`` names, in their order, the checkpoints of a folder by step.
 
     Args:
         policies: ``{"[SERIES/]NAME": model}``, or strings ``[[SERIES/]NAME=]MODEL`` and folders.
 
     Raises:
-        InputError: no policy, two of one name, a folder of no checkpoints, or a loaded model without a name.
+        InputError: two policies of one name, a bad name, or a loaded model without a name.
     """
     if isinstance(policies, Mapping):
-        found = [policy for label, model in policies.items() for policy in _expand(str(label), model)]
+        named = [policy for label, model in policies.items() for policy in _expand(str(label), model)]
     else:
-        found = [policy for text in policies for policy in _expand(*_split(text))]
-    return distinct(found)
+        named = [policy for text in policies for policy in _expand(*_split(text))]
+    check_distinct_names(named)
+    return named
 
 
-def distinct(policies: list[NamedPolicy]) -> list[NamedPolicy]:
-    """``policies`` as they are, or the refusal of two that share one name.
+def check_distinct_names(policies: Iterable[NamedPolicy]) -> None:
+    """Refuse policies of which two share a name.
 
     Raises:
         InputError: two policies have the same series and name.
     """
-    seen: dict[str, NamedPolicy] = {}
+    by_key: dict[str, NamedPolicy] = {}
     for policy in policies:
-        other = seen.setdefault(policy.key, policy)
+        other = by_key.setdefault(policy.key, policy)
         if other is not policy:
             both = "the same model" if other.model == policy.model else f"{other.model} and {policy.model}"
             raise InputError(
                 f"two policies named {policy.key}: {both}; one name is one model, so leave one out or give each its "
                 "own SERIES/NAME=MODEL"
             )
-    return policies
 
 
 def _split(text: object) -> tuple[str, object]:
-    """``NAME=MODEL`` apart; a bare MODEL has an empty label. A folder whose own name holds ``=`` is a MODEL."""
+    """Return label and model of ``LABEL=MODEL``; a bare MODEL, or a folder with ``=`` in its name, has no label."""
     if not isinstance(text, str | Path):
         raise InputError("a loaded model without a name: pass policies={'NAME': model}")
     if isinstance(text, Path) or "=" not in text or Path(text).expanduser().is_dir():
@@ -77,40 +77,43 @@ def _split(text: object) -> tuple[str, object]:
 
 
 def _expand(label: str, model: object) -> list[NamedPolicy]:
-    checkpoints = checkpoints_in(Path(model).expanduser()) if isinstance(model, str | Path) else []
-    if checkpoints:
-        series = label or Path(model).expanduser().resolve().name  # type: ignore[arg-type]
-        return [NamedPolicy(series, path.name, step, str(path)) for step, path in checkpoints]
-    return [_single(label, model)]
+    if not isinstance(model, str | Path):
+        return [_single_policy(label, model)]
+    folder = Path(model).expanduser()
+    checkpoints = checkpoints_in(folder)
+    if not checkpoints:
+        return [_single_policy(label, model)]
+    series = label or folder.resolve().name
+    return [NamedPolicy(series, path.name, step, str(path)) for step, path in checkpoints]
 
 
 def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
-    """The ``checkpoint-N`` folders in ``folder``, by N."""
+    """Return step and path of every ``checkpoint-N`` folder in ``folder``, by step."""
     if not folder.is_dir():
         return []
-    found = ((_CHECKPOINT.fullmatch(path.name), path) for path in folder.iterdir() if path.is_dir())
-    return sorted((int(match[1]), path) for match, path in found if match)
+    matches = ((_CHECKPOINT.fullmatch(path.name), path) for path in folder.iterdir() if path.is_dir())
+    return sorted((int(match[1]), path) for match, path in matches if match)
 
 
-def _single(label: str, model: object) -> NamedPolicy:
+def _single_policy(label: str, model: object) -> NamedPolicy:
     folder = Path(model).expanduser() if isinstance(model, str | Path) else None
     if folder is not None and folder.is_dir():
         folder = folder.resolve()
-    own = folder.name if folder is not None else ""
-    checkpoint = _CHECKPOINT.fullmatch(own)
+    folder_name = folder.name if folder is not None else ""
+    checkpoint = _CHECKPOINT.fullmatch(folder_name)
     if label.count("/") > 1:
         raise InputError(f"bad policy name {label!r}: it is [SERIES/]NAME with one '/' at most")
     series, _, name = label.rpartition("/")
-    name = name or own
+    name = name or folder_name
     if not series:
         series = folder.parent.name if checkpoint and folder is not None and folder.parent.name else DEFAULT_SERIES
     if not name or series == REFERENCE:
         raise InputError(f"bad policy name {label or str(model)!r}: give it as [SERIES/]NAME, SERIES not {REFERENCE!r}")
-    return NamedPolicy(series, name, _step(name, own), model if not isinstance(model, Path) else str(model))
+    return NamedPolicy(series, name, _step(name, folder_name), model if not isinstance(model, Path) else str(model))
 
 
 def _step(name: str, folder: str) -> int | None:
-    """The step that the name gives, else the one that the checkpoint's folder gives."""
+    """Return the step in the policy's name, else in the name of its checkpoint folder; None where neither has one."""
     for text in (name, folder):
         match = _CHECKPOINT.fullmatch(text)
         if match:

@@ -1,123 +1,122 @@
-"""Is this a model that can be scored? Answered from the folder alone, before torch is loaded and a GPU is paid for.
+"""Checks of a model's folder that need no torch: they decide before anything is loaded whether it can be scored.
 
-Safetensors only, no code from a checkpoint, and no download of a name that merely stands in a file.
+Only safetensors are read, no code from a checkpoint is run, and a model that a file merely names is not downloaded.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.models import model_folders
 from dpo_analysis.scoring.models.weight_files import (
-    Damaged,
-    Tensor,
+    DamagedWeights,
+    TensorInfo,
     check_adapter,
     check_config,
+    count_parameters,
     file_sha256,
     json_sha256,
-    n_parameters,
     safetensors_header,
 )
 
 PROMPT_LEARNING = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE")
-"""PEFT types that add virtual tokens; their scores would not sit at the response's positions."""
+"""PEFT types that add virtual tokens, so that scores would not be at the positions of the response's tokens."""
 OTHER_HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM", "RewardModel")
-_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
-_VOLATILE = ("transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache")
-_MACHINE = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
+_POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
+_UNHASHED_CONFIG_KEYS = ("transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache")
+_UNHASHED_ADAPTER_KEYS = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model on disk that passed the checks of its folder: full, or an adapter with its base.
+    """The files of a model whose folder passed the checks: a full model, or an adapter with its base.
 
     Attributes:
-        source: path or hub id as the user typed it.
         kind: ``full`` or ``adapter``.
-        folder: where it lies.
-        weights: its safetensors files (an adapter's own; its base has others).
-        config: the parsed config.json (an adapter: its base's).
-        adapter: the parsed adapter_config.json; empty for a full model.
+        folder: the model's folder.
+        weight_paths: its safetensors files; those of an adapter's base are the base's.
+        config: the parsed config.json; for an adapter the config of its base.
+        adapter_config: the parsed adapter_config.json; empty for a full model.
         base: the full model under an adapter.
+        saved_reference: folder of the ``ref/`` adapter that a trainer saved beside an adapter; None where there is
+            none. TRL saves one when training went on from an adapter: that adapter, not the base, was the reference.
     """
 
-    source: str
     kind: str
     folder: Path
-    weights: tuple[Path, ...]
-    config: dict
-    adapter: dict
-    base: "ModelFiles | None"
+    weight_paths: tuple[Path, ...]
+    config: dict[str, Any]
+    adapter_config: dict[str, Any]
+    base: "ModelFiles | None" = None
+    saved_reference: Path | None = None
 
     @property
     def full(self) -> "ModelFiles":
-        """The full model: itself, or the adapter's base."""
+        """The full model: this model, or the adapter's base."""
         return self.base or self
 
 
-def inspect_model(source: str | Path, *, base: str | Path | None = None) -> ModelFiles:
-    """Everything that can be known of a model before it is loaded.
+def find_model(
+    source: str | Path, *, base: str | Path | None = None, full_models: dict[Path, ModelFiles] | None = None
+) -> ModelFiles:
+    """Return the files of a model without opening its weight files.
 
     Args:
-        source: a folder, or a hub id (asked for by name, so it may be fetched).
-        base: for an adapter whose recorded base is not on this machine.
+        source: a folder, or a hub id, which is downloaded where it is not in the local cache.
+        base: base model of an adapter whose recorded base is not on this machine.
+        full_models: full models by folder; a base that several adapters share is then read once. New ones are added.
 
     Raises:
-        InputError: it cannot be scored; the line says why and what to do.
-        Damaged: it could be scored, were its weight files whole.
-    """
-    files = find_model(source, base=base)
-    check_weights(files)
-    return files
-
-
-def find_model(source: str | Path, *, base: str | Path | None = None) -> ModelFiles:
-    """Like ``inspect_model`` without opening the weight files.
-
-    Raises:
-        InputError: it cannot be scored, whatever its weight files hold.
+        InputError: the model cannot be scored, whatever its weight files hold.
     """
     folder = model_folders.model_folder(source)
+    full_models = {} if full_models is None else full_models
     if (folder / "adapter_config.json").is_file():
-        return _adapter(str(source), folder, base)
-    weights = model_folders.weight_files(folder)
-    config = read_json(folder / "config.json", missing="a model folder has one beside its weights; copy it there")
-    _refuse_config(config, folder)
-    return ModelFiles(str(source), "full", folder, weights, config, {}, None)
+        return _find_adapter(folder, base, full_models)
+    if folder not in full_models:
+        weight_paths = model_folders.safetensors_files(folder)
+        config = read_json(folder / "config.json", missing="a model folder has one beside its weights; copy it there")
+        _refuse_config(config, folder)
+        full_models[folder] = ModelFiles("full", folder, weight_paths, config, {})
+    return full_models[folder]
 
 
-def _adapter(source: str, folder: Path, base: str | Path | None) -> ModelFiles:
-    adapter = read_json(folder / "adapter_config.json", missing="")
-    kind = str(adapter.get("peft_type", "")).upper()
+def _find_adapter(folder: Path, base: str | Path | None, full_models: dict[Path, ModelFiles]) -> ModelFiles:
+    config = read_json(folder / "adapter_config.json", missing="")
+    kind = str(config.get("peft_type", "")).upper()
     if kind in PROMPT_LEARNING:
         raise InputError(f"adapter of type {kind} in {folder}: it adds virtual tokens; only weight adapters are scored")
     path = folder / "adapter_model.safetensors"
     if not path.is_file():
         raise InputError(model_folders.why_no_adapter(folder))
-    under = find_model(base if base is not None else model_folders.recorded_base(folder, adapter))
-    if under.kind != "full":
-        raise InputError(f"base {under.folder} of adapter {folder} is itself an adapter: merge it into its base first")
-    return ModelFiles(source, "adapter", folder, (path,), under.config, adapter, under)
+    base = base if base is not None else model_folders.recorded_base(folder, config)
+    full = find_model(base, full_models=full_models)
+    if full.kind != "full":
+        raise InputError(f"base {full.folder} of adapter {folder} is itself an adapter: merge it into its base first")
+    reference = folder / "ref" if (folder / "ref" / "adapter_config.json").is_file() else None
+    return ModelFiles("adapter", folder, (path,), full.config, config, full, reference)
 
 
-def saved_reference(files: ModelFiles) -> ModelFiles | None:
-    """The ``ref/`` adapter that a trainer saved beside an adapter, or None.
-
-    TRL saves one when training went on from an adapter: that adapter, not the bare base, was the reference.
-    """
-    if files.base is None or not (files.folder / "ref" / "adapter_config.json").is_file():
-        return None
-    return find_model(files.folder / "ref", base=files.base.folder)
-
-
-def read_json(path: Path, *, missing: str) -> dict:
-    """The JSON object in ``path``.
+def find_saved_reference(files: ModelFiles, full_models: dict[Path, ModelFiles] | None = None) -> ModelFiles | None:
+    """Return the ``ref/`` adapter beside an adapter, on the same base; None where there is none.
 
     Raises:
-        InputError: there is no such file (``missing`` says what to do) or it does not parse to an object.
+        InputError: it cannot be scored.
+    """
+    if files.base is None or files.saved_reference is None:
+        return None
+    return find_model(files.saved_reference, base=files.base.folder, full_models=full_models)
+
+
+def read_json(path: Path, *, missing: str) -> dict[str, Any]:
+    """Return the JSON object in ``path``.
+
+    Raises:
+        InputError: there is no such file (``missing`` says what to do), or it does not parse to an object.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -130,24 +129,24 @@ def read_json(path: Path, *, missing: str) -> dict:
     return value
 
 
-def _refuse_config(config: Mapping, folder: Path) -> None:
-    """Refuse what is no causal language model of a class that transformers itself carries."""
-    names = [str(name) for name in config.get("architectures") or ()]
+def _refuse_config(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse the config of a model that is no causal language model of a class of transformers."""
+    architectures = [str(name) for name in config.get("architectures") or ()]
     if config.get("is_encoder_decoder"):
         raise InputError(
             f"encoder-decoder model {config.get('model_type', '')} in {folder}: only causal language models have "
             f"the per-token view; score a decoder-only model"
         )
-    other = [name for name in names if any(head in name for head in OTHER_HEADS)]
-    if other:
-        raise InputError(f"{other[0]} in {folder}: it has no language-model head; point at the policy itself")
+    headless = [name for name in architectures if any(head in name for head in OTHER_HEADS)]
+    if headless:
+        raise InputError(f"{headless[0]} in {folder}: it has no language-model head; point at the policy itself")
     if config.get("quantization_config"):
         method = (config["quantization_config"] or {}).get("quant_method", "unknown")
         raise InputError(f"quantised weights ({method}) in {folder}: not supported; point at the unquantised model")
-    shipped = sorted(path.name for path in folder.glob("*.py"))
-    if config.get("auto_map") and (shipped or not config.get("model_type")):
+    code_files = sorted(path.name for path in folder.glob("*.py"))
+    if config.get("auto_map") and (code_files or not config.get("model_type")):
         raise InputError(
-            f"model code {', '.join(shipped) or 'auto_map'} in {folder}: code from a checkpoint is never run; "
+            f"model code {', '.join(code_files) or 'auto_map'} in {folder}: code from a checkpoint is never run; "
             f"remove auto_map from config.json and the .py files if transformers' own class fits"
         )
     if not config.get("model_type"):
@@ -155,87 +154,92 @@ def _refuse_config(config: Mapping, folder: Path) -> None:
 
 
 def check_weights(files: ModelFiles) -> int:
-    """Open every weight file's header; returns the number of parameters of the full model.
+    """Check the header of every weight file; returns the number of parameters of the full model.
 
     Raises:
-        Damaged: a file is cut short, unreadable, lacks tensors its index names, or holds empty ones; or the weights do
-            not fit the config or the adapter its base.
+        DamagedWeights: a file is cut short, unreadable, lacks tensors that its index names, or holds empty tensors; or
+            the weights do not fit the config, or the adapter does not fit its base.
     """
-    full = _whole(files.full)
+    full = _checked_headers(files.full)
     tensors = {name: tensor for header in full.values() for name, tensor in header.items()}
     check_config(files.full.folder, _text_config(files.config), tensors)
     if files.base is not None:
-        (own,) = _whole(files).values()
-        check_adapter(files.folder, own, files.base.folder, tensors)
-    return n_parameters(full.values())
+        (adapter,) = _checked_headers(files).values()
+        check_adapter(files.folder, adapter, files.base.folder, tensors)
+    return count_parameters(full.values())
 
 
-def _whole(files: ModelFiles) -> dict[Path, dict[str, Tensor]]:
-    """The header of every weight file, each with all that the index promises."""
-    headers = {path: safetensors_header(path) for path in files.weights}
+def _checked_headers(files: ModelFiles) -> dict[Path, dict[str, TensorInfo]]:
+    """Return the header of every weight file; together they hold every tensor that the index names."""
+    headers = {path: safetensors_header(path) for path in files.weight_paths}
     for path, header in headers.items():
         empty = [name for name, tensor in header.items() if 0 in tensor.shape]
         if empty:
-            raise Damaged(f"empty tensor {empty[0]} in {path}: {model_folders.ZERO_HINT}")
+            raise DamagedWeights(f"empty tensor {empty[0]} in {path}: {model_folders.ZERO_HINT}")
         if not header:
-            raise Damaged(f"no tensors in {path}: the save was not finished; copy it again or use another checkpoint")
+            raise DamagedWeights(
+                f"no tensors in {path}: the save was not finished; copy it again or use another checkpoint"
+            )
     for name, shard in model_folders.weight_map(files.folder).items() if files.kind == "full" else ():
         if name not in headers[files.folder / shard]:
-            raise Damaged(f"no tensor {name} in {files.folder / shard}: its index names it; copy the shard again")
+            raise DamagedWeights(
+                f"no tensor {name} in {files.folder / shard}: its index names it; copy the shard again"
+            )
     return headers
 
 
 def weights_sha256(files: ModelFiles, *, cache: bool = True) -> str:
-    """One hash of all that decides the model's numbers: weight files, config, and an adapter's base.
+    """Return one hash of everything that decides a model's scores: weight files, config, and an adapter's base.
 
-    Paths, versions and the recorded base name do not enter: a copied checkpoint keeps its hash.
+    Paths, versions and the recorded name of the base are left out, so a copied checkpoint keeps its hash.
     """
-    config = files.adapter if files.kind == "adapter" else files.config
-    skipped = _MACHINE if files.kind == "adapter" else _VOLATILE
+    config = files.adapter_config if files.kind == "adapter" else files.config
+    unhashed = _UNHASHED_ADAPTER_KEYS if files.kind == "adapter" else _UNHASHED_CONFIG_KEYS
     parts = {
-        "config": {key: value for key, value in config.items() if key not in skipped},
-        "weights": [[path.name, file_sha256(path, cache=cache)] for path in files.weights],
+        "config": {key: value for key, value in config.items() if key not in unhashed},
+        "weights": [[path.name, file_sha256(path, cache=cache)] for path in files.weight_paths],
         "base": weights_sha256(files.base, cache=cache) if files.base else None,
     }
     return json_sha256(parts)
 
 
 def model_sha256(model: Model) -> str:
-    """The hash of a run's model from its files as they are now, read anew: for ``runs.verify_run``.
+    """Return the hash of a run's model, read anew from its files as they are now, for ``runs.verify_run``.
 
-    The network is not asked.
+    Nothing is downloaded.
 
     Raises:
-        InputError: it was in memory when it was scored, or is no longer where it was.
+        InputError: the model was in memory when it was scored, or is no longer where it was.
     """
     if model.source.startswith("loaded "):
         raise InputError(f"{model.key} was scored from memory: it has no files to compare; save it and score that")
     try:
-        folder = model_folders.model_folder(model.source, fetch=False)
+        folder = model_folders.model_folder(model.source, download=False)
     except InputError as error:
         where = model.source or "an unknown place"
         raise InputError(f"not found at {where}; cd to where it was scored, or put it back there") from error
     return weights_sha256(find_model(folder), cache=False)
 
 
-def position_limit(config: Mapping) -> int | None:
-    """Longest sequence in tokens that the model's positions reach; None where they have no end (ALiBi, recurrent)."""
+def position_limit(config: Mapping[str, Any]) -> int | None:
+    """Return the longest sequence that the model's positions allow, in tokens; None where any is (ALiBi, recurrent)."""
     text = _text_config(config)
     if text.get("alibi") or text.get("position_embedding_type") == "alibi":
         return None
-    limit = next((text[key] for key in _POSITIONS if text.get(key)), None)
+    limit = next((text[key] for key in _POSITION_KEYS if text.get(key)), None)
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     original, factor = rope.get("original_max_position_embeddings"), rope.get("factor")
     stretched = int(original * factor) if original and factor else 0
     return max(int(limit), stretched) if isinstance(limit, int) else None
 
 
-def vocabulary_size(config: Mapping) -> int | None:
-    """Number of token ids that the config promises."""
+def vocabulary_size(config: Mapping[str, Any]) -> int | None:
+    """Return the number of token ids in the config; None where it does not say."""
     size = _text_config(config).get("vocab_size")
     return int(size) if isinstance(size, int) else None
 
 
-def _text_config(config: Mapping) -> Mapping:
+def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the config of the language model inside a multimodal model, or the config itself."""
     nested = config.get("text_config")
     return nested if isinstance(nested, Mapping) else config

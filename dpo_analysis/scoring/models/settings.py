@@ -1,52 +1,52 @@
-"""How models are opened and run: device, type, numerics and what the pairs ask; the same in every worker."""
+"""How the models of a run are loaded and scored: device, type, numerics and batch size; the same in every worker."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from dpo_analysis.scoring.loop import ModelSource
-from dpo_analysis.scoring.models.loading import pick_device
-from dpo_analysis.scoring.models.model_loader import Needs, Shelf, Watch
-from dpo_analysis.scoring.models.model_set import Entry
+from dpo_analysis.scoring.models.model_loader import LoadableModel, ModelLoader, Note, OnOpen, ReferenceComparison
+from dpo_analysis.scoring.models.requirements import ModelRequirements
+from dpo_analysis.scoring.models.resolved_model import ResolvedModel
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What a worker must know beside the models and the parts; it travels to other processes.
+class ScoringSettings:
+    """What a worker must know beside the models and the parts; it is pickled for other processes.
 
     Attributes:
-        device: auto, cpu, cuda or mps; each worker has its own of that kind.
+        device: auto, cpu, cuda or mps; each worker has a device of that kind.
         dtype: float32, bfloat16 or float16, of the weights.
         numerics: ``default``, or ``trainer`` for float32 weights under bfloat16 autocast.
         device_map: how one model is spread over several devices, as for transformers; None: it is not.
-        needs: what the pairs ask of every model.
-        n_parameters: of the largest model.
-        batch_tokens: of one forward pass.
+        requirements: what the pairs require of every model.
+        n_parameters: parameters of the largest model.
+        batch_tokens: padded tokens of one forward pass.
     """
 
     device: str
     dtype: str
     numerics: str
     device_map: str | dict[str, str | int] | None
-    needs: Needs
+    requirements: ModelRequirements
     n_parameters: int
     batch_tokens: int
 
-    def sources(self, entries: Sequence[Entry], note: Callable[[str], None], watch: Any = None) -> list[ModelSource]:
-        """What the loop over parts opens, in the order of ``entries``; models of one base share it.
+    def loadable(
+        self, models: Sequence[ResolvedModel], note: Note, on_open: OnOpen | None = None
+    ) -> list[LoadableModel]:
+        """Return models that can be opened, in the order of ``models``; those of one base share it.
 
         Args:
-            entries: the models.
-            note: told in one line what the log should know.
-            watch: sees every opened model; None: notes a policy that is the reference in disguise.
+            models: the models.
+            note: takes a line for the log.
+            on_open: takes every model that was opened; None notes policies with the outputs of the reference.
         """
-        shelf = Shelf(
-            device=pick_device(self.device),
+        loader = ModelLoader(
+            device=self.device,
             dtype=self.dtype,
-            needs=self.needs,
+            requirements=self.requirements,
             note=note,
+            on_open=on_open or ReferenceComparison(note).compare,
             numerics=self.numerics,
             device_map=self.device_map,
         )
-        seen_by = watch or Watch(note)
-        return [entry.source(shelf, self.needs, seen_by) for entry in entries]
+        return [LoadableModel(resolved, loader) for resolved in models]

@@ -1,4 +1,4 @@
-"""The tokenizer in a model's folder, with a chat template of the caller's where it has none; no code from outside."""
+"""The tokenizer in a model's folder, with a chat template from the caller; code in the folder is never run."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.models import model_folders
-from dpo_analysis.scoring.models.preflight import ModelFiles, read_json
+from dpo_analysis.scoring.models.preflight import read_json
 from dpo_analysis.scoring.models.weight_files import file_sha256, json_sha256
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-_SETTINGS = (
+_CONFIG_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -19,17 +19,15 @@ _SETTINGS = (
 )
 
 
-def load_tokenizer(
-    source: str | Path | ModelFiles, *, chat_template: str | Path | None = None
-) -> PreTrainedTokenizerBase:
-    """The tokenizer of ``source``; an adapter without one has its base's.
+def load_tokenizer(source: str | Path, *, chat_template: str | Path | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model; for an adapter without a tokenizer, that of its base.
 
     Args:
-        source: a folder or hub id, or files found before.
-        chat_template: a file with a Jinja template, put in place of the tokenizer's own.
+        source: a folder or hub id.
+        chat_template: a file with a Jinja template that takes the place of the tokenizer's.
 
     Raises:
-        InputError: there is none, it does not load, or it would need code from its folder.
+        InputError: there is no tokenizer, it does not load, or it would need code from its folder.
     """
     folder = _tokenizer_folder(source)
     if (folder / "tokenizer_config.json").is_file():
@@ -46,37 +44,31 @@ def load_tokenizer(
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise InputError(f"no tokenizer from {folder}: {why}; copy its tokenizer files or pass --tokenizer") from error
     if chat_template is not None:
-        tokenizer.chat_template = _template(Path(chat_template))
+        tokenizer.chat_template = _read_template(Path(chat_template))
     return tokenizer
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether ``folder`` holds a tokenizer of its own."""
+    """Return whether ``folder`` holds a tokenizer."""
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
 def tokenizer_content(folder: Path) -> str:
-    """One hash of the tokenizer's files in ``folder``: equal files are the same tokenizer and need no comparison."""
-    names = [*TOKENIZER_FILES, *_SETTINGS]
+    """Return one hash of the tokenizer's files in ``folder``; tokenizers of equal files need no further comparison."""
+    names = [*TOKENIZER_FILES, *_CONFIG_FILES]
     return json_sha256([[name, file_sha256(folder / name)] for name in names if (folder / name).is_file()])
 
 
-def _tokenizer_folder(source: str | Path | ModelFiles) -> Path:
-    if not isinstance(source, ModelFiles):
-        folder = model_folders.model_folder(source)
-        if has_tokenizer(folder) or not (folder / "adapter_config.json").is_file():
-            candidates = [folder]
-        else:
-            candidates = [model_folders.recorded_base(folder, read_json(folder / "adapter_config.json", missing=""))]
-    else:
-        candidates = [source.folder, source.full.folder]
-    found = next((folder for folder in candidates if has_tokenizer(folder)), None)
-    if found is None:
-        raise InputError(f"no tokenizer in {candidates[-1]}: it has no tokenizer.json; pass --tokenizer FOLDER")
-    return found
+def _tokenizer_folder(source: str | Path) -> Path:
+    folder = model_folders.model_folder(source)
+    if not has_tokenizer(folder) and (folder / "adapter_config.json").is_file():
+        folder = model_folders.recorded_base(folder, read_json(folder / "adapter_config.json", missing=""))
+    if not has_tokenizer(folder):
+        raise InputError(f"no tokenizer in {folder}: it has no tokenizer.json; pass --tokenizer FOLDER")
+    return folder
 
 
-def _template(path: Path) -> str:
+def _read_template(path: Path) -> str:
     try:
         return path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

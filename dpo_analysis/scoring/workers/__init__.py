@@ -1,1 +1,1 @@
-"""Several workers on one run: ranks, and a Ray cluster."""
+"""Several workers on one run: ranks of a launcher, and workers on a Ray cluster."""

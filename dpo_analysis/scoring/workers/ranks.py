@@ -1,7 +1,7 @@
-"""Which of several processes this one is: what ``torchrun`` and ``accelerate launch`` tell their children; no torch.
+"""Which of several processes this process is, as ``torchrun`` and ``accelerate launch`` tell their children; no torch.
 
-Ranks never talk to each other. Each takes its own parts of one run folder, as workers with ``--shard I/N`` do; Slurm's
-own variables mean nothing here, since an allocation holds other steps than this one: a launcher is started in it.
+Ranks never talk to each other. Each takes its own parts of one run folder, as workers with ``--shard I/N`` do. Slurm's
+own variables are not read, since an allocation holds other steps than the scoring: a launcher is started in it.
 """
 
 import os
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from dpo_analysis.errors import InputError
 
 RAY_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.\-\[\]:]+:\d+")
-"""What ``--ray`` takes; anything else behind it belongs to the rest of the command."""
-VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+"""What ``--ray`` takes; any other word after it belongs to the rest of the command."""
+LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Rank:
     """This process among those that one launcher started.
 
     Attributes:
-        index: from 0.
-        count: how many there are, on all machines.
-        local: from 0 on this machine: the GPU to use.
-        local_count: how many there are on this machine.
+        index: its number, from 0.
+        count: number of processes on all machines.
+        local: its number on this machine, from 0: the GPU to use.
+        local_count: number of processes on this machine.
     """
 
     index: int = 0
@@ -34,7 +34,7 @@ class Rank:
 
     @property
     def is_alone(self) -> bool:
-        """Whether there are no others."""
+        """Whether there are no other processes."""
         return self.count == 1
 
     @property
@@ -43,30 +43,33 @@ class Rank:
         return f"rank {self.index} of {self.count}: " if self.index else ""
 
 
-def own_rank(environment: Mapping[str, str] = os.environ) -> Rank:
-    """What a launcher told this process; alone where none did.
+def current_rank(environment: Mapping[str, str] = os.environ) -> Rank:
+    """Return the rank that a launcher gave this process; a rank alone where no launcher started it.
 
     Raises:
         InputError: the variables are no ranks.
     """
-    told = {name: environment.get(name, "") for name in VARIABLES}
-    if not told["RANK"] or not told["WORLD_SIZE"]:
+    texts = {name: environment.get(name, "") for name in LAUNCHER_VARIABLES}
+    if not texts["RANK"] or not texts["WORLD_SIZE"]:
         return Rank()
-    numbers = {name: int(text) if text.isdecimal() else None for name, text in told.items() if text}
+    numbers = {name: int(text) if text.isdecimal() else None for name, text in texts.items() if text}
     index, count = numbers["RANK"], numbers["WORLD_SIZE"]
     if None in numbers.values() or index is None or count is None or index >= count:
-        shown = ", ".join(f"{name}={text!r}" for name, text in told.items() if text)
+        shown = ", ".join(f"{name}={text!r}" for name, text in texts.items() if text)
         raise InputError(f"bad ranks in the environment: {shown}; start this with torchrun or unset them")
     return Rank(index, count, numbers.get("LOCAL_RANK") or 0, numbers.get("LOCAL_WORLD_SIZE") or 1)
 
 
-def own_share(shard: str | None) -> tuple[int, int]:
-    """This process's number among the workers on one run folder, and theirs: from ``--shard I/N``, else its rank.
+def worker_share(shard: str | None) -> tuple[int, int]:
+    """Return this process's number among the workers on one run folder, and their number.
+
+    Args:
+        shard: ``--shard I/N``; None for the process's rank.
 
     Raises:
         InputError: ``shard`` is not I/N, or stands beside several ranks.
     """
-    rank = own_rank()
+    rank = current_rank()
     if shard is None:
         return rank.index, rank.count
     if not rank.is_alone:

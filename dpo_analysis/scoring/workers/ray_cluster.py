@@ -1,6 +1,6 @@
-"""A Ray cluster: joining it, and actors of it that hold models. ray is imported here alone, and only when asked for.
+"""A Ray cluster: connecting to it, and actors on it that hold models. ray is imported here alone, and only if needed.
 
-Ray places the actors, starts lost ones again and repeats what they were at.
+Ray places the actors, restarts lost actors and repeats the calls that they were running.
 """
 
 import contextlib
@@ -12,24 +12,30 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.scoring.workers.ranks import RAY_ADDRESS, own_rank
-from dpo_analysis.scoring.workers.ray_worker import Worker
+from dpo_analysis.scoring.workers.ranks import RAY_ADDRESS, current_rank
+from dpo_analysis.scoring.workers.ray_worker import Worker, WorkerSetup
+from dpo_analysis.scoring.workers.task_records import Task, TaskResult
 
 if TYPE_CHECKING:
     import torch
+    from ray import ObjectRef
+
+Result = TypeVar("Result")
+MAX_RETRIES = 3
+"""How often Ray repeats a task whose worker died; a lost worker is restarted as often as it takes."""
+_WAIT_SECONDS = 5.0
+"""Seconds after which the driver looks again for workers that have joined the cluster."""
 
 
-RETRIES = 3
-"""How often Ray repeats a part whose worker died; a lost worker is started again as often as it takes."""
-_PAUSE = 5.0
-"""Seconds after which the cluster is looked at again for workers that have joined it."""
+def check_ray_options(address: str | None, shard: tuple[int, int]) -> None:
+    """Refuse an address that is none, and Ray beside another way to divide the parts among workers.
 
-
-def check_workers(address: str | None, shard: tuple[int, int]) -> None:
-    """Refuse what cannot be an address, and Ray beside other ways of sharing the parts out.
+    Args:
+        address: HOST:PORT, ``local`` or ``auto``; None where models do not run on Ray.
+        shard: this worker's number, and the number of workers.
 
     Raises:
         InputError: so; or ray is not installed.
@@ -38,18 +44,23 @@ def check_workers(address: str | None, shard: tuple[int, int]) -> None:
         return
     if not RAY_ADDRESS.fullmatch(address):
         raise InputError(f"bad --ray {address!r}: it is HOST:PORT, local, or nothing for a running cluster")
-    if shard != (0, 1) or not own_rank().is_alone:
+    if shard != (0, 1) or not current_rank().is_alone:
         raise InputError("--ray beside --shard or several ranks: Ray shares the parts out itself; start one process")
     if importlib.util.find_spec("ray") is None:
         raise InputError("no ray in this environment: --ray needs it; pip install 'dpo-analysis[ray]'")
 
 
 @contextmanager
-def joined(address: str | None, *, device: str, workers: int | None) -> Iterator["Cluster | None"]:
-    """The cluster at ``address`` for the length of the block; None where there is no address.
+def join_ray_cluster(address: str | None, *, device: str, workers: int | None) -> Iterator["Cluster | None"]:
+    """Connect to the cluster at ``address`` for the length of the block; None where there is no address.
+
+    Args:
+        address: as for ``check_ray_options``.
+        device: auto, cuda or cpu.
+        workers: how many workers to ask for; None: one per GPU of the cluster, else one per core.
 
     Raises:
-        InputError: there is none, or it has no device of the kind asked for.
+        InputError: there is no cluster, or it has no device of that kind.
     """
     if address is None:
         yield None
@@ -58,17 +69,17 @@ def joined(address: str | None, *, device: str, workers: int | None) -> Iterator
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray = importlib.import_module("ray")
-    was_there = ray.is_initialized()
+    is_connected = ray.is_initialized()
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        if not was_there:
+        if not is_connected:
             _connect(ray, address, workers)
-        # Ray takes SIGTERM for itself; here it means what Ctrl-C means
+        # Ray takes SIGTERM for itself; in this package it means what Ctrl-C means
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
         yield Cluster(ray, device, workers)
     finally:
-        if not was_there:
+        if not is_connected:
             ray.shutdown()
 
 
@@ -87,6 +98,21 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
     ray.init(address="local", num_cpus=cores, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
 
 
+class WorkerHandle:
+    """A ``Worker`` on the cluster; each method starts a call there and returns a reference to its result."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def location(self) -> "ObjectRef[str]":
+        """Call ``Worker.location``."""
+        return self.actor.location.remote()
+
+    def run(self, task: Task) -> "ObjectRef[TaskResult]":
+        """Call ``Worker.run``."""
+        return self.actor.run.remote(task)
+
+
 class Cluster:
     """A Ray cluster that this process is connected to.
 
@@ -95,10 +121,15 @@ class Cluster:
     """
 
     def __init__(self, ray: Any, device: str, workers: int | None) -> None:
-        """See whether it has what is asked for.
+        """Check that the cluster has what is asked for.
+
+        Args:
+            ray: the module, connected.
+            device: as for ``join_ray_cluster``.
+            workers: the same.
 
         Raises:
-            InputError: no GPU, or a kind of device that Ray does not deal out.
+            InputError: no GPU, or a kind of device that Ray does not allocate.
         """
         self._ray, self._workers = ray, workers
         n_gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -109,36 +140,36 @@ class Cluster:
             raise InputError("no GPU in the Ray cluster now: wait for its nodes, or ask for them with --ray-workers N")
 
     @property
-    def place(self) -> "torch.device":
+    def torch_device(self) -> "torch.device":
         """Kind of device of a worker."""
         import torch
 
         return torch.device(self.device)
 
-    def slots(self) -> int:
-        """How many workers there may be now."""
+    def max_workers(self) -> int:
+        """Return how many workers there may be now; clusters grow and shrink."""
         kind = "GPU" if self.device == "cuda" else "CPU"
         return self._workers or max(1, int(self._ray.cluster_resources().get(kind, 0)))
 
-    def hire(self, needed: tuple) -> Any:
-        """A new actor, a ``remote.Worker`` of these arguments; it starts when there is room for it."""
+    def start_worker(self, setup: WorkerSetup) -> WorkerHandle:
+        """Ask for a new worker; it starts when there is room for it."""
         options = {"num_gpus": 1} if self.device == "cuda" else {"num_cpus": 1}
-        actor = self._ray.remote(Worker).options(**options, max_restarts=-1, max_task_retries=RETRIES)
-        return actor.remote(*needed)
+        actor_class = self._ray.remote(Worker).options(**options, max_restarts=-1, max_task_retries=MAX_RETRIES)
+        return WorkerHandle(actor_class.remote(setup))
 
-    def first_done(self, waiting: Sequence[Any]) -> list[Any]:
-        """Those of ``waiting`` that are done, after a while at most."""
-        done, _ = self._ray.wait(list(waiting), num_returns=1, timeout=_PAUSE)
+    def wait_for_any(self, pending: Sequence["ObjectRef[Any]"]) -> "list[ObjectRef[Any]]":
+        """Wait until one of ``pending`` is done, a few seconds at most, and return those that are done."""
+        done, _ = self._ray.wait(list(pending), num_returns=1, timeout=_WAIT_SECONDS)
         return done
 
-    def result(self, done: Any) -> Any:
-        """What a task returned, or the error that its worker's death is."""
+    def result(self, done: "ObjectRef[Result]") -> Result | Exception:
+        """Return what a call returned, or Ray's error where its worker died."""
         try:
             return self._ray.get(done)
         except self._ray.exceptions.RayActorError as error:
             return error
 
-    def dismiss(self, actor: Any) -> None:
-        """End an actor."""
+    def stop_worker(self, worker: WorkerHandle) -> None:
+        """End a worker's process."""
         with contextlib.suppress(self._ray.exceptions.RayError):
-            self._ray.kill(actor)
+            self._ray.kill(worker.actor)

@@ -1,4 +1,4 @@
-"""The parts of a run dealt out to the workers of a cluster, and what they did written by this one process.
+"""The driver of a Ray run: gives the parts to the workers of a cluster, and writes what they send back.
 
 A worker keeps to its model while that has parts left, so that large models are loaded seldom.
 """
@@ -7,207 +7,241 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.runs import Model, Part
-from dpo_analysis.scoring.loop import Progress, Session, needs_noise
+from dpo_analysis.runs import Model, Part, RunWriter
+from dpo_analysis.scoring.loop import Progress, ScoringSession, needs_noise_floor
 from dpo_analysis.scoring.noise_floor import noise_pairs
-from dpo_analysis.scoring.workers.ray_cluster import RETRIES, Cluster
-from dpo_analysis.scoring.workers.ray_worker import PART, Collection, Outcome, Task
+from dpo_analysis.scoring.score_writer import log_note
+from dpo_analysis.scoring.workers.ray_cluster import MAX_RETRIES, Cluster, WorkerHandle
+from dpo_analysis.scoring.workers.ray_worker import WorkerSetup
+from dpo_analysis.scoring.workers.task_records import (
+    EvidencePlan,
+    EvidenceRecord,
+    LogRecord,
+    NoiseFloorRecord,
+    ScoresRecord,
+    Task,
+    TaskResult,
+)
 
 if TYPE_CHECKING:
-    from dpo_analysis.runs import RunWriter
-    from dpo_analysis.scoring.evidence.collector import Collector
-    from dpo_analysis.scoring.models.model_set import Entry
-    from dpo_analysis.scoring.models.settings import Means
+    from ray import ObjectRef
+
+    from dpo_analysis.scoring.evidence.collector import RunCollector
+    from dpo_analysis.scoring.models.model_loader import LoadableModel
+    from dpo_analysis.scoring.models.resolved_model import ResolvedModel
+    from dpo_analysis.scoring.models.settings import ScoringSettings
 
 
-def score_on(
+def score_on_ray(
     cluster: Cluster,
-    means: "Means",
-    writer: "RunWriter",
-    entries: Sequence["Entry"],
+    settings: "ScoringSettings",
+    writer: RunWriter,
+    sources: Sequence["LoadableModel"],
     *,
     batch_tokens: int,
     report: Callable[[Progress], None],
-    evidence: "Collector | None" = None,
+    evidence: "RunCollector | None" = None,
 ) -> None:
-    """``work.score_parts`` on the cluster's workers; every file is written here.
+    """Score as ``loop.score_parts`` does, on the cluster's workers; every file is written by this process.
+
+    Args:
+        cluster: the cluster.
+        settings: how the models are loaded and scored.
+        writer: the open run folder.
+        sources: its models, the reference first.
+        batch_tokens: tokens of one forward pass.
+        report: called after every part.
+        evidence: the evidence to collect; None for none.
 
     Raises:
-        InputError: no worker could start; else as ``work.score_parts``.
+        InputError: no worker could start; else as ``loop.score_parts``.
     """
-    session = Session(writer, batch_tokens, report, evidence)
-    with session.running(entries):
-        tasks = _Tasks(session, [entry.model for entry in entries])
-        home = (socket.gethostname(), os.getcwd())
-        crew = _Crew(cluster, (list(entries), means, _collection(writer, evidence), home), session.writer.log)
-        probes: dict[Model, bytes] = {}
-        while len(tasks) or crew.is_busy:
-            for task, outcome in crew.work(tasks):
-                _conclude(session, tasks, task, outcome)
-                if outcome.probe:
-                    probes[task.model] = outcome.probe
-        crew.dismiss()
-        _compare(writer.log, probes)
+    session = ScoringSession(writer, batch_tokens, report, evidence)
+    models = [source.model for source in sources]
+    with session.running(writer, models):
+        tasks = _TaskQueue(session, models)
+        setup = WorkerSetup(
+            models=[source.resolved for source in sources],
+            settings=settings,
+            evidence=_evidence_plan(writer, evidence),
+            driver_host=socket.gethostname(),
+            driver_folder=os.getcwd(),
+        )
+        pool = _WorkerPool(cluster, setup, writer)
+        fingerprints: dict[Model, bytes] = {}
+        while len(tasks) or pool.is_busy:
+            for task, result in pool.next_results(tasks):
+                _write_records(writer, evidence, task, result)
+                _count_result(session, tasks, task, result)
+                if result.fingerprint:
+                    fingerprints[task.model] = result.fingerprint
+        pool.stop()
+        _note_equal_models(writer, fingerprints)
 
 
-def check_entries(entries: Sequence["Entry"]) -> None:
+def check_models_on_disk(models: Sequence["ResolvedModel"]) -> None:
     """Refuse models that only this process has.
 
     Raises:
-        InputError: one is in its memory.
+        InputError: a model is in its memory.
     """
-    loaded = next((entry.model.key for entry in entries if entry.files is None), None)
-    if loaded is not None:
-        raise InputError(f"{loaded} is in the memory of this process: save it where all workers see it, and pass that")
+    in_memory = next((resolved.model.key for resolved in models if resolved.files is None), None)
+    if in_memory is not None:
+        raise InputError(
+            f"{in_memory} is in the memory of this process: save it where all workers see it, and pass that"
+        )
 
 
-def _collection(writer: "RunWriter", evidence: "Collector | None") -> Collection | None:
-    """What a worker must know to collect evidence: the pairs that are wanted, and no others."""
+def _evidence_plan(writer: RunWriter, evidence: "RunCollector | None") -> EvidencePlan | None:
+    """Return what a worker must know to collect evidence: the pairs to collect it of, and no other pairs."""
     if evidence is None:
         return None
-    rows = frozenset().union(*evidence.wanted.values())
+    rows = frozenset().union(*evidence.rows.values())
     parts = []
     for part in writer.parts:
-        kept = [(row, pair) for row, pair in zip(part.rows, part.pairs, strict=True) if row in rows]
-        if kept:
-            parts.append(Part(part.index, [row for row, _ in kept], [pair for _, pair in kept]))
-    return Collection(evidence.kinds, evidence.wanted, parts)
+        planned = [(row, pair) for row, pair in zip(part.rows, part.pairs, strict=True) if row in rows]
+        if planned:
+            parts.append(Part(part.index, [row for row, _ in planned], [pair for _, pair in planned]))
+    return EvidencePlan(evidence.kinds, evidence.rows, parts)
 
 
-class _Tasks:
-    """What is missing, by model."""
+class _TaskQueue:
+    """The tasks that no worker has yet, by model."""
 
-    def __init__(self, session: Session, models: Sequence[Model]) -> None:
+    def __init__(self, session: ScoringSession, models: Sequence[Model]) -> None:
         writer = session.writer
         self._models = {model.key: model for model in models}
-        self._left = {model.key: deque(session.missing(model)) for model in models}
-        self._unscored = {model.key: {part.index for part in writer.mine(model)} for model in models}
+        self._parts = {model.key: deque(session.missing_parts(model)) for model in models}
+        self._unscored = {model.key: {part.index for part in writer.missing_parts(model)} for model in models}
         tokenized = [pair for part in writer.parts for pair in part.pairs]
-        self._noise = {model.key: noise_pairs(tokenized) for model in models if needs_noise(writer, model)}
+        self._noise = {model.key: noise_pairs(tokenized) for model in models if needs_noise_floor(writer, model)}
 
     def __len__(self) -> int:
-        return sum(map(len, self._left.values())) + sum(not self._left[key] for key in self._noise)
+        return sum(map(len, self._parts.values())) + sum(not self._parts[key] for key in self._noise)
 
-    def take(self, last: str) -> Task | None:
-        """The next task for a worker that holds the model ``last``; None where none is left.
+    def take(self, loaded: str) -> Task | None:
+        """Return the next task for a worker that has loaded the model with key ``loaded``; None where none is left.
 
-        Another model is the one with most parts left; before all of them comes the one that the noise is measured on.
+        Where that has no parts left, the model with most parts left is next; before all others the model that the noise
+        floor is measured on.
         """
-        most = max(self._left, key=lambda one: (one in self._noise, len(self._left[one])))
-        key = last if self._left.get(last) else most
-        if not self._left[key] and key not in self._noise:
+        longest = max(self._parts, key=lambda key: (key in self._noise, len(self._parts[key])))
+        key = loaded if self._parts.get(loaded) else longest
+        if not self._parts[key] and key not in self._noise:
             return None
-        part = self._left[key].popleft() if self._left[key] else None
-        unscored = part is not None and part.index in self._unscored[key]
-        return Task(self._models[key], part, unscored, self._noise.pop(key, None))
+        part = self._parts[key].popleft() if self._parts[key] else None
+        is_unscored = part is not None and part.index in self._unscored[key]
+        return Task(self._models[key], part, is_unscored, self._noise.pop(key, None))
 
     def drop(self, key: str) -> None:
-        """Forget what is left of a model that cannot be used."""
-        self._left[key].clear()
+        """Remove the tasks of a model that cannot be used."""
+        self._parts[key].clear()
         self._noise.pop(key, None)
 
 
-class _Crew:
-    """The workers: those that start, those that wait for a task, and what the others are at."""
+class _WorkerPool:
+    """The workers that start, the busy workers, and the idle workers with the key of the model that each has loaded."""
 
-    def __init__(self, cluster: Cluster, needed: tuple, log: Callable[..., None]) -> None:
-        self._cluster, self._needed, self._log = cluster, needed, log
-        self._starting: dict[Any, Any] = {}
-        self._idle: list[tuple[Any, str]] = []
-        self._busy: dict[Any, tuple[Any, Task]] = {}
+    def __init__(self, cluster: Cluster, setup: WorkerSetup, writer: RunWriter) -> None:
+        self._cluster, self._setup, self._writer = cluster, setup, writer
+        self._starting: dict[ObjectRef[str], WorkerHandle] = {}
+        self._idle: list[tuple[WorkerHandle, str]] = []
+        self._busy: dict[ObjectRef[TaskResult], tuple[WorkerHandle, Task]] = {}
 
     @property
     def is_busy(self) -> bool:
-        """Whether a task is under way."""
+        """Whether a task is being worked on."""
         return bool(self._busy)
 
-    def work(self, tasks: _Tasks) -> Iterator[tuple[Task, Outcome]]:
-        """Hire, deal out, wait for something to be done, and give what was done."""
+    def next_results(self, tasks: _TaskQueue) -> Iterator[tuple[Task, TaskResult]]:
+        """Start workers, give them tasks, wait for something to be done, and yield each task that was finished."""
         size = len(self._starting) + len(self._idle) + len(self._busy)
-        for _ in range(size, min(self._cluster.slots(), len(tasks) + len(self._busy))):
-            actor = self._cluster.hire(self._needed)
-            self._starting[actor.where.remote()] = actor
+        for _ in range(size, min(self._cluster.max_workers(), len(tasks) + len(self._busy))):
+            worker = self._cluster.start_worker(self._setup)
+            self._starting[worker.location()] = worker
         while self._idle and (task := tasks.take(self._idle[-1][1])):
-            actor, _ = self._idle.pop()
-            self._busy[actor.work.remote(task)] = (actor, task)
-        for done in self._cluster.first_done([*self._busy, *self._starting]):
-            result = self._cluster.result(done)
+            worker, _ = self._idle.pop()
+            self._busy[worker.run(task)] = (worker, task)
+        for done in self._cluster.wait_for_any([*self._busy, *self._starting]):
             if done in self._starting:
-                self._join(self._starting.pop(done), result)
-                continue
-            actor, task = self._busy.pop(done)
-            if isinstance(result, Outcome):
-                self._idle.append((actor, task.model.key))
+                self._add(self._starting.pop(done), self._cluster.result(done))
             else:
-                self._cluster.dismiss(actor)
-                result = _lost(task)
-            yield task, result
+                yield self._finished(done)
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End every worker: there is nothing left to do."""
-        for actor in [*self._starting.values(), *(actor for actor, _ in self._idle)]:
-            self._cluster.dismiss(actor)
+        for worker in [*self._starting.values(), *(worker for worker, _ in self._idle)]:
+            self._cluster.stop_worker(worker)
 
-    def _join(self, actor: Any, where: Any) -> None:
-        if isinstance(where, str):
-            self._log("worker", worker=where)
-            self._idle.append((actor, ""))
+    def _add(self, worker: WorkerHandle, location: str | Exception) -> None:
+        """Take a worker that has started; a failed start is an error only where there is no other worker.
+
+        Raises:
+            InputError: it is.
+        """
+        if isinstance(location, str):
+            self._writer.log("worker", worker=location)
+            self._idle.append((worker, ""))
         elif not (self._idle or self._busy or self._starting):
-            cause = str(where).strip().splitlines()[-1][:160]
+            cause = str(location).strip().splitlines()[-1][:160]
             raise InputError(f"no Ray worker could start: {cause}; install dpo-analysis[score] on every machine")
 
+    def _finished(self, done: "ObjectRef[TaskResult]") -> tuple[Task, TaskResult]:
+        """Return a task with its result, and its worker to the idle workers; a worker that died is stopped."""
+        worker, task = self._busy.pop(done)
+        result = self._cluster.result(done)
+        if isinstance(result, TaskResult):
+            self._idle.append((worker, task.model.key))
+            return task, result
+        self._cluster.stop_worker(worker)
+        place = "the noise floor" if task.part is None else f"part {task.part.index}"
+        failure = f"its worker died {MAX_RETRIES + 1} times at {place}, for lack of memory perhaps"
+        return task, TaskResult([], failure)
 
-def _lost(task: Task) -> Outcome:
-    what = "the noise floor" if task.part is None else f"part {task.part.index}"
-    return Outcome([], f"its worker died {RETRIES + 1} times at {what}, for lack of memory perhaps")
+
+def _write_records(writer: RunWriter, evidence: "RunCollector | None", task: Task, result: TaskResult) -> None:
+    """Write into the run folder what the worker recorded, in its order."""
+    for record in result.records:
+        match record:
+            case LogRecord():
+                writer.log(record.event, **record.facts | {"worker": result.worker})
+            case NoiseFloorRecord():
+                writer.write_noise_floor(record.noise)
+            case ScoresRecord():
+                assert task.part is not None
+                writer.write_scores(task.model, task.part, record.table)
+            case EvidenceRecord():
+                assert evidence is not None
+                assert task.part is not None
+                evidence.store(record.kind, task.model, task.part, record.table)
+    if evidence is not None and result.unavailable:
+        evidence.mark_unavailable(result.unavailable)
 
 
-def _conclude(session: Session, tasks: _Tasks, task: Task, outcome: Outcome) -> None:
-    """Write what a worker did; a policy that cannot be used is remembered, the reference's end is the end.
+def _count_result(session: ScoringSession, tasks: _TaskQueue, task: Task, result: TaskResult) -> None:
+    """Report a task that succeeded; drop the other tasks of a policy that cannot be used.
 
     Raises:
         InputError: the reference cannot be used.
     """
-    _write(session, task, outcome)
-    session.no_memory += outcome.no_memory
-    if not outcome.failure:
+    session.n_out_of_memory += result.n_out_of_memory
+    if not result.failure:
         if task.part is not None:
-            session.tell(outcome.tokens, task.model, task.part)
+            session.report_part(result.n_tokens, task.model, task.part)
         return
-    if task.model.is_reference and outcome.where:
-        raise InputError(outcome.failure)
-    session.failures.setdefault(task.model.key, outcome.failure)
+    if task.model.is_reference and result.worker:
+        raise InputError(result.failure)
+    session.failures.setdefault(task.model.key, result.failure)
     tasks.drop(task.model.key)
 
 
-def _write(session: Session, task: Task, outcome: Outcome) -> None:
-    """Do here what the worker was to do."""
-    evidence: Any = session.evidence
-    for name, given, named in outcome.calls:
-        if name == "put_addition":
-            _, table, label = given
-            evidence.put(label["kind"], task.model, task.part, table)
-            continue
-        told = named | {"worker": outcome.where} if name == "log" else named
-        known = [task.part if isinstance(one, str) and one == PART else one for one in given]
-        getattr(session.writer, name)(*known, **told)
-    if evidence is not None and outcome.gone:
-        evidence.forget(outcome.gone)
+def _note_equal_models(writer: RunWriter, fingerprints: dict[Model, bytes]) -> None:
+    """Note which policies have exactly the outputs of the reference."""
+    from dpo_analysis.scoring.models.model_loader import ReferenceComparison
 
-
-class _Probe(NamedTuple):
-    """As much of an engine as ``sources.Watch`` looks at."""
-
-    probe: bytes
-
-
-def _compare(log: Callable[..., None], probes: dict[Model, bytes]) -> None:
-    """Tell which policies are the reference in disguise."""
-    from dpo_analysis.scoring.models.model_loader import Watch
-
-    watch = Watch(lambda line: log("note", text=line))
-    for model in sorted(probes, key=lambda one: not one.is_reference):
-        watch.see(model, _Probe(probes[model]))  # type: ignore[arg-type]
+    comparison = ReferenceComparison(lambda line: log_note(writer, line))
+    for model in sorted(fingerprints, key=lambda model: not model.is_reference):
+        comparison.compare(model, fingerprints[model])

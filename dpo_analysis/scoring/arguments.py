@@ -1,0 +1,203 @@
+"""The arguments of ``score``: name, type, default and documentation of each, and the option that sets it. Torch-free.
+
+``scoring.score`` takes its keywords from ``ScoreArguments``, and ``dpo-analysis score`` its options.
+"""
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from dpo_analysis.data.pairs import Pair
+    from dpo_analysis.scoring.evidence.influence_run import QuestionSource
+    from dpo_analysis.scoring.loop import Progress
+
+Keywords = ParamSpec("Keywords")
+Result = TypeVar("Result")
+
+
+class CommandOption(NamedTuple):
+    """An option of ``dpo-analysis score``.
+
+    Attributes:
+        help: what ``--help`` says of it.
+        type: type of its value; None for the type of the argument. A bool makes a flag.
+        default: its default; ``...`` for the default of the argument.
+        name: its name, with underscores; empty for the name of the argument.
+        min: the smallest number that it takes; None for any.
+    """
+
+    help: str
+    type: Any = None
+    default: Any = ...
+    name: str = ""
+    min: int | None = None
+
+
+def _option(*args: Any, **keywords: Any) -> dict[str, Any]:
+    """Return the metadata of an argument that one ``CommandOption`` sets."""
+    return {"options": (CommandOption(*args, **keywords),)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreArguments:
+    """What ``score`` takes. Each argument is documented in the string below it, for ``help(score)``."""
+
+    pairs: "Sequence[Pair] | Iterable[object] | str | Path" = field(
+        metadata=_option("Preference pairs: [SPLIT=]FILE, FOLDER or hub id; repeatable.", list[str])
+    )
+    """From ``load_pairs``, or sources for it."""
+    _: KW_ONLY
+    out: str | Path = field(metadata=_option("The run folder to make or to go on with.", Path))
+    """The run folder: new, unfinished, or finished and given further policies."""
+    reference: object = field(default=None, metadata=_option("The reference: a folder or hub id.", str | None))
+    """Path, hub id or loaded model. None: an adapter's saved ``ref/``, else its base; or the reference that a trainer's
+    folder names."""
+    policies: Mapping[str, object] | Iterable[object] = field(
+        default=(),
+        metadata=_option("[[SERIES/]NAME=]MODEL; repeatable.", list[str] | None, default=None, name="policy"),
+    )
+    """``{"[SERIES/]NAME": path, hub id or loaded model}``, or strings ``[[SERIES/]NAME=]MODEL``."""
+    trainer_outputs: Sequence[str | Path] = field(
+        default=(),
+        metadata=_option(
+            "A trainer's output folder; repeatable.", list[Path] | None, default=None, name="trainer_output"
+        ),
+    )
+    """Output folders of trainers; their checkpoints are policies, too, and their logs are imported."""
+    beta: float | None = field(default=None, metadata=_option("The trainer's beta.  [default: found, else 0.1]"))
+    """DPO's beta; None: the trainer's, else the run's, else 0.1. Rewards and losses are computed later, from the run: a
+    beta that is given replaces the one that an existing run has for these series."""
+    loss_type: str | list[str] | None = field(
+        default=None, metadata=_option("The trainer's loss_type.  [default: found, else sigmoid]", str | None)
+    )
+    """TRL's name of the loss, or several; None: the trainer's, else the run's, else sigmoid."""
+    parameters: Mapping[str, Any] | None = None
+    """Further parameters of the loss, such as label_smoothing."""
+    tokenizer: object = field(
+        default=None, metadata=_option("Tokenizer folder.  [default: the first policy's]", str | None)
+    )
+    """Path, hub id or tokenizer; None: that of the first policy."""
+    max_length: int | None = field(default=None, metadata=_option("As the trainer's.  [default: found, else 1024]"))
+    """Tokens of the longest prompt + response; None: the trainer's, else 1024."""
+    truncation: str | None = field(default=None, metadata=_option("keep_start or keep_end.  [default: found]"))
+    """keep_start or keep_end; None: the trainer's, else keep_start."""
+    tokenization: str = field(default="trl", metadata=_option("How rows become tokens: trl (exactly TRL 1.16)."))
+    """The preset that turns rows into tokens; ``trl`` is exactly TRL 1.16."""
+    chat_template: str | Path | None = field(
+        default=None, metadata=_option("A chat template file, where the tokenizer has none.", Path | None)
+    )
+    """A Jinja file that takes the place of the tokenizer's template."""
+    base: str | Path | None = field(
+        default=None, metadata=_option("Base model of adapters whose recorded path is gone.", str | None)
+    )
+    """Base model of adapters whose recorded base is not on this machine."""
+    dtype: str | None = field(default=None, metadata=_option("float32, bfloat16 or float16.  [default: by size]"))
+    """float32, bfloat16 or float16; None: float32, but bfloat16 above 3B parameters on CUDA."""
+    numerics: str = field(
+        default="default", metadata=_option("default, or trainer: as bf16 training computed its log.")
+    )
+    """``default``, or ``trainer``: what TRL logs under bfloat16 autocast, from float32 weights."""
+    device: str = field(default="auto", metadata=_option("auto, cpu, cuda or mps."))
+    """auto, cpu, cuda or mps."""
+    device_map: str | dict[str, str | int] | None = field(
+        default=None, metadata=_option("auto: one model over all GPUs of this machine.", str | None)
+    )
+    """Spreads each model over the devices of this machine, as for transformers (``auto``, or a dict)."""
+    limit: int | None = field(default=None, metadata=_option("Only the N smallest group hashes of each split.", min=1))
+    """Only the pairs of this many smallest group hashes of each split."""
+    evidence: str | Iterable[str] = field(
+        default="topk,kl,hidden",
+        metadata=_option("Some of topk, kl, hidden; or none; or fallen: fallen pairs and like ones.", str),
+    )
+    """Kinds of evidence to collect of some pairs: topk, kl, hidden; or none; or fallen, for pairs whose chosen response
+    fell under a policy, beside similar pairs whose response did not fall, once all is scored."""
+    evidence_pairs: int | str = field(
+        default=512, metadata=_option("Pairs of each split to collect it of, or all.", str, default="512")
+    )
+    """Pairs of each split (fallen: of each policy) to collect evidence of, or all; 0 for none."""
+    batch_tokens: int | None = field(default=None, metadata=_option("Tokens of one forward pass.", min=1))
+    """Padded tokens of one forward pass; None: by device."""
+    part_size: int = field(default=512, metadata=_option("Rows of one part.", min=1))
+    """Rows of one part."""
+    shard: tuple[int, int] = field(
+        default=(0, 1),
+        metadata=_option("I/N: this worker's share.  [default: its rank]", str | None, default=None),
+    )
+    """Index of this worker and number of workers."""
+    ray: str | None = field(
+        default=None, metadata=_option("Run on Ray: HOST:PORT, local, or nothing for a running one.")
+    )
+    """Ray cluster that the models run on: HOST:PORT, ``local``, or ``auto`` for a running cluster, else ``local``."""
+    ray_workers: int | None = field(default=None, metadata=_option("[default: one per GPU, else per core]", min=1))
+    """Workers to ask the cluster for; None: one per GPU of the cluster, else one per core."""
+    probes: int = field(
+        default=0,
+        metadata={
+            "options": (
+                CommandOption("Then draw samples and greedy answers, and score them under every model.", bool, False),
+                CommandOption("Prompts of --probes.", int, 32, "probe_prompts", 1),
+            )
+        },
+    )
+    """Prompts of which, once all is scored, samples and greedy continuations are drawn and scored under every model,
+    and the chosen core is scored after the opening of each policy; the worker of shard 0 does it, in this process."""
+    confirm: "QuestionSource | None" = field(
+        default=None,
+        metadata=_option(
+            "Then ask whose gradients push the fallen tokens down; needs train=PAIRS.", bool, default=False
+        ),
+    )
+    """Says, once all is scored, which groups of pairs to follow the gradients of, as
+    ``diagnosis.influence_groups.choose_questions`` does; the worker of shard 0 does it, in this process."""
+    report: "Callable[[Progress], None] | None" = None
+    """Called after every part."""
+
+
+def keywords_from(
+    arguments: Callable[Keywords, ScoreArguments],
+) -> Callable[[Callable[[ScoreArguments], Result]], Callable[Keywords, Result]]:
+    """Turn a function of one ``ScoreArguments`` into a function of its fields, with their types and documentation."""
+
+    def decorate(function: Callable[[ScoreArguments], Result]) -> Callable[Keywords, Result]:
+        @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"))
+        def call(*args: Keywords.args, **keywords: Keywords.kwargs) -> Result:
+            return function(arguments(*args, **keywords))
+
+        returned = inspect.signature(function).return_annotation
+        call.__dict__["__signature__"] = inspect.signature(ScoreArguments).replace(return_annotation=returned)
+        summary, _, sections = (inspect.getdoc(function) or "").partition("\n\n")
+        call.__doc__ = "\n\n".join((summary, _args_section(), sections))
+        return call
+
+    return decorate
+
+
+def _args_section() -> str:
+    """Return the section of a docstring that documents every argument."""
+    lines = [
+        textwrap.fill(f"{name}: {text}", 116, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
+        for name, text in argument_docs().items()
+    ]
+    return "\n".join(["Args:", *lines])
+
+
+def argument_docs() -> dict[str, str]:
+    """Return the documentation of every argument, by name; empty where the source of this module is not installed."""
+    try:
+        (definition,) = ast.parse(inspect.getsource(ScoreArguments)).body
+    except OSError:
+        return {}
+    assert isinstance(definition, ast.ClassDef)
+    docs = {}
+    for statement, below in pairwise(definition.body):
+        match statement, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                docs[name] = " ".join(text.split())
+    return docs
