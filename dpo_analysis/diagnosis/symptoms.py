@@ -39,8 +39,8 @@ Array = NDArray[np.float64]
 EXAMPLES = 10
 """Pairs and tokens that a finding shows."""
 PUSHED, PULLED, UNDECIDED = "pushed", "pulled", "undecided"
-"""Directions of a loss that other pairs account for. pushed: they reject what was lost; pulled: they choose what gained
-in its place; undecided: both, with neither clearly more."""
+"""Directions of a loss that other pairs account for. pushed: they reject the tokens that lost; pulled: they choose
+the tokens that gained instead; undecided: both, with neither clearly more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Symptoms:
 
     @property
     def data_driven(self) -> bool:
-        """Whether other pairs' texts account for the loss in some region, and the rejecteds are not off-policy.
+        """Whether other pairs' texts account for the loss in some region, and no response is off-policy.
 
         One region must reach the threshold by itself: after a hard generic fall, shares that are small in every region
         add up to as much.

@@ -60,7 +60,7 @@ END_OF_TEXT_SHARE = 0.5
 """Share of the lost log-prob on end-of-text tokens from which on the fall is one of length or ending."""
 EARLIER_END_SHARE = 0.3
 """Share of the lost log-prob that went to an end of text. From here on, if other pairs reject the closing, responses
-end earlier: that others reject what followed is then the same fact seen from the other side."""
+end earlier: that other pairs reject the tokens behind that end is then the same fact seen from the other side."""
 DAMAGE_SHARE = 0.2
 """``no_data`` share of the lost log-prob at the last checkpoint, from which on the policy counts as damaged."""
 UNTRACEABLE_SHARE = 0.75

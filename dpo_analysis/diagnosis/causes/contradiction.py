@@ -1,9 +1,10 @@
 """What is chosen in one pair is rejected in another: the same response to the same prompt, or labels that look flipped.
 
-Signature: a large share of the lost log-prob lies in pairs that another pair contradicts; that they do is a fact of the
-data (identity), that the fall goes with it is an association. Or: a large share lies in pairs whose label other pairs
-oppose, far larger than the share of such pairs. Counter-evidence: as large a share of all pairs is contradicted anyway.
-Unit: share of the lost log-prob. Source: label noise in DPO, Chowdhury et al. 2024, arXiv:2403.00409.
+Signature: a large share of the lost log-prob lies in pairs that another pair contradicts. The contradiction is a fact
+of the data (identity); its connection with the fall is an association. Or: a large share lies in pairs whose label
+other pairs oppose, far larger than the share of such pairs. Counter-evidence: as large a share of all pairs is
+contradicted anyway. Unit: share of the lost log-prob. Source: label noise in DPO, Chowdhury et al. 2024,
+arXiv:2403.00409.
 """
 
 import math

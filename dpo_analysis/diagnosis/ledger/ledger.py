@@ -171,7 +171,7 @@ class Ledger:
     def residual(self) -> Array:
         """Return label + other named tokens + tail at every position, shape (tokens,), which must be 0.
 
-        The tail is what gained and what lost without being named, from the sums over the full softmax.
+        The tail is the gain and the loss of all tokens that are not named, from the sums over the full softmax.
         """
         index, change = self.top_tokens.index, self.top_tokens.change
         size = len(self.tokens.gained)
