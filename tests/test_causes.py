@@ -88,7 +88,7 @@ def verdict(cause, given):
     [
         ("artefact", {"checks": [Check("step0", "fail", {"largest": "1"})]}, {"checks": [Check("step0", "pass")]}),
         ("artefact", {"checks": [Check("logged", "warn", {"far": 9, "n": 10})]},
-         {"checks": [Check("logged", "pass", {"n": 10})]}),
+         {"checks": [Check("logged", "note", {"far": 9, "n": 10, "series": "s"})]}),
         ("contradiction", {"contradicted": 0.6, "contradicted_pairs": 0.3}, {"contradicted": 0.0}),
         ("off_policy_rejected", {"gap": 5.0}, {"gap": 0.5, "edit": 0.9}),
         ("length_or_eos", {"end": 0.6}, {"end": 0.05, "longer": 1.0}),

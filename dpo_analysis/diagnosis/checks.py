@@ -19,12 +19,16 @@ from dpo_analysis.tables.decompositions import decomposition_table
 from dpo_analysis.tables.filters import FLIP_MARGIN, with_flip_margins
 from dpo_analysis.tables.pairs import pair_table
 from dpo_analysis.tables.trainer_log import trainer_log_table
-from dpo_analysis.text.numbers import signed_fixed
+from dpo_analysis.text.numbers import fixed, signed_fixed
 
 CHECK_VERDICTS = ("fail", "warn", "note", "unknown", "pass")
 """The gravest first; ``unknown``: the run does not hold what would answer the question."""
 FAR_HALF_WIDTHS = 3
 """A logged value counts as far off where it differs from the recomputed one by more half-widths of its interval."""
+LOG_ROUNDING = 1e-6
+"""A difference from the trainer's log up to this is rounding, in the metric's unit, where an interval has no width."""
+TRAINING_LOG = "train"
+"""The trainer's word for values that it logged while training; every other word names an evaluation."""
 SHARED_START_NATS = 1e-3
 """Nats per token, or per response at step 0: a smaller difference where there must be none is rounding, even where the
 noise floor is smaller or was not measured."""
@@ -129,18 +133,26 @@ def _step_zero(run: Run) -> Check:
 
 
 def _logged(run: Run) -> Check:
-    """Whether the trainer's log agrees with the recomputed values, as far as chance explains the differences."""
+    """Whether the trainer's log agrees with the recomputed values, as far as chance explains the differences.
+
+    Values of evaluations are compared where there are any. A value that was logged while training is the mean over the
+    batches of a logging window, under weights older than the checkpoint: it lies off in a sound run, too. Such values
+    are shown, and are never more than a note.
+    """
     table = trainer_log_table(run).dropna(subset=["difference", "low", "high"])
-    if table.empty:
+    evaluated = table[table["logged_split"] != TRAINING_LOG]
+    compared = table if evaluated.empty else evaluated
+    if compared.empty:
         return Check("logged", "unknown")
-    reach = FAR_HALF_WIDTHS * (table["high"] - table["low"]) / 2
-    far = table[table["difference"].abs() > reach]
+    reach = (FAR_HALF_WIDTHS * (compared["high"] - compared["low"]) / 2).clip(lower=LOG_ROUNDING)
+    far = compared[compared["difference"].abs() > reach]
     if far.empty:
-        return Check("logged", "pass", {"n": len(table)})
-    worst = far.loc[(far["difference"].abs() / reach[far.index].clip(lower=1e-9)).idxmax()]
+        return Check("logged", "pass", {"n": len(compared)})
+    worst = far.loc[(far["difference"].abs() / reach[far.index]).idxmax()]
     values = {name: worst[name] for name in ("series", "metric", "split", "step")}
-    values |= {"far": len(far), "n": len(table), "difference": signed_fixed(worst["difference"], 3)}
-    return Check("logged", "warn", values)
+    values |= {name: fixed(worst[name], 3) for name in ("logged", "recomputed")}
+    values |= {"far": len(far), "n": len(compared), "difference": signed_fixed(worst["difference"], 3)}
+    return Check("logged", "note" if evaluated.empty else "warn", values)
 
 
 def _same_reference(run: Run) -> Check:

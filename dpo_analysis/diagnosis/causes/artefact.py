@@ -1,13 +1,14 @@
 """The setup, not the training: other weights, template, ends of text or reference than the trainer's.
 
-Signature: a check of the setup failed; or a large share of the trainer's own log differs from the recomputed values; or
-most responses lack their end of text or have a mark twice. Counter-evidence: checks that passed. Certainty: identity (a
-check is arithmetic). Unit: none.
+Signature: a check of the setup failed; or a large share of the values that the trainer logged in evaluations differs
+from the recomputed values; or most responses lack their end of text or have a mark twice. Counter-evidence: checks that
+passed. Certainty: identity (a check is arithmetic). Unit: none.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from dpo_analysis.diagnosis.checks import Check
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, UNLIKELY, Finding
 from dpo_analysis.diagnosis.symptoms import Symptoms
 from dpo_analysis.diagnosis.thresholds import BAD_ENDING_SHARE, LOG_DOUBT_SHARE, LOG_MISMATCH_SHARE
@@ -22,7 +23,7 @@ def find(symptoms: Symptoms) -> list[Finding]:
     """Return one finding: which checks of the setup failed, or that none did."""
     n_pairs = max(len(symptoms.log_ratios.rows), 1)
     checks = {check.name: check for check in symptoms.checks if check.name in SETUP_CHECKS}
-    failed = [name for name, check in checks.items() if check.verdict == "fail" or _is_off(name, check.values, n_pairs)]
+    failed = [name for name, check in checks.items() if check.verdict == "fail" or _is_off(check, n_pairs)]
     unsure = [name for name, check in checks.items() if check.verdict == "warn" and name not in failed]
     unsure = [name for name in unsure if name != "logged" or _far_share(checks[name].values) >= LOG_DOUBT_SHARE]
     verdict = LIKELY if failed else POSSIBLE if unsure or symptoms.fall.kind == "offset" else UNLIKELY
@@ -46,11 +47,13 @@ def find(symptoms: Symptoms) -> list[Finding]:
     return [finding]
 
 
-def _is_off(name: str, values: Mapping[str, Any], n_pairs: int) -> bool:
+def _is_off(check: Check, n_pairs: int) -> bool:
     """Return whether a check that only warned met so much that the setup is wrong."""
-    if name == "logged":
-        return _far_share(values) >= LOG_MISMATCH_SHARE
-    return name in ENDING_CHECKS and int(values.get("n", 0)) >= BAD_ENDING_SHARE * n_pairs
+    if check.verdict != "warn":
+        return False
+    if check.name == "logged":
+        return _far_share(check.values) >= LOG_MISMATCH_SHARE
+    return check.name in ENDING_CHECKS and int(str(check.values.get("n", 0))) >= BAD_ENDING_SHARE * n_pairs
 
 
 def _far_share(values: Mapping[str, Any]) -> float:
