@@ -34,7 +34,7 @@ def hash_of(constants):
 
 def test_changed_thresholds_have_a_new_rules_version():
     found = (thresholds.RULES_VERSION, hash_of(numbers()))
-    assert found == RECORDED, "raise RULES_VERSION in diagnosis/thresholds.py, and record it here with the new hash"
+    assert found == RECORDED, f"raise RULES_VERSION in diagnosis/thresholds.py, and record it here with {found[1]}"
 
 
 def test_the_hash_sees_every_threshold():

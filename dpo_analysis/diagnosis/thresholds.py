@@ -14,7 +14,7 @@ the longer response: 0 for equal responses, 1 for unlike ones.
 RULES_VERSION = 2
 """Version of the rules that make a diagnosis. Raise it by hand whenever the same run would be diagnosed otherwise, by a
 threshold, by the rule of a cause, by a check or by the values in a sentence: diagnoses that were saved under another
-version are made again. Causes that are added, removed or ranked otherwise need no new version (``saved``)."""
+version are made again. Causes that are added, removed or ranked otherwise need no new version (``saved_diagnosis``)."""
 
 FALLEN_PAIR_NATS = 0.3
 """Nats: a pair whose chosen response lost more than this is a fallen pair."""
