@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ KEY = ("row", "pair_id", "side")
 """The columns that name a response."""
 Moves = Mapping[tuple[int, int], tuple[float, int | None]]
 """(previous token, token): share of its probability that it keeps at the end, who gets the rest (None: the tail)."""
+HIT, ALT = (50, 51), (50, 52)
+"""A word pair, and another one in the same context."""
 
 
 def text(number: int, *middle: int, length: int = 26, start: int = 0) -> list[int]:
@@ -29,6 +32,32 @@ def text(number: int, *middle: int, length: int = 26, start: int = 0) -> list[in
     filler = [1000 + 100 * number + place for place in range(length - len(middle) - 1)]
     place = start if start else 10
     return [*filler[:place], *middle, *filler[place:], END]
+
+
+def pushed(count: int = 160, fallen: int = 32, start: int = 0) -> list[tuple[list[int], list[int]]]:
+    """Texts of which few choose HIT and all others reject it, in the core or at ``start``."""
+    return [
+        (text(n, *HIT, start=start), text(n, 500 + n, start=start))
+        if n < fallen
+        else (text(n, 90_000 + n, start=start), text(n, *HIT, start=start))
+        for n in range(count)
+    ]
+
+
+def pulled(count: int = 96, start: int = 0) -> list[tuple[list[int], list[int]]]:
+    """Texts of which a third choose HIT and the others ALT, in the core or at ``start``; nobody rejects either."""
+    return [
+        (text(n, *(HIT if n < count // 3 else ALT), start=start), text(n, 500 + n, start=start)) for n in range(count)
+    ]
+
+
+def with_rejected_lost(moves: Moves, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Moves:
+    """Return the same losses and, at a word pair that it alone has, a larger one of every rejected response.
+
+    So does any training: where only the chosen responses fall, the columns are swapped.
+    """
+    alone = (next(pair for pair in pairwise(rejected) if pair not in pairwise(chosen)) for chosen, rejected in texts)
+    return dict.fromkeys(alone, (0.0005, None)) | dict(moves)
 
 
 def make_run(

@@ -180,6 +180,15 @@ def test_parameters_of_the_loss(tmp_path):
     assert (training.max_length, training.truncation, training.bf16) == (NO_LIMIT, "keep_end", False)
 
 
+def test_a_beta_of_0_is_read_as_0_and_the_batch_settings_are_kept(tmp_path):
+    facts = {"beta": 0.0, "logging_steps": 5.0, "per_device_train_batch_size": 16, "gradient_accumulation_steps": 2}
+    checkpoint(tmp_path / "run" / "checkpoint-5", arguments=DPOConfig(**facts, _n_gpu=0))
+    training = find_training(tmp_path / "run")
+    assert training.beta == 0.0
+    batch = {"logging_steps": 5, "per_device_train_batch_size": 16, "gradient_accumulation_steps": 2}
+    assert training.parameters == batch | {"bf16": True, "saved_dtype": "float16"}
+
+
 def test_checkpoints_that_disagree_on_beta_are_noted(tmp_path):
     for step, beta in ((5, 0.1), (10, 0.5)):
         checkpoint(tmp_path / "run" / f"checkpoint-{step}", arguments=DPOConfig(beta=beta))

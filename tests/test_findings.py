@@ -11,10 +11,19 @@ from dpo_analysis.words import LANGUAGES, catalogue, text
 
 SHARES = {"end", "first", "share", "pushed", "pulled", "unexplained", "low", "high", "data", "longer", "pairs",
           "no_data", "worst", "turned", "turned_pairs",
-          "accuracy", "ranking_accuracy"}  # fmt: skip
+          "accuracy", "ranking_accuracy",
+          "wrong", "opposed", "opposed_right", "train", "held_out", "slip", "entropy",
+          "part", "place_share", "fell_share", "weight"}  # fmt: skip
 """Values that bring their percent sign along."""
-TEXT = {"place", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss", "name", "parts"}
-"""Names, counts (whose noun stands behind them) and the loss, which has no unit."""
+TEXT = {"place", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss", "name", "parts",
+        "cause", "recipient", "identical", "same", "tokens", "fell", "least", "needed", "below", "of", "rate",
+        "series", "models", "used", "shown", "went", "far", "checks_failed", "fallen", "fallen_read", "least_read",
+        "groups", "beta", "fitted"}  # fmt: skip
+"""Names, counts (whose noun stands behind them), and the loss and beta, which have no unit."""
+AS_METRIC = {"metric", "logged", "recomputed", "difference", "reach"}
+"""A metric, and values that stand behind its name and have its unit."""
+DISTANCES = {"edit", "typical"}
+RATIOS = {"both", "times", "surprise", "ratio"}
 TERMS = {
     "nats per pair were lost": "lost", "lost log-prob": "lost_share", "pushed": "pushed",
     "X = ": "pushed", "pulled": "pulled",
@@ -24,8 +33,15 @@ TERMS = {
 }  # fmt: skip
 PROBES = ("diagnosis.probe.", "diagnosis.signal.")
 SAID = sorted(key for key in catalogue() if key.startswith("diagnosis.") and not key.startswith(PROBES))
-NATS = {"drop", "gain", "near", "lost", "gap", "rise", "gate", "most", "chosen_reward", "rejected_reward", "margin",
-        "edit", "x", "z", "both", "limit"}  # fmt: skip
+PER_RESPONSE = {"chosen", "rejected", "train_change", "change"}
+"""Mean changes of both sides, of which the last in a sentence has the unit of all."""
+PER_TOKEN = {"hard", "gap", "per_token"}
+NATS = {"drop", "gain", "near", "lost", "rise", "clear", "most", "margin", "lost_read", "lost_shown"}
+REWARDS = {"chosen_reward", "rejected_reward"}
+DEVIATIONS = {"z", "limit"}
+MIXED = {"chance": {"artefact": r" nats\)", "limit": r"\.$"}}
+"""Values whose unit depends on the cause: nats of a token, or a share that brings its percent sign along."""
+KNOWN = [SHARES, TEXT, AS_METRIC, DISTANCES, RATIOS, PER_RESPONSE, PER_TOKEN, NATS, REWARDS, DEVIATIONS, {"x"}, MIXED]
 
 
 def behind(sentence):
@@ -39,19 +55,34 @@ def behind(sentence):
 @pytest.mark.parametrize("key", SAID)
 def test_every_number_in_a_sentence_is_followed_by_its_unit(key):
     for field, following in behind(text(key)):
-        assert field in SHARES | TEXT | NATS, f"{field} has no unit known to this test"
-        if field in NATS - {"chosen_reward", "rejected_reward", "edit", "x", "z", "both", "limit"}:
+        assert any(field in fields for fields in KNOWN), f"{field} has no unit known to this test"
+        if field in NATS:
             assert re.match(r" (nats|β × nats)", following), (field, following)
-        if field == "edit":
+        if field in PER_TOKEN:
+            assert following.startswith(" nats per token")
+        if field in PER_RESPONSE:
+            assert " nats" in text(key).partition(f"{{{field}}}")[2]
+        if field in AS_METRIC:
+            assert "{metric}" in text(key)
+        if field in DISTANCES:
             assert "of the longer one's tokens, share" in following
-        if field in {"chosen_reward", "rejected_reward"}:
+        if field in REWARDS:
             assert "β × nats" in text(key)
         if field == "x":
             assert following.startswith(", from −1 to 1")
-        if field in ("z", "limit"):
+        if field in DEVIATIONS:
             assert following.startswith(" standard deviations")
-        if field == "both":
-            assert "ratio" in text(key)
+        if field in RATIOS:
+            assert " times " in following
+        if field in MIXED:
+            assert re.match(MIXED[field][key.split(".")[1]], following), (field, following)
+
+
+def test_nats_of_a_curve_are_per_response_and_those_of_a_gain_per_token():
+    for key in SAID:
+        for field, following in behind(text(key)):
+            assert field != "rise" or following.startswith(" nats per response"), key
+            assert field != "gain" or following.startswith(" nats per token") or key.endswith("eos.gained"), key
 
 
 def test_a_probe_says_its_units():
@@ -69,7 +100,10 @@ def test_a_probe_says_its_units():
 def test_every_count_has_its_noun(field):
     for key in SAID:
         for name, following in behind(text(key)):
-            assert name != field or re.match(r" (pairs|of its checks)", following), key
+            noun = r" (pairs|values that it logged|of $)"
+            if ".same_reference.beta" in key:  # "at every point where the log-probs agree ({n})"
+                noun = r"\), (so β|and this run)"
+            assert name != field or re.match(noun, following), key
 
 
 def test_every_word_of_art_stands_in_the_glossary():

@@ -103,6 +103,32 @@ def test_a_run_without_evidence_has_no_ledger(tmp_path):
     assert ledger_of(run)[1] is None
 
 
+def test_without_evidence_the_ledger_says_who_pushes_and_not_where_the_loss_went(tmp_path):
+    run = moved.make_run(tmp_path / "run", collision(), {HIT: (0.01, None)}, collected=False)
+    log_ratios = SeriesLogRatios(run, "s", "train")
+    ledger = read_ledger(run, log_ratios, len(log_ratios.models) - 1, BigramCounts(run, "train"), without_evidence=True)
+    assert not ledger.has_evidence
+    shares = ledger.shares(log_ratios.groups[ledger.pair_indices])
+    assert list(shares) == ["pushed"]
+    assert shares["pushed"].share == pytest.approx(1)
+    regions = ledger.by_region()
+    assert regions["core"]["pushed"] == pytest.approx(1)
+    assert all(np.isnan(region["pulled"]) for region in regions.values())
+
+
+def test_with_and_without_evidence_the_pushed_share_is_the_same(tmp_path):
+    run = moved.make_run(tmp_path / "run", collision(), {HIT: (0.2, None), (1005, 1006): (0.5, 7)})
+    log_ratios = SeriesLogRatios(run, "s", "train")
+    with_it, without = (
+        read_ledger(run, log_ratios, 2, BigramCounts(run, "train"), without_evidence=plain) for plain in (False, True)
+    )
+    groups = log_ratios.groups[with_it.pair_indices]
+    assert (with_it.rows.tolist(), with_it.shares(groups)["pushed"]) == (
+        without.rows.tolist(), without.shares(groups)["pushed"],
+    )  # fmt: skip
+    assert sum(one.share for one in with_it.shares(groups).values()) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("null", [(1,), (0, 1, 2)])
 def test_responses_with_null_evidence_are_left_out(tmp_path, null):
     whole, partly = (

@@ -172,10 +172,17 @@ def test_what_is_no_loss_of_a_pair_is_refused_in_one_line(loss_type, parameters,
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("beta", [0.0, -0.1, float("nan"), float("inf")])
-def test_beta_must_be_above_zero(beta):
+@pytest.mark.parametrize("beta", [-0.1, float("nan"), float("inf")])
+def test_beta_must_be_a_number_that_is_not_negative(beta):
     with pytest.raises(InputError, match="bad beta"):
         loss(pairs(), beta=beta)
+
+
+def test_with_beta_0_every_pair_has_the_same_loss_and_a_loss_with_1_over_beta_is_refused():
+    assert loss(pairs(2.0, -1.0), beta=0.0) == pytest.approx(LOG2)
+    for name in ("ipo", "sppo_hard"):
+        with pytest.raises(InputError, match="with beta 0"):
+            loss(pairs(), beta=0.0, loss_type=name)
 
 
 LENGTHS = ((5, 3), (2, 6), (4, 4), (1, 1))

@@ -314,7 +314,7 @@ def test_a_model_of_the_wrong_type_in_a_manifest_is_one_line(folder):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"beta": 0.0}, {"beta": float("nan")}, {"start": "somewhere"}, {"logged_logps": "max"}]
+    "changes", [{"beta": -0.1}, {"beta": float("nan")}, {"start": "somewhere"}, {"logged_logps": "max"}]
 )
 def test_a_series_that_no_table_could_use_is_refused(changes):
     with pytest.raises(InputError):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dpo_analysis.diagnosis import diagnose
+from dpo_analysis.diagnosis.diagnosis_text import both_ends_sentence
 from dpo_analysis.diagnosis.influence_groups import choose_questions
-from dpo_analysis.diagnosis.thresholds import DAMAGE_SHARE
 from dpo_analysis.scoring import score
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,11 @@ def test_strong_collides_with_the_rejected_closing(strong, split):
     assert found.fall.kind == "below_start"
     assert found.named[0].cause == "collision"
     assert {one.cause for one in found.named} == {"collision"}
+    assert next(one.verdict for one in found if one.cause == "artefact") == "unlikely", "its log and pairs are its own"
+    assert found.answer.kind == "cause"
+    assert found.checkpoint_used != found.checkpoint_shown == "strong/checkpoint-150"
+    assert both_ends_sentence(found)
+    assert sum(share.share for share in found.shares_shown.values()) == pytest.approx(1)
     lost = next(one for one in found.patterns if one.way == "lost")
     assert lost.token.strip() == FAVOURITE
     assert lost.rejects > 3 * lost.chooses
@@ -79,4 +84,4 @@ def test_an_sft_term_is_told_apart(strong, with_sft_term, split):
     assert without.fall.kind == "below_start"
     assert found.fall.kind != "below_start" or found.fall.hidden, "the mean stays up"
     assert without.fall.high < found.fall.low, "the intervals of the two falls lie apart"
-    assert found.numbers.get("no_data_at_end", 0) < DAMAGE_SHARE <= without.numbers["no_data_at_end"]
+    assert found.numbers.get("no_data_at_end", 0) < 0.2 <= without.numbers["no_data_at_end"]

@@ -56,6 +56,16 @@ def test_another_beta_changes_the_numbers_at_the_end_alone(folder, monkeypatch):
     assert same(load_or_diagnose(run, series="strong", split="eval", beta=0.5), anew)
 
 
+def test_the_last_checkpoint_is_read_and_another_one_diagnosed_now(folder, monkeypatch):
+    run = open_run(folder)
+    first, *_, last = [model.key for model in run.models if model.series == "strong"]
+    assert load_or_diagnose(run, series="strong", split="eval", model=first).checkpoint_shown == first
+    forbid(monkeypatch)
+    assert load_or_diagnose(run, series="strong", split="eval", model=last).checkpoint_shown == last
+    with pytest.raises(AssertionError, match="made anew"):
+        load_or_diagnose(run, series="strong", split="eval", model=first)
+
+
 def test_what_is_not_a_number_is_not_a_number_again(folder):
     found = load_or_diagnose(open_run(folder), series="gentle", split="eval")
     assert any(math.isnan(one.share) for one in found.findings)

@@ -1,4 +1,4 @@
-"""Both catalogues hold the same keys and values in braces, and every key that the code names."""
+"""Both catalogues hold the same keys, numbers and values in braces, and every key that the code names."""
 
 import ast
 import itertools
@@ -15,7 +15,8 @@ from dpo_analysis.diagnosis import checks, findings
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.fall_statistics import FallStatistics
 from dpo_analysis.diagnosis.influence_groups import GROUPS
-from dpo_analysis.diagnosis.ledger.ledger import SHARES
+from dpo_analysis.diagnosis.ledger.ledger import RECIPIENTS, SHARES
+from dpo_analysis.diagnosis.outcome import answer, harm
 from dpo_analysis.figures import curves
 from dpo_analysis.figures.token_view.colors import COLORS
 from dpo_analysis.figures.token_view.payload import WORDS
@@ -51,12 +52,16 @@ FAMILIES = {
     "compare.outcome.{}": OUTCOMES,
     "confirmation.group.{}": GROUPS,
     "details.term.{}{}": list(itertools.product(TERMS, ("", ".formula", ".meaning"))),
+    "diagnosis.answer.nothing_moved.{}": answer.UNMOVED_REASONS,
+    "diagnosis.answer.recipient.{}": RECIPIENTS,
     "diagnosis.cause.{}": every_cause(),
     "diagnosis.certainty.{}": findings.CERTAINTIES,
     "diagnosis.fall.{}": findings.FALL_KINDS,
+    "diagnosis.harm.{}": harm.HARM_VERDICTS,
+    "diagnosis.harm.{}.no_evidence": (harm.HARMLESS, harm.DAMAGE),
     "diagnosis.mark.{}": findings.VERDICTS,
-    "diagnosis.near_identical.{}": VERDICT_KEYS,
     "diagnosis.reference_effect.{}": VERDICT_KEYS,
+    "diagnosis.same_rejected.{}": (findings.LIKELY, findings.POSSIBLE, findings.UNLIKELY),
     "diagnosis.share.{}": SHARES,
     "diagnosis.share.{}.short": SHARES,
     "diagnosis.signal.{}": [field.name for field in fields(FallStatistics) if field.name != "by_region"],
@@ -94,12 +99,19 @@ def differences(english, chinese):
         both = english[key], chinese[key]
         found += [f"{key}: empty"] if not all(sentence.strip() for sentence in both) else []
         found += [f"{key}: other values in braces"] if len({values(sentence) for sentence in both}) > 1 else []
+        found += [f"{key}: other numbers"] if len({numbers(sentence) for sentence in both}) > 1 else []
     return found
 
 
 def values(sentence):
     """The names in braces, with their formats."""
     return frozenset((name, form) for _, name, form, _ in string.Formatter().parse(sentence) if name is not None)
+
+
+def numbers(sentence):
+    """The numbers that a sentence writes itself, outside braces."""
+    literal = " ".join(text for text, *_ in string.Formatter().parse(sentence))
+    return frozenset(re.findall(r"\d+(?:[.,]\d+)*", literal))
 
 
 def templates(node):
@@ -168,6 +180,7 @@ def test_both_languages_say_the_same():
         ({"a.b": "{n} 对", "a.c": " "}, "a.c: empty"),
         ({"a.b": "{m} 对", "a.c": "好"}, "a.b: other values in braces"),
         ({"a.b": "{n:g} 对", "a.c": "好"}, "a.b: other values in braces"),
+        ({"a.b": "{n} 对", "a.c": "好 2"}, "a.c: other numbers"),
     ],
 )
 def test_a_difference_between_the_languages_is_found(chinese, fault):

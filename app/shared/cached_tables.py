@@ -133,8 +133,8 @@ def decompositions(run: Run, key: str, before: str | None) -> pd.DataFrame:
 
 
 def diagnosis(run: Run, key: str) -> Diagnosis:
-    """Return the diagnosis of a policy's series on the chosen split at the chosen beta."""
-    selection = {"series": key.partition("/")[0], "split": state.split(run), "beta": state.beta()}
+    """Return the diagnosis of a policy's series up to this policy, on the chosen split at the chosen beta."""
+    selection = {"series": key.partition("/")[0], "model": key, "split": state.split(run), "beta": state.beta()}
     return cached(load_or_diagnose, run, **selection)
 
 

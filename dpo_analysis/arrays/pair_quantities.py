@@ -36,6 +36,8 @@ class LossSettings(NamedTuple):
         Raises:
             InputError: beta is not above 0, or the loss is no function of a single pair.
         """
+        if self.beta is not None and not self.beta > 0:
+            raise InputError(f"bad beta {self.beta}: it must be a number above 0; give the trainer's")
         for series in run.series.values():
             if self.loss_type is None:
                 pair_loss.check_loss("sigmoid", self.beta_of(series))

@@ -7,7 +7,6 @@ from dpo_analysis import words
 from dpo_analysis.cli.console import Reporter, console, findings, step_table
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.diagnosis import load_or_diagnose, save_diagnoses, scored_series
-from dpo_analysis.diagnosis.diagnosis_text import verdict_sentence
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Run, open_run
 from dpo_analysis.tables.steps import step_table as steps_of
@@ -71,7 +70,7 @@ def verdicts(run: Run) -> list[str]:
     """Return the verdict on every series, a line each, and the command that prints the whole diagnosis."""
     diagnoses = [load_or_diagnose(run, series=name) for name in scored_series(run)]
     diagnoses = sorted(diagnoses, key=lambda diagnosis: diagnosis.at_end["chosen_drift"])
-    lines = [f"{diagnosis.series}, {diagnosis.split}: {verdict_sentence(diagnosis)}" for diagnosis in diagnoses]
+    lines = [f"{diagnosis.series}, {diagnosis.split}: {diagnosis.answer.sentence()}" for diagnosis in diagnoses]
     return [*lines, words.text("console.diagnose", run=run.path)]
 
 

@@ -52,6 +52,9 @@ def diagnose(
     run: RunPath,
     series: Annotated[str | None, typer.Option(help="Only this series.  [default: all, the lowest first]")] = None,
     split: Annotated[str | None, typer.Option(help="Pairs to look at.  [default: eval, else the first]")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Checkpoint to look at, and none after it.  [default: the last]")
+    ] = None,
     beta: Annotated[float | None, typer.Option(help="For the rewards shown, instead of each series' own.")] = None,
     loss_type: Annotated[str | None, typer.Option(help="For the loss shown, instead of each series' own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of sentences.")] = False,
@@ -69,8 +72,8 @@ def diagnose(
     if lang not in LANGUAGES:
         raise InputError(f"no language {lang!r} in this tool: it speaks {', '.join(LANGUAGES)}; give one of these")
     opened = open_run(run)
-    if series:
-        diagnoses = [diagnose(opened, series=series, split=split, beta=beta, loss_type=loss_type)]
+    if series or model:
+        diagnoses = [diagnose(opened, series=series, split=split, model=model, beta=beta, loss_type=loss_type)]
     else:
         diagnoses = diagnose_all(opened, split=split, beta=beta, loss_type=loss_type)
     for line in missing_lines(opened, series=series):

@@ -61,9 +61,14 @@ def tokenizer_fingerprint(tokenizer: Any) -> dict[str, str]:
     return {
         "vocab": _sha256(sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))),
         "special": _sha256(special),
-        "template": _sha256(tokenizer.chat_template or ""),
+        "template": template_hash(tokenizer.chat_template or ""),
         "rules": _sha256([list(tokenizer(text)["input_ids"]) for text in FINGERPRINT_TEXTS]),
     }
+
+
+def template_hash(template: Any) -> str:
+    """Return the sha256 of a chat template, 64 hex digits; several templates are a mapping by name."""
+    return _sha256(template)
 
 
 def tokenizer_difference(first: Any, second: Any) -> str | None:

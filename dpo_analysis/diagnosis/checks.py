@@ -1,11 +1,10 @@
 """Checks of a run that need no model: is the setup sound, does it agree with the trainer's log, are the rows as meant.
 
-A check is one question. Its answer is a verdict, the numbers behind it, and the pairs that it is about.
+A check is one question. Its answer is a verdict, the numbers behind it, and the pairs that it is about. The checks
+that compare the setup with the trainer's log and with what the reference expects are in ``setup_checks``.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -13,27 +12,19 @@ import pandas as pd
 from dpo_analysis.arrays.response_sums import pair_index, pair_statuses
 from dpo_analysis.data.row_warnings import ROW_WARNINGS, matching_rows
 from dpo_analysis.diagnosis.check_rows import rows_to_check
+from dpo_analysis.diagnosis.setup_checks.check import CHECK_VERDICTS, Check
+from dpo_analysis.diagnosis.setup_checks.template import check_template
+from dpo_analysis.diagnosis.setup_checks.trainer_log import check_logged
+from dpo_analysis.diagnosis.setup_checks.trainer_reference import check_same_reference
 from dpo_analysis.runs import Model, Run
-from dpo_analysis.schema import FLAGGED, SIDES
+from dpo_analysis.schema import FLAGGED
 from dpo_analysis.tables.decompositions import decomposition_table
 from dpo_analysis.tables.filters import FLIP_MARGIN, with_flip_margins
 from dpo_analysis.tables.pairs import pair_table
-from dpo_analysis.tables.trainer_log import trainer_log_table
-from dpo_analysis.text.numbers import fixed, signed_fixed
 
-CHECK_VERDICTS = ("fail", "warn", "note", "unknown", "pass")
-"""The gravest first; ``unknown``: the run does not hold what would answer the question."""
-FAR_HALF_WIDTHS = 3
-"""A logged value counts as far off where it differs from the recomputed one by more half-widths of its interval."""
-LOG_ROUNDING = 1e-6
-"""A difference from the trainer's log up to this is rounding, in the metric's unit, where an interval has no width."""
-TRAINING_LOG = "train"
-"""The trainer's word for values that it logged while training; every other word names an evaluation."""
 SHARED_START_NATS = 1e-3
 """Nats per token, or per response at step 0: a smaller difference where there must be none is rounding, even where the
 noise floor is smaller or was not measured."""
-SAME_LOGPS_NATS = 0.01
-"""Nats by which a mean logged log-prob may differ from the recomputed one to count as that of the same pairs."""
 WITHIN_NOISE_SHARE = 0.5
 """Share of the pairs whose change lies within the noise floor, above which the run says little about its pairs."""
 HARD_LABELS_SHARE = 0.05
@@ -48,23 +39,6 @@ MAY_BE_INTENDED = ("both_ways",)
 """Row checks that may meet what the data is meant to hold."""
 ROW_CHECKS = [name for name in ROW_WARNINGS if name != "border_shift"]
 """The warnings of ``data.row_warnings`` that a run folder can answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question and its answer.
-
-    Attributes:
-        name: the question, which is ``checks.<name>`` in ``words``.
-        verdict: one of ``CHECK_VERDICTS``; the answer ``checks.<name>.<verdict>`` in ``words`` takes ``values``.
-        values: numbers and names in the answer.
-        pair_ids: pairs that the answer is about, the first ``EXAMPLE_PAIRS``.
-    """
-
-    name: str
-    verdict: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-    pair_ids: tuple[str, ...] = ()
 
 
 def run_checks(run: Run) -> list[Check]:
@@ -132,46 +106,10 @@ def _step_zero(run: Run) -> Check:
     return Check("step0", "fail" if len(off) else "pass", values, tuple(dict.fromkeys(off))[:EXAMPLE_PAIRS])
 
 
-def _logged(run: Run) -> Check:
-    """Whether the trainer's log agrees with the recomputed values, as far as chance explains the differences.
-
-    Values of evaluations are compared where there are any. A value that was logged while training is the mean over the
-    batches of a logging window, under weights older than the checkpoint: it lies off in a sound run, too. Such values
-    are shown, and are never more than a note.
-    """
-    table = trainer_log_table(run).dropna(subset=["difference", "low", "high"])
-    evaluated = table[table["logged_split"] != TRAINING_LOG]
-    compared = table if evaluated.empty else evaluated
-    if compared.empty:
-        return Check("logged", "unknown")
-    reach = (FAR_HALF_WIDTHS * (compared["high"] - compared["low"]) / 2).clip(lower=LOG_ROUNDING)
-    far = compared[compared["difference"].abs() > reach]
-    if far.empty:
-        return Check("logged", "pass", {"n": len(compared)})
-    worst = far.loc[(far["difference"].abs() / reach[far.index]).idxmax()]
-    values = {name: worst[name] for name in ("series", "metric", "split", "step")}
-    values |= {name: fixed(worst[name], 3) for name in ("logged", "recomputed")}
-    values |= {"far": len(far), "n": len(compared), "difference": signed_fixed(worst["difference"], 3)}
-    return Check("logged", "note" if evaluated.empty else "warn", values)
-
-
-def _same_reference(run: Run) -> Check:
-    """Whether the trainer's reference was this one: its logged rewards agree where its logged log-probs do.
-
-    A reward is beta times (log-prob minus the reference's log-prob), so this is arithmetic, whatever pairs were logged.
-    """
-    table = trainer_log_table(run).dropna(subset=["difference"])
-    wide = table.pivot_table(index=["series", "step", "logged_split"], columns="metric", values="difference").abs()
-    logps, rewards = ([f"{side}_{metric}" for side in SIDES] for metric in ("logps", "reward"))
-    if not set(logps + rewards) <= set(wide.columns):
-        return Check("same_reference", "unknown")
-    same = wide.loc[(wide[logps] <= SAME_LOGPS_NATS).all(axis=1), rewards].max(axis=1).dropna()
-    if len(same) < 2:
-        return Check("same_reference", "unknown")
-    beta = max(run.series[name].beta for name in same.index.get_level_values("series"))
-    worst, allowed = float(same.median()), beta * 2 * SAME_LOGPS_NATS + _response_noise(run)
-    values = {"n": len(same), "off": f"{worst:.4f}", "allowed": f"{allowed:.4f}"}
-    return Check("same_reference", "fail" if worst > allowed else "pass", values)
+def _beta_above_zero(run: Run) -> Check:
+    """Whether every series has a beta above 0: with 0 every reward is 0 by definition, and the loss has no gradient."""
+    zero = [name for name, series in run.series.items() if series.beta == 0]
+    return Check("beta", "warn" if zero else "pass", {"series": ", ".join(zero)} if zero else {})
 
 
 def _noise_floor(run: Run) -> Check:
@@ -238,7 +176,8 @@ def _row_checks(run: Run) -> Iterator[Check]:
         met = rows.loc[matching_rows(rows, ROW_WARNINGS[name]), "pair_id"]
         share = f"{len(met) / max(len(rows), 1):.1%}"
         verdict = ("note" if name in MAY_BE_INTENDED else "warn") if len(met) else "pass"
-        yield Check(name, verdict, {"n": len(met), "share": share}, tuple(met)[:EXAMPLE_PAIRS])
+        values = {"n": len(met), "share": share, "of": len(rows)}
+        yield Check(name, verdict, values, tuple(met)[:EXAMPLE_PAIRS])
 
 
 def _last_policies(run: Run) -> list[Model]:
@@ -259,8 +198,10 @@ CHECKS: dict[str, Callable[[Run], Check]] = {
     "twins": _equal_checkpoints,
     "start": _start,
     "step0": _step_zero,
-    "same_reference": _same_reference,
-    "logged": _logged,
+    "beta": _beta_above_zero,
+    "same_reference": check_same_reference,
+    "logged": check_logged,
+    "template": check_template,
     "noise": _noise_floor,
     "beginning": _shared_beginning,
     "labels": _labels,

@@ -6,8 +6,8 @@ from typing import Any
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, Diagnosis, Fall, Finding
-from dpo_analysis.diagnosis.thresholds import DAMAGE_SHARE, ESTABLISHED_NATS, READABLE_NATS
 from dpo_analysis.text.numbers import fixed, signed_fixed, whole_percent
+from dpo_analysis.text.regions import REGIONS
 
 TERMINAL_PAIRS = 5
 """Pairs of a finding that the terminal lists."""
@@ -35,12 +35,10 @@ def fall_sentence(fall: Fall, lang: str = "en") -> str:
 def basis_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
     """Return at which checkpoint the ledger was read, or that no decline is established."""
     if not diagnosis.numbers:
-        lost, gate = fixed(diagnosis.fall.lost), fixed(ESTABLISHED_NATS, 1)
-        return words.text("diagnosis.not_established", lang, lost=lost, gate=gate)
-    lost = diagnosis.numbers["lost"]
-    key = "diagnosis.used" if lost >= READABLE_NATS else "diagnosis.used.last"
-    model = diagnosis.checkpoint_used
-    return words.text(key, lang, model=model, gate=fixed(READABLE_NATS, 1), lost=fixed(lost))
+        return words.text("diagnosis.not_established", lang, lost=fixed(diagnosis.fall.lost))
+    lost, clear = (diagnosis.numbers[name] for name in ("lost", "clear"))
+    key = "diagnosis.used" if lost >= clear else "diagnosis.used.last"
+    return words.text(key, lang, model=diagnosis.checkpoint_used, clear=fixed(clear), lost=fixed(lost))
 
 
 def end_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
@@ -51,36 +49,42 @@ def end_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
     return words.text("diagnosis.at_end", lang, loss=fixed(metrics["loss"], 4), **rewards, **shares)
 
 
-def verdict_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
-    """Return the likely causes in one sentence."""
-    if diagnosis.named:
-        by_cause: dict[str, list[Finding]] = {}
-        for finding in diagnosis.named:
-            by_cause.setdefault(finding.cause, []).append(finding)
-        causes = "; ".join(_cause_with_shares(findings, lang) for findings in by_cause.values())
-        return words.text("diagnosis.named", lang, causes=causes)
-    return words.text("diagnosis.named.none" if diagnosis.numbers else "diagnosis.named.no_fall", lang)
+def likely_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """Return the likely causes with their shares and what these are shares of; empty where no cause is likely.
 
-
-def shares_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
-    """Return what the verdict's shares are shares of: the loss at the checkpoint used, not the whole fall.
-
-    Empty where the verdict has no shares.
+    The shares are those of the loss at the checkpoint used, not of the whole fall.
     """
-    if not (diagnosis.named and diagnosis.shares):
+    if not diagnosis.named:
         return []
-    lost, end = (diagnosis.numbers[name] for name in ("lost", "lost_at_end"))
-    key = "diagnosis.named.at" if lost != end else "diagnosis.named.at.last"
-    return [words.text(key, lang, lost=fixed(lost), end=fixed(end), model=diagnosis.checkpoint_used)]
+    by_cause: dict[str, list[Finding]] = {}
+    for finding in diagnosis.named:
+        by_cause.setdefault(finding.cause, []).append(finding)
+    causes = "; ".join(_cause_with_shares(findings, lang) for findings in by_cause.values())
+    lines = [words.text("diagnosis.named", lang, causes=causes)]
+    if diagnosis.shares:
+        lost, end = (diagnosis.numbers[name] for name in ("lost", "lost_at_end"))
+        key = "diagnosis.named.at" if lost != end else "diagnosis.named.at.last"
+        lines.append(words.text(key, lang, lost=fixed(lost), end=fixed(end), model=diagnosis.checkpoint_used))
+    return lines
 
 
-def damage_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
-    """Return how much of the loss went to tokens in no text by the last checkpoint; empty where it is little."""
-    share = diagnosis.numbers.get("no_data_at_end", math.nan)
-    if not share >= DAMAGE_SHARE:
+def both_ends_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """Return what the loss was like at the checkpoint used and at the checkpoint shown; empty where both are one."""
+    if not diagnosis.numbers_shown:
         return []
-    first = whole_percent(diagnosis.numbers["no_data"])
-    return [words.text("diagnosis.damage", lang, end=whole_percent(share), first=first)]
+    first, shown = diagnosis.numbers["lost"], diagnosis.numbers_shown["lost"]
+    values = {"used": diagnosis.checkpoint_used, "shown": diagnosis.checkpoint_shown}
+    values["part"] = whole_percent(first / shown) if shown else "–"
+    if "core.weight" not in diagnosis.numbers_shown:
+        return [words.text("diagnosis.both_ends.no_tokens", lang, **values)]
+    place = max(REGIONS, key=lambda region: diagnosis.numbers_shown[f"{region}.weight"])
+    shares = {name: share.share for name, share in diagnosis.shares_shown.items()}
+    shares = shares or {"pushed": diagnosis.numbers_shown["pushed"]}
+    went = max(shares, key=lambda name: shares[name])
+    values |= {"place": words.text(f"causes.place.{place}", lang), "went": words.text(f"diagnosis.went.{went}", lang)}
+    values["place_share"] = whole_percent(diagnosis.numbers_shown[f"{place}.weight"])
+    values["share"] = whole_percent(shares[went])
+    return [words.text("diagnosis.both_ends", lang, **values)]
 
 
 def _cause_with_shares(findings: Sequence[Finding], lang: str) -> str:
@@ -121,13 +125,16 @@ def diagnoses_as_json(diagnoses: Sequence[Diagnosis], lang: str = "en") -> dict[
 
 def diagnosis_lines(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
     """Return the whole diagnosis for a terminal: fall, basis, shares, verdict, findings and open questions."""
-    lines = [f"{diagnosis.series} · {diagnosis.split}", "", fall_sentence(diagnosis.fall, lang)]
+    lines = [f"{diagnosis.series} · {diagnosis.split}", "", diagnosis.answer.sentence(lang)]
+    lines += ["", fall_sentence(diagnosis.fall, lang)]
     lines += [end_sentence(diagnosis, lang), basis_sentence(diagnosis, lang)]
     if diagnosis.shares:
         lines += ["", words.text("diagnosis.shares.title", lang)]
         lines += [f"  {line}" for line in share_lines(diagnosis, lang)]
-    lines += ["", verdict_sentence(diagnosis, lang)]
-    lines += [*shares_sentence(diagnosis, lang), *damage_sentence(diagnosis, lang)]
+    lines.append("")
+    for sentences in (likely_sentence, both_ends_sentence):
+        lines += sentences(diagnosis, lang)
+    lines.append(f"{words.text('diagnosis.harm', lang)} {diagnosis.harm.sentence(lang)}")
     lines += [measurement.sentence(lang) for measurement in diagnosis.probes]
     for finding in diagnosis.findings:
         if diagnosis.numbers or finding.verdict in (LIKELY, POSSIBLE):

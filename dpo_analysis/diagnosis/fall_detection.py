@@ -38,7 +38,9 @@ def detect_fall(log_ratios: SeriesLogRatios) -> Fall:
         step = log_ratios.models[peak].step
         return _describe("below_peak", log_ratios, since_peak, (step, step), hidden=False)
     if log_ratios.established:
-        return _describe("below_start", log_ratios, since_reference, (0, _onset(log_ratios)), hidden=True)
+        # Pairs of a single prompt have no interval, and a mean that falls is not hidden by that.
+        hidden = not (np.isnan(since_reference.low) and since_reference.mean < 0)
+        return _describe("below_start", log_ratios, since_reference, (0, _onset(log_ratios)), hidden=hidden)
     kind = "noise" if -log_ratios.noise <= since_reference.mean < 0 else "none"
     return _describe(kind, log_ratios, since_reference, (0, None), hidden=False)
 

@@ -1,5 +1,6 @@
 """The statistics by which the causes are judged, each with its unit; what a run does not hold is NaN, never a guess."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,25 +9,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpo_analysis.arrays.region_sums import region_logps
 from dpo_analysis.arrays.response_sums import pair_index, response_sums
-from dpo_analysis.diagnosis.ledger.flipped_labels import Responses, count_agreement
+from dpo_analysis.diagnosis.ledger.chance import ChanceShare
+from dpo_analysis.diagnosis.ledger.flipped_labels import Responses
 from dpo_analysis.diagnosis.ledger.ledger import Ledger
+from dpo_analysis.diagnosis.ledger.nulls import chance_shares
+from dpo_analysis.diagnosis.ledger.response_ids import read_response_ids
+from dpo_analysis.diagnosis.ledger.reversed_labels import find_reversed_labels
+from dpo_analysis.diagnosis.ledger.unfallen_gains import Gain, read_unfallen_gains
 from dpo_analysis.diagnosis.series_log_ratios import SeriesLogRatios
-from dpo_analysis.diagnosis.thresholds import EARLY_TRAINING_SHARE, FALLEN_PAIR_NATS, PSEUDO_COUNT_SHARE
+from dpo_analysis.diagnosis.thresholds import EARLY_TRAINING_SHARE, READABLE_NATS
 from dpo_analysis.numerics.edit_distance import normalized_edit_distances
 from dpo_analysis.runs import Run
-from dpo_analysis.runs.list_columns import flatten_lists, side_indices
-from dpo_analysis.schema import CHOSEN, REJECTED, SIDES
+from dpo_analysis.schema import CHOSEN, REJECTED
 from dpo_analysis.tables.evidence import credit_table
 from dpo_analysis.tables.trainer_log import logged_curves
-from dpo_analysis.text.regions import REGIONS
 
 Array = NDArray[np.float64]
 COMPARED_PAIRS = 256
-"""Fallen pairs whose responses are compared, those that fell most; and pairs of the sample beside them."""
-POSSIBLE_OPPONENTS = 4096
-"""Pairs among which those that oppose a label are looked for."""
+"""Fallen pairs whose responses are compared, those that fell most."""
 CONCENTRATED_BIGRAMS = 5
 """Bigrams whose share of the lost nats is ``concentration``."""
 NAN = float("nan")
@@ -41,16 +42,28 @@ class FallStatistics:
 
     Attributes:
         lost: mean over all pairs of max(0, -change), nats per pair.
+        clear: nats lost per pair from which on a loss is clear enough to be read, for responses of this length.
         lost_at_end: the same at the last checkpoint.
         pushed: C, share of the lost log-prob on tokens that other pairs reject in this context more than they choose.
         pulled: P, share of it that went to tokens that other pairs choose in this context.
         no_data: share of it that went to improbable tokens that no text of the run has in this context.
         x: X, mean over the lost log-prob of (r - c) / (r + c + K), from -1 to 1; above 0 other pairs push it down.
+        n_fallen: number of fallen pairs.
+        n_groups: number of their prompts.
+        lost_per_token: nats that a token of a fallen chosen response lost.
+        end_per_token: mean over all pairs of max(0, -change) at the last checkpoint, over the mean number of tokens of
+            a chosen response, nats per token.
+        fallen_at_end: share of the pairs that are fallen at the last checkpoint.
+        rejected_times: mean change of the rejected responses at this checkpoint over that of the chosen ones; above 1
+            the rejected fell faster, NaN where the chosen did not fall.
         by_region: for each region of the response its ``weight``, ``pushed``, ``pulled`` and ``x`` (see
-            ``Ledger.by_region``), and ``others``: mean change in this region of the chosen responses that did not fall,
-            nats per pair; above 0 they gained.
+            ``Ledger.by_region``); ``pushed_by_chance`` and ``pulled_by_chance``, the upper ends of what random labels
+            of the other pairs give (``ledger.nulls``); ``gain``, the mean change of a token of this region in chosen
+            responses that did not fall, nats per token and measured as in ``ledger.unfallen_gains``, with the lower end
+            of its interval, ``gain_low``; and ``gain_times``, the gain over ``lost_per_token``.
         concentration: share of the lost nats on the five bigrams that lost most.
         edit: mean edit distance between the two responses of fallen pairs, in tokens, share of the longer response.
+        edit_median: its median.
         gap: how much less likely a rejected token is than a chosen one under the reference, nats per token.
         rise: highest mean change of the chosen responses on the whole curve, nats; NaN where its start was not seen.
         expected: fall over what the policy's movement explains, -sum KL(pi_ref || pi), of fallen pairs; 1 is just that.
@@ -62,6 +75,7 @@ class FallStatistics:
             whose rejected response another one chooses.
         contradicted_pairs: share of all pairs that are so.
         turned: share of the lost nats in pairs whose label other pairs oppose (``ledger.flipped_labels``).
+        turned_by_chance: upper end of that share where losses and labels are unrelated (``ledger.reversed_labels``).
         turned_pairs: share of all pairs that are so, from a sample.
         both_expected: change of both responses of all pairs over -2 sum KL(pi_ref || pi); 1 is what answers of the
             reference show, whichever of them is labelled chosen.
@@ -72,6 +86,13 @@ class FallStatistics:
 
     lost: float
     lost_at_end: float
+    clear: float = NAN
+    n_fallen: int = 0
+    n_groups: int = 0
+    lost_per_token: float = NAN
+    end_per_token: float = NAN
+    fallen_at_end: float = NAN
+    rejected_times: float = NAN
     pushed: float = NAN
     pulled: float = NAN
     no_data: float = NAN
@@ -79,6 +100,7 @@ class FallStatistics:
     by_region: Mapping[str, Mapping[str, float]] | None = None
     concentration: float = NAN
     edit: float = NAN
+    edit_median: float = NAN
     gap: float = NAN
     rise: float = NAN
     expected: float = NAN
@@ -89,6 +111,7 @@ class FallStatistics:
     contradicted: float = NAN
     contradicted_pairs: float = NAN
     turned: float = NAN
+    turned_by_chance: float = NAN
     turned_pairs: float = NAN
     both_expected: float = NAN
     longer: float = NAN
@@ -97,8 +120,11 @@ class FallStatistics:
 
     @property
     def data_driven(self) -> float:
-        """C + P, share of the lost log-prob that the texts of other pairs account for; NaN without a ledger."""
-        return self.pushed + self.pulled
+        """C + P, share of the lost log-prob that the texts of other pairs account for, as far as it is known.
+
+        C alone without evidence, NaN without a ledger.
+        """
+        return self.pushed + (0.0 if math.isnan(self.pulled) else self.pulled)
 
     def to_json(self) -> dict[str, float]:
         """Return every number by name; those of a region as ``<region>.<name>``."""
@@ -123,50 +149,48 @@ def compute_statistics(
         StorageError: a part is damaged.
     """
     statistics: dict[str, Any] = {"lost": float(log_ratios.lost[index]), "lost_at_end": float(log_ratios.lost[-1])}
+    fallen = log_ratios.fallen(index)
+    statistics["clear"] = READABLE_NATS * log_ratios.mean_scale
+    statistics |= {"n_fallen": int(fallen.sum()), "n_groups": len(np.unique(log_ratios.groups[fallen]))}
     statistics |= _text_statistics(run, log_ratios, index)
     statistics |= _kl_statistics(run, log_ratios, index)
     statistics["rise"] = _highest_mean(run, log_ratios)
+    statistics["rejected_times"] = _rejected_times(run, log_ratios, index)
     if ledger is not None:
-        statistics |= _ledger_statistics(log_ratios, ledger, _unfallen_gains(run, log_ratios, index))
-    if last_ledger is not None:
+        statistics |= _ledger_statistics(log_ratios, ledger, read_unfallen_gains(run, log_ratios, index))
+    if last_ledger is not None and last_ledger.has_evidence:
         shares = last_ledger.shares(log_ratios.groups[last_ledger.pair_indices])
         statistics["no_data_at_end"] = shares["no_data"].share
     return FallStatistics(**statistics)
 
 
-def _ledger_statistics(
-    log_ratios: SeriesLogRatios, ledger: Ledger, unfallen_gains: Mapping[str, float]
-) -> dict[str, Any]:
+def _ledger_statistics(log_ratios: SeriesLogRatios, ledger: Ledger, gains: Mapping[str, Gain]) -> dict[str, Any]:
     shares = ledger.shares(log_ratios.groups[ledger.pair_indices])
     loss_share = ledger.tokens.loss_share
-    by_region = {name: region | {"others": unfallen_gains[name]} for name, region in ledger.by_region().items()}
-    return {name: shares[name].share for name in ("pushed", "pulled", "no_data")} | {
+    by_chance = chance_shares(ledger)
+    by_region = {
+        name: region | _region_chance(by_chance[name], gains[name]) for name, region in ledger.by_region().items()
+    }
+    return {name: share.share for name, share in shares.items() if name != "unexplained"} | {
         "x": float((loss_share * ledger.tokens.x).sum() / loss_share.sum()),
         "by_region": by_region,
         "end": by_region["end"]["weight"],
-        "ended": ledger.end_of_text_share(),
+        "ended": ledger.end_of_text_share() if ledger.has_evidence else NAN,
         "concentration": _concentration(ledger),
-        "argmax_gain": ledger.recipients()["likeliest"],
+        "argmax_gain": ledger.recipients()["likeliest"] if ledger.has_evidence else NAN,
     }
+
+
+def _region_chance(by_chance: Mapping[str, ChanceShare], gain: Gain) -> dict[str, float]:
+    """Return what chance gives in one region, and what responses that did not fall gained there."""
+    limits = {f"{name}_by_chance": by_chance[name].high for name in ("pushed", "pulled")}
+    return limits | {"gain": gain.nats_per_token, "gain_low": gain.low, "gain_times": gain.times}
 
 
 def _concentration(ledger: Ledger) -> float:
     bigrams = pd.Series(list(zip(ledger.tokens.previous_ids, ledger.tokens.token_ids, strict=True)))
     lost = pd.Series(ledger.tokens.lost).groupby(bigrams).sum()
     return float(lost.nlargest(CONCENTRATED_BIGRAMS).sum() / lost.sum())
-
-
-def _unfallen_gains(run: Run, log_ratios: SeriesLogRatios, index: int) -> dict[str, float]:
-    """Return the mean change by region of the chosen responses that did not fall, nats per pair; NaN where all fell."""
-    unfallen = log_ratios.chosen[index] >= -max(FALLEN_PAIR_NATS, log_ratios.noise)
-    if not unfallen.any():
-        return dict.fromkeys(REGIONS, NAN)
-    indices = pair_index(run).indices(log_ratios.rows)[unfallen]
-    policy, reference = (
-        region_logps(run, model)["place"][indices, SIDES.index(CHOSEN)]
-        for model in (log_ratios.models[index], run.reference)
-    )
-    return dict(zip(REGIONS, (policy - reference).mean(axis=0).tolist(), strict=True))
 
 
 def _highest_mean(run: Run, log_ratios: SeriesLogRatios) -> float:
@@ -191,6 +215,16 @@ def _highest_mean(run: Run, log_ratios: SeriesLogRatios) -> float:
     return max(value for _, value in points)
 
 
+def _rejected_times(run: Run, log_ratios: SeriesLogRatios, index: int) -> float:
+    """Return the mean change of the rejected responses over that of the chosen ones; NaN where these did not fall."""
+    model = log_ratios.models[index]
+    rejected = response_sums(run, model).logps[:, 1] - response_sums(run, run.reference).logps[:, 1]
+    change = rejected[pair_index(run).indices(log_ratios.rows)]
+    used = np.isfinite(change) & np.isfinite(log_ratios.chosen[index])
+    chosen = float(log_ratios.chosen[index][used].mean()) if used.any() else NAN
+    return float(change[used].mean()) / chosen if chosen < 0 else NAN
+
+
 def _text_statistics(run: Run, log_ratios: SeriesLogRatios, index: int) -> dict[str, float]:
     """Return the statistics of token ids and of the reference's log-probs; nothing without fallen pairs or tokens."""
     fallen = log_ratios.fallen(index)
@@ -202,46 +236,26 @@ def _text_statistics(run: Run, log_ratios: SeriesLogRatios, index: int) -> dict[
     nats_per_token = -logps / np.maximum(n_tokens, 1)
     change = np.nan_to_num(log_ratios.chosen[index])
     lost = np.where(fallen, -change, 0.0)
-    responses = _token_ids(run, log_ratios.rows)
+    responses = read_response_ids(run, log_ratios.rows)
     contradicted = _contradicted(pairs.pairs["group_id"].to_numpy(dtype=object)[indices], responses)
     compared = np.flatnonzero(fallen)[np.argsort(change[fallen], kind="stable")][:COMPARED_PAIRS].tolist()
     chosen, rejected = ([side[pair] for pair in compared] for side in responses)
-    return _reversal_statistics(responses, lost) | {
+    reversed_labels = find_reversed_labels(responses, lost, log_ratios.groups)
+    distances = normalized_edit_distances(chosen, rejected)
+    return {
+        "end_per_token": float(log_ratios.lost[-1] / n_tokens[:, 0].mean()),
+        "fallen_at_end": float(log_ratios.fallen(len(log_ratios.models) - 1).mean()),
+        "turned": reversed_labels.turned.observed,
+        "turned_by_chance": reversed_labels.turned.high,
+        "turned_pairs": reversed_labels.turned_pairs,
+        "lost_per_token": float(lost.sum() / n_tokens[fallen, 0].sum()),
         "gap": float((nats_per_token[fallen, 1] - nats_per_token[fallen, 0]).mean()),
-        "edit": float(normalized_edit_distances(chosen, rejected).mean()),
+        "edit": float(distances.mean()),
+        "edit_median": float(np.median(distances)),
         "longer": float((n_tokens[fallen, 0] > n_tokens[fallen, 1]).mean()),
         "contradicted": float(lost[contradicted].sum() / lost.sum()),
         "contradicted_pairs": float(contradicted.mean()),
     }
-
-
-def _reversal_statistics(responses: tuple[Responses, Responses], lost: Array) -> dict[str, float]:
-    """Return the share of the lost nats, and of a sample of all pairs, in pairs whose label other pairs oppose."""
-    worst = np.argsort(-lost, kind="stable")[: min(COMPARED_PAIRS, int((lost > 0).sum()))]
-    sample = np.random.default_rng(0).permutation(len(lost))[:COMPARED_PAIRS]
-    opponents = np.arange(min(len(lost), POSSIBLE_OPPONENTS))
-    kept = np.unique(np.concatenate([worst, sample, opponents]))
-    chosen, rejected = ([side[pair] for pair in kept.tolist()] for side in responses)
-    shares = []
-    for pairs, weight in ((worst, lost[worst]), (sample, np.ones(len(sample)))):
-        agreement = count_agreement((chosen, rejected), np.searchsorted(kept, pairs).tolist())
-        opposed = agreement.opposing > agreement.supporting + PSEUDO_COUNT_SHARE * len(kept)
-        shares.append(float(weight[opposed].sum() / max(weight.sum(), 1e-12)))
-    return {"turned": shares[0], "turned_pairs": shares[1]}
-
-
-def _token_ids(run: Run, rows: NDArray[np.int64]) -> tuple[Responses, Responses]:
-    """Return the token ids of the chosen and of the rejected responses of these rows; empty where not scored."""
-    index_of = {row: index for index, row in enumerate(rows.tolist())}
-    responses = [[np.zeros(0, np.int64)] * len(rows) for _ in SIDES]
-    for part in sorted({row // run.part_size for row in index_of}):
-        table = run.responses(part, columns=["row", "side", "token_ids"])
-        lengths, ids = flatten_lists(table["token_ids"])
-        pieces = np.split(ids.astype(np.int64), np.cumsum(lengths))[: len(lengths)]
-        for row, side, piece in zip(table["row"].to_pylist(), side_indices(table), pieces, strict=True):
-            if row in index_of and side >= 0:
-                responses[side][index_of[row]] = piece
-    return responses[0], responses[1]
 
 
 def _contradicted(groups: NDArray, responses: tuple[Responses, Responses]) -> NDArray[np.bool_]:

@@ -12,9 +12,10 @@ FALL_KINDS = ("below_start", "below_peak", "offset", "noise", "none")
 reference at the first checkpoint and not lower since; noise: within the noise floor; none: no fall."""
 LIKELY, POSSIBLE, UNLIKELY, CANNOT_TELL = "likely", "possible", "unlikely", "cannot tell"
 VERDICTS = (LIKELY, POSSIBLE, CANNOT_TELL, UNLIKELY)
-CERTAINTIES = ("identity", "decomposition", "association", "intervention")
+CERTAINTIES = ("identity", "decomposition", "association", "intervention", "comparison")
 """How a finding is known. identity: it is arithmetic; decomposition: it is one of several parts that add up to the
-whole; association: it occurs together with the fall; intervention: something was changed, and the effect measured."""
+whole; association: it occurs together with the fall; intervention: something was changed, and the effect measured;
+comparison: numbers that should agree, of two samples or of a sample and a threshold, do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,50 @@ class OpenQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run shows, in one sentence.
+
+    Attributes:
+        kind: one of ``outcome.answer.ANSWERS``.
+        key: key of the sentence in ``words``.
+        values: numbers and names in the sentence, as text; a value may be a key of ``words`` itself.
+    """
+
+    kind: str
+    key: str
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def sentence(self, lang: str = "en") -> str:
+        """Return the answer in words."""
+        return fill_sentence(self.key, self.values, lang)
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """Whether the change of a checkpoint is harmful.
+
+    Attributes:
+        verdict: one of ``outcome.harm.HARM_VERDICTS``.
+        score: from 0 to 1; larger is more harmful; NaN where nothing is known.
+        key: key of the sentence in ``words``.
+        values: numbers in the sentence, as text.
+        numbers: ``outcome.harm_signs.HarmSigns``, by name.
+        signs: names of the signs of damage that are present.
+    """
+
+    verdict: str
+    score: float
+    key: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    signs: tuple[str, ...] = ()
+
+    def sentence(self, lang: str = "en") -> str:
+        """Return the verdict in words."""
+        return fill_sentence(self.key, self.values, lang)
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The diagnosis of one series on one split; iterating over it yields its findings, the gravest verdict first.
 
@@ -182,10 +227,15 @@ class Diagnosis:
         split: split of the pairs.
         fall: whether and how far the chosen responses fell.
         checkpoint_used: SERIES/NAME of the checkpoint that the ledger was read at; empty for none.
+        checkpoint_shown: SERIES/NAME of the checkpoint that the fall is measured at.
+        answer: what the run shows, in one sentence.
+        harm: whether what the checkpoint shown lost is harmful.
         shares: parts of the lost log-prob, by the names in ``ledger.SHARES``; they add up to 1. Empty without evidence.
+        shares_shown: the same at the checkpoint shown; empty where it is the checkpoint used.
         findings: the findings of every cause, the gravest verdict first.
         open: the questions that stay open.
         numbers: ``FallStatistics``, by name; empty where no decline is established.
+        numbers_shown: the same at the checkpoint shown; empty where it is the checkpoint used.
         at_end: metrics of the last checkpoint, by name.
         probes: results of the last checkpoint's probes; empty where none were made.
         patterns: the bigrams that lost most and those that gained most; empty without a ledger.
@@ -195,6 +245,9 @@ class Diagnosis:
     split: str
     fall: Fall
     checkpoint_used: str
+    checkpoint_shown: str
+    answer: Answer
+    harm: Harm
     shares: dict[str, Share]
     findings: list[Finding]
     open: list[OpenQuestion]
@@ -202,6 +255,8 @@ class Diagnosis:
     at_end: dict[str, float]
     probes: list[Measurement] = field(default_factory=list)
     patterns: list[BigramChange] = field(default_factory=list)
+    shares_shown: dict[str, Share] = field(default_factory=dict)
+    numbers_shown: dict[str, float] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Finding]:
         """Iterate over the findings."""
@@ -218,11 +273,16 @@ class Diagnosis:
             "series": self.series,
             "split": self.split,
             "fall": _json_values(_field_values(self.fall)),
+            "answer": {"kind": self.answer.kind, "sentence": self.answer.sentence(lang)},
+            "harm": _harm_as_json(self.harm, lang),
             "checkpoint_used": self.checkpoint_used or None,
+            "checkpoint_shown": self.checkpoint_shown or None,
             "shares": {name: _json_values(_field_values(share)) for name, share in self.shares.items()},
+            "shares_shown": {name: _json_values(_field_values(share)) for name, share in self.shares_shown.items()},
             "findings": [_finding_as_json(finding, lang) for finding in self.findings],
             "open": [{"question": item.question(lang), "command": item.command or None} for item in self.open],
             "numbers": _json_values(self.numbers),
+            "numbers_shown": _json_values(self.numbers_shown),
             "at_end": _json_values(self.at_end),
             "probes": [measurement.sentence(lang) for measurement in self.probes],
             "patterns": [_json_values(bigram._asdict()) for bigram in self.patterns],
@@ -234,6 +294,12 @@ def fill_sentence(key: str, values: Mapping[str, str], lang: str) -> str:
     keys = words.catalogue(lang)
     texts = {name: words.text(value, lang) if value in keys else value for name, value in values.items()}
     return words.text(key, lang, **texts)
+
+
+def _harm_as_json(harm: Harm, lang: str) -> dict[str, Any]:
+    numbers = {"score": harm.score} | dict(harm.numbers)
+    texts = {"verdict": harm.verdict, "sentence": harm.sentence(lang), "signs": list(harm.signs)}
+    return texts | _json_values(numbers)
 
 
 def _finding_as_json(finding: Finding, lang: str) -> dict[str, Any]:

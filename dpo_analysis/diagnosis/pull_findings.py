@@ -23,7 +23,7 @@ def find_pull(symptoms: Symptoms, cause: str, regions: Collection[str], source: 
         source: paper of the signature.
     """
     ledger = symptoms.ledger
-    if ledger is None or symptoms.statistics is None:
+    if ledger is None or symptoms.statistics is None or not symptoms.has_evidence:
         return []
     directions = {
         region: direction
@@ -61,7 +61,7 @@ def _pulled(symptoms: Symptoms, ledger: Ledger, cause: str, source: str, region:
 
 
 def _shifted(symptoms: Symptoms, ledger: Ledger, cause: str, source: str, region: str, gain: float) -> Finding:
-    """Return the finding for a region in which the chosen responses that did not fall gained ``gain`` nats per pair."""
+    """Return the finding for a region in which chosen responses that did not fall gained ``gain`` nats per token."""
     lost = symptoms.by_region[region]["weight"]
     return Finding(
         cause,
@@ -69,7 +69,7 @@ def _shifted(symptoms: Symptoms, ledger: Ledger, cause: str, source: str, region
         "association",
         region,
         key=f"diagnosis.{cause}.moved",
-        values=_values(symptoms, ledger, lost) | {"place": f"causes.place.{region}", "gain": signed_fixed(gain)},
+        values=_values(symptoms, ledger, lost) | {"place": f"causes.place.{region}", "gain": signed_fixed(gain, 3)},
         pairs=symptoms.most_fallen(),
         counter=("diagnosis.moved.counter",),
         advice=f"diagnosis.{cause}.advice",

@@ -17,11 +17,13 @@ from dpo_analysis.diagnosis import thresholds
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.checks import run_checks
 from dpo_analysis.diagnosis.findings import (
+    Answer,
     BigramChange,
     Diagnosis,
     ExampleToken,
     Fall,
     Finding,
+    Harm,
     Measurement,
     OpenQuestion,
     Share,
@@ -64,13 +66,18 @@ def save_diagnoses(run: Run) -> None:
     atomic_write(make_dirs(run.path, FOLDER) / Path(FILE).name, data, point="summary")
 
 
-def load_or_diagnose(run: Run, *, series: str, split: str | None = None, beta: float | None = None) -> Diagnosis:
+def load_or_diagnose(
+    run: Run, *, series: str, split: str | None = None, model: str | None = None, beta: float | None = None
+) -> Diagnosis:
     """Return the saved diagnosis of one series on one split with its metrics at this beta, else make it now.
+
+    Diagnoses of the last checkpoint alone are saved.
 
     Args:
         run: an open run.
         series: a series of the run.
         split: as in ``diagnose``.
+        model: as in ``diagnose``.
         beta: as in ``diagnose``.
 
     Raises:
@@ -79,8 +86,8 @@ def load_or_diagnose(run: Run, *, series: str, split: str | None = None, beta: f
     """
     split = split or default_split(run)
     diagnosis = _load(run, series, split)
-    if diagnosis is None:
-        return diagnose(run, series=series, split=split, beta=beta)
+    if diagnosis is None or model not in (None, diagnosis.checkpoint_shown):
+        return diagnose(run, series=series, split=split, model=model, beta=beta)
     if beta is None or beta == run.series[series].beta:
         return diagnosis
     last = [model for model in run.models if model.series == series and run.parts_done(model)][-1]
@@ -132,15 +139,23 @@ def _diagnosis(raw: Mapping[str, Any]) -> Diagnosis:
     steps = {name: raw["fall"][name] for name in STEPS}
     built: dict[str, Any] = {
         "fall": Fall(**steps, **_with_nan(raw["fall"], leave_out=STEPS)),
+        "answer": Answer(**raw["answer"]),
+        "harm": _harm(raw["harm"]),
         "shares": {name: Share(**_with_nan(share)) for name, share in raw["shares"].items()},
+        "shares_shown": {name: Share(**_with_nan(share)) for name, share in raw["shares_shown"].items()},
         "findings": [_finding(item) for item in raw["findings"]],
         "open": [OpenQuestion(**item) for item in raw["open"]],
         "numbers": _with_nan(raw["numbers"]),
+        "numbers_shown": _with_nan(raw["numbers_shown"]),
         "at_end": _with_nan(raw["at_end"]),
         "probes": [Measurement(**item) for item in raw["probes"]],
         "patterns": [BigramChange(*item) for item in raw["patterns"]],
     }
     return Diagnosis(**(dict(raw) | built))
+
+
+def _harm(raw: Mapping[str, Any]) -> Harm:
+    return Harm(**(_with_nan(raw) | {"numbers": _with_nan(raw["numbers"]), "signs": tuple(raw["signs"])}))
 
 
 def _finding(raw: Mapping[str, Any]) -> Finding:

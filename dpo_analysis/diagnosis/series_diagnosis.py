@@ -8,7 +8,7 @@ import numpy as np
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.checks import Check, run_checks
 from dpo_analysis.diagnosis.fall_detection import detect_fall
-from dpo_analysis.diagnosis.fall_statistics import FallStatistics, compute_statistics
+from dpo_analysis.diagnosis.fall_statistics import compute_statistics
 from dpo_analysis.diagnosis.findings import (
     LIKELY,
     POSSIBLE,
@@ -23,6 +23,12 @@ from dpo_analysis.diagnosis.ledger.bigram_counts import TRAIN_SPLIT, BigramCount
 from dpo_analysis.diagnosis.ledger.ledger import Ledger
 from dpo_analysis.diagnosis.ledger.reader import read_ledger
 from dpo_analysis.diagnosis.ledger.top_bigrams import find_top_bigrams
+from dpo_analysis.diagnosis.outcome.answer import SETUP_CAUSES, find_answer
+from dpo_analysis.diagnosis.outcome.harm import judge_harm
+from dpo_analysis.diagnosis.outcome.harm_signs import read_harm_signs
+from dpo_analysis.diagnosis.outcome.limits import limit_findings
+from dpo_analysis.diagnosis.outcome.outcome import read_outcome
+from dpo_analysis.diagnosis.outcome.training_pairs import read_training_pairs
 from dpo_analysis.diagnosis.probe_findings import read_probe_findings
 from dpo_analysis.diagnosis.series_log_ratios import SeriesLogRatios, default_split
 from dpo_analysis.diagnosis.symptoms import Symptoms
@@ -41,6 +47,7 @@ def diagnose(
     *,
     series: str | None = None,
     split: str | None = None,
+    model: str | None = None,
     beta: float | None = None,
     loss_type: str | None = None,
     checks: Sequence[Check] | None = None,
@@ -51,16 +58,21 @@ def diagnose(
         run: an open run.
         series: a series; None for the one whose chosen responses end lowest.
         split: split of the pairs; None for ``eval`` where the run has it, else its first.
+        model: name of the checkpoint shown, or SERIES/NAME: the fall is measured there, and later checkpoints are not
+            looked at. None for the last that is scored.
         beta: beta of the rewards shown; None for the series' own. The fall is in nats and does not depend on it.
         loss_type: formula of the loss shown; None for the series' own.
         checks: the checks of the run, if they were made already.
 
     Raises:
-        InputError: the run has no such series or split, or nothing is scored yet.
+        InputError: the run has no such series, checkpoint or split, or nothing is scored yet.
         StorageError: a part is damaged.
     """
     split = split or default_split(run)
-    candidates = [SeriesLogRatios(run, name, split) for name in ([series] if series else run.series)]
+    if model is not None and series is None:
+        of_name = [known.series for known in run.models if model in (known.key, known.name)]
+        series = of_name[0] if len(of_name) == 1 else run.model(model).series
+    candidates = [SeriesLogRatios(run, name, split, model) for name in ([series] if series else run.series)]
     candidates = [log_ratios for log_ratios in candidates if log_ratios.models]
     if not candidates:
         raise _nothing_scored(run)
@@ -104,7 +116,7 @@ def _nothing_scored(run: Run) -> InputError:
 
 
 def read_symptoms(run: Run, log_ratios: SeriesLogRatios, split: str, checks: Sequence[Check]) -> Symptoms:
-    """Return everything that the causes of one series are judged by.
+    """Return what the causes of one series are judged by at the first checkpoint that can be read.
 
     Args:
         run: an open run.
@@ -115,48 +127,88 @@ def read_symptoms(run: Run, log_ratios: SeriesLogRatios, split: str, checks: Seq
     Raises:
         StorageError: a part is damaged.
     """
-    fall = detect_fall(log_ratios)
+    return read_both_ends(run, log_ratios, split, checks)[0]
+
+
+def read_both_ends(
+    run: Run, log_ratios: SeriesLogRatios, split: str, checks: Sequence[Check]
+) -> tuple[Symptoms, Symptoms]:
+    """Return the symptoms of the first checkpoint that can be read and of the checkpoint shown, the last.
+
+    Twice the same object where both are the same checkpoint, or where no decline is established. Arguments and errors
+    as in ``read_symptoms``.
+    """
+    last = len(log_ratios.models) - 1
+    training = read_training_pairs(run, log_ratios.models[last], split)
+    none = Symptoms(detect_fall(log_ratios), log_ratios, None, checks, None, None, {}, training)
     if not log_ratios.established:
-        return Symptoms(fall, log_ratios, None, checks, None, None, {})
-    index, ledger, statistics = _read_checkpoint(run, log_ratios, split)
-    shares = ledger.shares(log_ratios.groups[ledger.pair_indices]) if ledger else {}
-    return Symptoms(fall, log_ratios, index, checks, statistics, ledger, shares)
+        return none, none
+    bigrams = BigramCounts(run, TRAIN_SPLIT if TRAIN_SPLIT in run.splits else split, split)
+    ledgers = ((index, read_ledger(run, log_ratios, index, bigrams)) for index in log_ratios.readable)
+    index, ledger = next(((index, read) for index, read in ledgers if read is not None), (log_ratios.readable[0], None))
+    ledger = ledger or read_ledger(run, log_ratios, index, bigrams, without_evidence=True)
+    last_ledger = ledger if index == last else read_ledger(run, log_ratios, last, bigrams)
+    last_ledger = last_ledger or read_ledger(run, log_ratios, last, bigrams, without_evidence=True)
+    first = _with_statistics(none, run, index, ledger, last_ledger)
+    return first, first if index == last else _with_statistics(none, run, last, last_ledger, last_ledger)
 
 
-def _read_checkpoint(run: Run, log_ratios: SeriesLogRatios, split: str) -> tuple[int, Ledger | None, FallStatistics]:
-    """Return the index of the first readable checkpoint with evidence, its ledger and its statistics."""
-    bigrams = BigramCounts(run, TRAIN_SPLIT if TRAIN_SPLIT in run.splits else split)
-    for index in log_ratios.readable:
-        ledger = read_ledger(run, log_ratios, index, bigrams)
-        if ledger is not None:
-            last = len(log_ratios.models) - 1
-            last_ledger = ledger if index == last else read_ledger(run, log_ratios, last, bigrams)
-            return index, ledger, compute_statistics(run, log_ratios, index, ledger, last_ledger)
-    first = log_ratios.readable[0]
-    return first, None, compute_statistics(run, log_ratios, first, None)
+def _with_statistics(none: Symptoms, run: Run, index: int, ledger: Ledger | None, last: Ledger | None) -> Symptoms:
+    """Return the symptoms of the checkpoint at ``index``; ``last`` is the ledger of the last checkpoint."""
+    log_ratios = none.log_ratios
+    statistics = compute_statistics(run, log_ratios, index, ledger, last)
+    shares = ledger.shares(log_ratios.groups[ledger.pair_indices]) if ledger and ledger.has_evidence else {}
+    return replace(none, index=index, statistics=statistics, ledger=ledger, shares=shares)
 
 
 def _diagnose_series(
     run: Run, log_ratios: SeriesLogRatios, split: str, at_end: dict[str, float], checks: Sequence[Check]
 ) -> Diagnosis:
-    symptoms = read_symptoms(run, log_ratios, split, checks)
+    symptoms, shown = read_both_ends(run, log_ratios, split, checks)
     statistics, ledger, last = symptoms.statistics, symptoms.ledger, log_ratios.models[-1]
     influence = read_influence_verdict(run, last.series, split) if statistics else None
-    findings = [finding for find in every_cause().values() for finding in find(symptoms)]
-    findings = _ordered([_with_influence(finding, influence) for finding in findings])
+    later = [] if shown is symptoms else _find_all(shown)
+    findings = limit_findings(_find_all(symptoms), symptoms, shown, later)
+    findings = _ordered(
+        [_with_influence(finding, influence) for finding in findings], next(iter(symptoms.directions), "")
+    )
+    differs = shown is not symptoms
     return Diagnosis(
         series=last.series,
         split=split,
         fall=symptoms.fall,
         checkpoint_used=log_ratios.models[symptoms.index].key if symptoms.index is not None else "",
+        checkpoint_shown=last.key,
+        answer=find_answer(read_outcome(run, shown, split, findings)),
+        harm=judge_harm(read_harm_signs(run, last, split, _no_data(shown))),
         shares=symptoms.shares,
         findings=findings,
-        open=_open_questions(run, symptoms, split, to_confirm=influence is None and _can_be_confirmed(findings)),
+        open=_notes_on_log(checks)
+        + _open_questions(run, symptoms, split, to_confirm=influence is None and _can_be_confirmed(findings)),
         numbers=statistics.to_json() if statistics else {},
         at_end=at_end,
         probes=read_probe_findings(run, last),
-        patterns=find_top_bigrams(run, ledger) if ledger else [],
+        patterns=find_top_bigrams(run, ledger) if ledger and symptoms.has_evidence else [],
+        shares_shown=shown.shares if differs else {},
+        numbers_shown=shown.statistics.to_json() if differs and shown.statistics else {},
     )
+
+
+def _no_data(symptoms: Symptoms) -> float:
+    """Return the share of the lost log-prob that went to tokens in none of the texts; NaN where it is not known."""
+    return symptoms.statistics.no_data if symptoms.statistics else float("nan")
+
+
+def _find_all(symptoms: Symptoms) -> list[Finding]:
+    """Return the findings of every cause.
+
+    Raises:
+        RuntimeError: no cause is loaded, so that an established fall would be left without any answer.
+    """
+    causes = every_cause()
+    if not causes:
+        raise RuntimeError("no cause of a fall is loaded: the package is incomplete; install dpo-analysis again")
+    return [finding for find in causes.values() for finding in find(symptoms)]
 
 
 def _with_influence(finding: Finding, influence: InfluenceVerdict | None) -> Finding:
@@ -171,17 +223,32 @@ def _can_be_confirmed(findings: Sequence[Finding]) -> bool:
     return any(finding.verdict == LIKELY and finding.cause in GROUP_OF_CAUSE for finding in findings)
 
 
-def _ordered(findings: list[Finding]) -> list[Finding]:
-    """Return the findings, the gravest verdict first.
+def _ordered(findings: list[Finding], main_region: str) -> list[Finding]:
+    """Return the findings, the gravest verdict first; of equal ones those about the main region of the loss come first.
 
-    Where the setup is likely wrong, no other cause is more than possible.
+    Where the setup or the columns are likely wrong, no other cause is more than possible.
     """
-    if any(finding.cause == "artefact" and finding.verdict == LIKELY for finding in findings):
+    setup = [finding.cause for finding in findings if finding.cause in SETUP_CAUSES and finding.verdict == LIKELY]
+    if setup:
         findings = [
-            replace(finding, verdict=POSSIBLE) if finding.verdict == LIKELY and finding.cause != "artefact" else finding
+            replace(finding, verdict=POSSIBLE)
+            if finding.verdict == LIKELY and finding.cause not in SETUP_CAUSES
+            else finding
             for finding in findings
         ]
-    return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
+    elsewhere = {finding.where for finding in findings} - {"", main_region}
+    return sorted(findings, key=lambda finding: (VERDICTS.index(finding.verdict), finding.where in elsewhere))
+
+
+def _notes_on_log(checks: Sequence[Check]) -> list[OpenQuestion]:
+    """Return that the check of the trainer's log was skipped, or left values out, where it did."""
+    notes = []
+    for check in checks:
+        keys = [check.key] if check.key == "checks.logged.others" else []
+        keys += [key for key in check.notes if key == "checks.logged.not_finite"]
+        values = {name: f"metric.{value}" if name == "metric" else str(value) for name, value in check.values.items()}
+        notes += [OpenQuestion(key, values) for key in keys]
+    return notes
 
 
 def _open_questions(run: Run, symptoms: Symptoms, split: str, *, to_confirm: bool) -> list[OpenQuestion]:
@@ -193,15 +260,16 @@ def _open_questions(run: Run, symptoms: Symptoms, split: str, *, to_confirm: boo
         return [OpenQuestion("diagnosis.open.tokens", {}, "dpo-analysis score PAIRS ... --out OTHER")]
     questions = []
     score = f"dpo-analysis score ... --out {run.path}"
-    if symptoms.ledger is None:
+    if not symptoms.has_evidence:
         questions.append(OpenQuestion("diagnosis.open.evidence", {}, f"{score} --evidence fallen"))
     if to_confirm and TRAIN_SPLIT in run.splits:
         command = f"{score.replace('...', f'{TRAIN_SPLIT}=PAIRS ...')} --confirm"
         questions.append(OpenQuestion("diagnosis.open.confirm", {}, command))
     if np.isnan(statistics.rise):
         questions.append(OpenQuestion("diagnosis.open.beginning"))
-    if symptoms.index == 0 and statistics.lost > TOO_LATE_NATS:
-        values = {"lost": fixed(statistics.lost), "most": fixed(TOO_LATE_NATS, 0)}
+    too_late = TOO_LATE_NATS * symptoms.log_ratios.mean_scale
+    if symptoms.index == 0 and statistics.lost > too_late:
+        values = {"lost": fixed(statistics.lost), "most": fixed(too_late, 0)}
         questions.append(OpenQuestion("diagnosis.open.too_late", values))
     if TRAIN_SPLIT not in run.splits:
         command = f"dpo-analysis score {TRAIN_SPLIT}=PAIRS ... --out OTHER"

@@ -11,24 +11,34 @@ from dpo_analysis.diagnosis.checks import Check
 from dpo_analysis.diagnosis.fall_statistics import FallStatistics
 from dpo_analysis.diagnosis.findings import ExampleToken, Fall, Share
 from dpo_analysis.diagnosis.ledger.ledger import Ledger
+from dpo_analysis.diagnosis.outcome.training_pairs import TrainingPairs
 from dpo_analysis.diagnosis.series_log_ratios import SeriesLogRatios
 from dpo_analysis.diagnosis.thresholds import (
+    ALIKE_TIMES,
+    CHANCE_EXCESS,
     CORE_SHIFT_DISTANCE,
-    CORE_SHIFT_NATS,
     DATA_DRIVEN_SHARE,
-    DOMINANT_PART,
+    DOMINANT_TIMES,
     EARLIER_END_SHARE,
+    END_GAIN_NATS,
     END_OF_TEXT_SHARE,
     EXPECTED_RATIO,
     FAR_APART_DISTANCE,
+    GAIN_NATS_PER_TOKEN,
+    HARD_FALLEN_SHARE,
+    HARD_NATS_PER_TOKEN,
     NEAR_COPY_DISTANCE,
+    NEVER_ROSE_NATS_PER_TOKEN,
     OFF_POLICY_GAP,
+    PULL_ALONE_EXCESS,
     PULL_DRIVEN_SHARE,
     PULL_X,
     PUSH_X,
     REFERENCE_LIKE_CREDIT,
     REFERENCE_LIKE_GAP,
-    SHIFT_NATS,
+    RUINED_NATS_PER_TOKEN,
+    SHIFT_TIMES,
+    TRACED_EXCESS,
     UNTRACEABLE_SHARE,
 )
 from dpo_analysis.schema import CHOSEN
@@ -53,8 +63,11 @@ class Symptoms:
         index: index in ``log_ratios`` of the checkpoint used; None where no decline is established.
         checks: the checks of the run.
         statistics: statistics of the checkpoint used; None where no decline is established.
-        ledger: mass ledger of the checkpoint used; None without evidence ``topk``.
+        ledger: mass ledger of the checkpoint used; None where the run has no tokens. Without evidence ``topk`` it says
+            who pushes the tokens that lost, and not where the probability went.
         shares: the ledger's parts of the lost log-prob, by name; empty without a ledger.
+        training: the training pairs, or the diagnosed pairs where the run has none, at the last checkpoint; None where
+            no checkpoint is scored.
     """
 
     fall: Fall
@@ -64,6 +77,12 @@ class Symptoms:
     statistics: FallStatistics | None
     ledger: Ledger | None
     shares: dict[str, Share]
+    training: TrainingPairs | None = None
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the ledger says where the probability went."""
+        return self.ledger is not None and self.ledger.has_evidence
 
     @property
     def by_region(self) -> Mapping[str, Mapping[str, float]]:
@@ -74,22 +93,31 @@ class Symptoms:
     def directions(self) -> dict[str, str]:
         """The direction of the loss in each region where other pairs' texts account for it, the main region first.
 
-        Empty where they account for too little in every region. The main region is judged by X of the whole response,
-        every other region by its own.
+        Empty where they account for too little in every region. Each region is judged by what its shares exceed chance
+        by, and by its X where both do. The main region of a pull is where the responses that did not fall gained.
         """
-        statistics, regions = self.statistics, self.by_region
-        if statistics is None or not self.data_driven:
+        if not self.data_driven:
             return {}
-        total = _direction(statistics.x, statistics.pushed, statistics.pulled)
-        mass = {name: region["pushed"] + region["pulled"] for name, region in regions.items()}
-        if total == UNDECIDED:
-            main = max(regions, key=lambda name: mass[name])
-        else:
-            main = max(regions, key=lambda name: regions[name][total])
-        others = [name for name, region in regions.items() if name != main and _accounts_for_loss(region)]
-        others.sort(key=lambda name: -mass[name])
-        return {main: total} | {
-            name: _direction(regions[name]["x"], regions[name]["pushed"], regions[name]["pulled"]) for name in others
+        excess = {name: _excess(region) for name, region in self.by_region.items()}
+        counted = [name for name in excess if max(excess[name]) > 0]
+        main = max(counted, key=lambda name: max(excess[name]))
+        # Without evidence nothing is known of a pull, so that X must say push by itself.
+        least_x = PULL_X if self.has_evidence else PUSH_X
+        found = {name: _direction(excess[name], self.by_region[name]["x"], least_x) for name in counted}
+        if found[main] == PULLED and self.gained_regions:
+            main = max(self.gained_regions, key=lambda name: self.gained_regions[name])
+            elsewhere = (name for name in counted if found[name] == PULLED and name not in self.gained_regions)
+            found |= dict.fromkeys(elsewhere, UNDECIDED) | {main: PULLED}
+        others = sorted((name for name in found if name != main), key=lambda name: -max(excess[name]))
+        return {name: found[name] for name in (main, *others)}
+
+    @property
+    def gained_regions(self) -> dict[str, float]:
+        """Gain of the chosen responses that did not fall, nats per token, in the regions where it is established."""
+        return {
+            name: region["gain"]
+            for name, region in self.by_region.items()
+            if name != "end" and region["gain_low"] > 0 and region["gain"] >= GAIN_NATS_PER_TOKEN
         }
 
     @property
@@ -99,7 +127,16 @@ class Symptoms:
         One region must reach the threshold by itself: after a hard generic fall, shares that are small in every region
         add up to as much.
         """
-        return not self.off_policy and any(_accounts_for_loss(region) for region in self.by_region.values())
+        return not self.off_policy and any(max(_excess(region)) > 0 for region in self.by_region.values())
+
+    @property
+    def traced(self) -> bool:
+        """Whether other pairs' texts account for any part of the loss beyond chance, even if it names no cause."""
+        return any(
+            region[name] - region[f"{name}_by_chance"] >= TRACED_EXCESS
+            for region in self.by_region.values()
+            for name in ("pushed", "pulled")
+        )
 
     @property
     def off_policy(self) -> bool:
@@ -108,11 +145,12 @@ class Symptoms:
 
     @property
     def ends_earlier(self) -> bool:
-        """Whether the loss went to ends of text in front of closings that other pairs reject: responses end earlier."""
-        if self.statistics is None or "closing" not in self.by_region:
+        """Whether responses end earlier: the end of text gained in responses that did not fall, or took the loss."""
+        if self.statistics is None or "end" not in self.by_region:
             return False
-        closing = self.by_region["closing"]
-        return self.statistics.ended >= EARLIER_END_SHARE and closing["pushed"] >= DATA_DRIVEN_SHARE
+        end, closing = self.by_region["end"], self.by_region["closing"]
+        gained = end["gain_low"] > 0 and end["gain"] >= END_GAIN_NATS
+        return gained or (self.statistics.ended >= EARLIER_END_SHARE and closing["pushed"] >= DATA_DRIVEN_SHARE)
 
     @property
     def untraceable(self) -> bool:
@@ -120,37 +158,62 @@ class Symptoms:
         return self.statistics is not None and self.statistics.no_data > UNTRACEABLE_SHARE
 
     @property
+    def fell_hard(self) -> bool:
+        """Whether nearly all chosen responses lost far more than an ordinary training takes, by the last checkpoint."""
+        statistics = self.statistics
+        if statistics is None:
+            return False
+        return statistics.end_per_token >= HARD_NATS_PER_TOKEN and statistics.fallen_at_end >= HARD_FALLEN_SHARE
+
+    @property
+    def ruined(self) -> bool:
+        """Whether nearly all chosen responses lost so much in the end that no part of the data explains it."""
+        return self.fell_hard and self.statistics is not None and self.statistics.end_per_token >= RUINED_NATS_PER_TOKEN
+
+    @property
+    def fell_from_start(self) -> bool:
+        """Whether the mean of the chosen responses fell from the very beginning of the training."""
+        statistics = self.statistics
+        if statistics is None or not statistics.lost_at_end:
+            return False
+        return statistics.rise <= NEVER_ROSE_NATS_PER_TOKEN * statistics.lost_at_end / statistics.end_per_token
+
+    @property
     def like_reference(self) -> bool:
-        """Whether both responses look like the reference's own answers, and move as these do when the policy moves."""
+        """Whether both responses look like the reference's own answers, and both fell as these do when it moves."""
         statistics, (low, high) = self.statistics, EXPECTED_RATIO
         if statistics is None or self.data_driven or self.off_policy:
             return False
         like_answers = statistics.credit_size < REFERENCE_LIKE_CREDIT and abs(statistics.gap) < REFERENCE_LIKE_GAP
+        like_answers &= statistics.rejected_times < ALIKE_TIMES and not self.fell_hard
         return like_answers and statistics.edit >= FAR_APART_DISTANCE and low <= statistics.both_expected <= high
 
     @property
     def shifted(self) -> dict[str, float]:
-        """Gain of the chosen responses that did not fall, nats per pair, in the regions whose wording moves.
+        """Gain of the chosen responses that did not fall, nats per token, in the regions whose wording moves.
 
         The core counts only where no other region moves and the two responses are neither near copies nor far apart.
-        Empty where a push, an earlier end of text or the policy's own movement is the simpler explanation.
+        Empty where a push, an earlier end of text or the policy's own movement is the simpler explanation, and where
+        the mean did not fall: wording that some responses gain by is then what the training is for.
         """
         statistics = self.statistics
         if statistics is None or not self.by_region or self.off_policy or self.like_reference or self.ends_earlier:
             return {}
-        if statistics.end >= END_OF_TEXT_SHARE or PUSHED in self.directions.values():
+        if statistics.end >= END_OF_TEXT_SHARE or PUSHED in self.directions.values() or self.fall.hidden:
             return {}
-        gains = {name: region["others"] for name, region in self.by_region.items()}
-        edges = {name: gains[name] for name in ("opening", "closing") if gains[name] >= SHIFT_NATS}
+        times = {name: region["gain_times"] for name, region in self.by_region.items()}
+        gains = {name: gain for name, gain in self.gained_regions.items() if times[name] >= SHIFT_TIMES}
+        edges = {name: gains[name] for name in ("opening", "closing") if name in gains}
         comparable = NEAR_COPY_DISTANCE <= statistics.edit < CORE_SHIFT_DISTANCE
-        core = {"core": gains["core"]} if gains["core"] >= CORE_SHIFT_NATS and comparable else {}
+        core = {"core": gains["core"]} if "core" in gains and comparable else {}
         return edges or core
 
     def share_in(self, name: str, region: str) -> Share:
-        """Return one of the ledger's parts of the lost log-prob in one region; NaN without a ledger."""
+        """Return one of the ledger's parts of the lost log-prob in one region; NaN where it is not known."""
+        unknown = Share(math.nan, math.nan, math.nan)
         if self.ledger is None:
-            return Share(math.nan, math.nan, math.nan)
-        return self.ledger.shares(self.log_ratios.groups[self.ledger.pair_indices], region)[name]
+            return unknown
+        return self.ledger.shares(self.log_ratios.groups[self.ledger.pair_indices], region).get(name, unknown)
 
     def share_texts(self) -> dict[str, str]:
         """Return the ledger's parts of the lost log-prob, by name, as sentences write them; empty without a ledger."""
@@ -186,16 +249,33 @@ class Symptoms:
         return tuple(str(pair_id) for pair_id in self.log_ratios.pair_ids[worst])
 
 
-def _accounts_for_loss(region: Mapping[str, float]) -> bool:
-    """Return whether other pairs' texts account for what is lost in a region."""
-    return region["pushed"] >= DATA_DRIVEN_SHARE or region["pushed"] + region["pulled"] >= PULL_DRIVEN_SHARE
+def _excess(region: Mapping[str, float]) -> tuple[float, float]:
+    """Return by how much C and P of a region exceed what random labels give; 0 where a share is too small to count.
+
+    P must exceed it by more where the responses that did not fall gained nothing in the region.
+    """
+    gained = region["gain_low"] > 0 and region["gain"] >= GAIN_NATS_PER_TOKEN
+    limits = (
+        ("pushed", DATA_DRIVEN_SHARE, CHANCE_EXCESS),
+        ("pulled", PULL_DRIVEN_SHARE, CHANCE_EXCESS if gained else PULL_ALONE_EXCESS),
+    )
+    excess = []
+    for name, least, least_above in limits:
+        above = region[name] - region[f"{name}_by_chance"]
+        excess.append(above if region[name] >= least and above >= least_above else 0.0)
+    return excess[0], excess[1]
 
 
-def _direction(x: float, pushed: float, pulled: float) -> str:
-    """Return the direction of a loss from X, C and P."""
-    both = pushed + pulled
-    if pulled > DOMINANT_PART * both or (x < PULL_X and pulled >= pushed):
-        return PULLED
-    if x < PULL_X:
+def _direction(excess: tuple[float, float], x: float, least_x: float = PULL_X) -> str:
+    """Return the direction of the loss in a region from the excess of C and of P, and from X where both exceed.
+
+    A push needs an X of at least ``least_x``: below it other pairs choose the tokens that lost as well.
+    """
+    pushed, pulled = excess
+    if pushed and not pulled and x < least_x:
         return UNDECIDED
-    return PUSHED if x > PUSH_X or pushed > DOMINANT_PART * both else UNDECIDED
+    if not pulled or pushed > DOMINANT_TIMES * pulled:
+        return PUSHED
+    if not pushed or pulled > DOMINANT_TIMES * pushed:
+        return PULLED
+    return PUSHED if x > PUSH_X else PULLED if x < PULL_X else UNDECIDED

@@ -16,12 +16,13 @@ def mark(check: Check, lang: str = "en") -> str:
 
 def answer(check: Check, lang: str = "en") -> str:
     """Return what the check found, with its numbers."""
-    key = f"checks.{check.name}.{check.verdict}"
+    key = check.key or f"checks.{check.name}.{check.verdict}"
     if key in words.catalogue(lang):
         values = dict(check.values)
         if "metric" in values:
             values["metric"] = words.text(f"metric.{values['metric']}", lang)
-        return words.text(key, lang, **values)
+        sentences = [words.text(name, lang, **values) for name in (key, *check.notes)]
+        return ("；" if lang == "zh" else "; ").join(sentences)
     if check.verdict == "unknown":
         return words.text("checks.data.unknown", lang)
     if not check.values["n"]:

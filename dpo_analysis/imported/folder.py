@@ -59,6 +59,8 @@ def import_run(
             do not match, or ``out`` holds another run.
         StorageError: the folder cannot be written.
     """
+    if beta == 0:
+        raise InputError("bad beta 0: it must be above 0; give the trainer's")
     source = ", ".join(str(table) if isinstance(table, str | Path) else type(table).__name__ for table in tables)
     imported = _read_tables(tables, series, out)
     values = imported.to_array(source)

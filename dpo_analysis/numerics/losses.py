@@ -161,6 +161,8 @@ WITH_DIVERGENCE = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robus
 """Losses that TRL computes with every f-divergence; the others know reverse_kl only."""
 BATCH_LOSSES = ("aot", "aot_unpaired")
 """Losses that sort a whole batch, so that no pair has a loss of its own."""
+DIVIDES_BY_BETA = ("ipo", "sppo_hard")
+"""Losses with a target of 1 / (2 beta), which a beta of 0 does not have."""
 REFERENCE_FREE = ("simpo", "orpo", "cpo")
 """Losses that are trained without a reference, so that no implicit reward exists."""
 LOSSES: dict[str, Callable[[LossTerms], Array]] = {

@@ -9,6 +9,7 @@ import numpy as np
 from dpo_analysis.errors import InputError
 from dpo_analysis.numerics.losses import (
     BATCH_LOSSES,
+    DIVIDES_BY_BETA,
     F_DIVERGENCES,
     LOSSES,
     REFERENCE_FREE,
@@ -52,7 +53,7 @@ def loss(
 
     Args:
         pairs: log-probs and lengths.
-        beta: the trainer's beta, above 0.
+        beta: the trainer's beta; at 0 a loss that needs 1 / beta is refused.
         loss_type: a name of ``losses.LOSSES``, or several names, whose losses are added with the weights of
             ``parameters["loss_weights"]`` (1 if absent).
         parameters: label_smoothing, discopop_tau, loss_weights, f_divergence_type, f_alpha_divergence_coef, ld_alpha
@@ -86,10 +87,12 @@ def check_loss(
     weights = settings.get("loss_weights", [1.0] * len(names))
     if not names or len(weights) != len(names):
         raise InputError(f"{len(weights)} loss_weights for {len(names)} losses: each loss has one; give as many")
-    if not (np.isfinite(beta) and beta > 0):
+    if not (np.isfinite(beta) and beta >= 0):
         raise InputError(f"bad beta {beta}: it must be a number above 0; give the trainer's")
     for name in names:
         _check_name(name)
+        if beta == 0 and name in DIVIDES_BY_BETA:
+            raise InputError(f"no loss {name!r} with beta 0: its target is 1 / (2 beta); give the trainer's beta")
     _check_parameters(names, settings)
     return [(name, float(weight)) for name, weight in zip(names, weights, strict=True)]
 

@@ -45,10 +45,10 @@ class Term(NamedTuple):
 
 
 def glossary(lang: str = "en") -> Iterator[Term]:
-    """Yield every entry: the terms, then the causes by rank, whose rules name the numbers of ``thresholds``."""
-    for term in TERMS:
-        yield Term(*(words.text(f"details.term.{term}{end}", lang) for end in ("", ".formula", ".meaning")))
+    """Yield every entry: the terms, then the causes by rank; both name the numbers of ``thresholds``."""
     numbers = {name: value for name, value in vars(thresholds).items() if name.isupper()}
+    for term in TERMS:
+        yield Term(*(words.text(f"details.term.{term}{end}", lang, **numbers) for end in ("", ".formula", ".meaning")))
     for cause in every_cause():
         rule = words.text(f"glossary.{cause}.rule", lang, **numbers)
         name = words.text(f"diagnosis.cause.{cause}", lang)

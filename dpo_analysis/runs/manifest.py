@@ -15,6 +15,7 @@ from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.runs.records import Model, Series
 from dpo_analysis.runs.safe_files import open_inside, reading
 from dpo_analysis.schema import SCHEMA_VERSION
+from dpo_analysis.trainer.training_args import BATCH_SETTINGS
 
 if TYPE_CHECKING:
     from dpo_analysis.runs.parts import Part
@@ -202,8 +203,9 @@ def merge_series(
     merged = {name: dict(record) for name, record in stored.items()}
     for series in added:
         record = merged.setdefault(series.name, series.to_json())
+        record["parameters"], added_parameters = _with_facts(record.get("parameters", {}), series.parameters)
         record |= {name: value for name, value in series.to_json().items() if name in explicit}
-        difference = describe_differences(record, series.to_json())
+        difference = describe_differences(record, series.to_json() | {"parameters": added_parameters})
         if difference:
             raise InputError(
                 f"series {series.name!r} is in this run with other parameters: {difference}; another training needs "
@@ -211,6 +213,15 @@ def merge_series(
                 "tables take --beta"
             )
     return merged
+
+
+def _with_facts(stored: Mapping[str, Any], added: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters of a stored and of an added series, each with the batch settings that only the other has.
+
+    No score, reward or loss depends on these, so a run folder that lacks them is the same run.
+    """
+    facts = [{name: record[name] for name in BATCH_SETTINGS if name in record} for record in (stored, added)]
+    return facts[1] | dict(stored), facts[0] | dict(added)
 
 
 def corrections(stored: Mapping[str, Any], merged: Mapping[str, Any]) -> list[str]:
@@ -246,6 +257,8 @@ def merge_models(
             )
         if weights != model.weights or model.key not in merged:
             merged[model.key] = model.to_json()
+        elif model.template:
+            merged[model.key].setdefault("template", model.template)
     return sorted(merged.values(), key=lambda record: Model.from_json(record).order)
 
 

@@ -20,9 +20,10 @@ class Series:
 
     Attributes:
         name: the series' name, without ``/``.
-        beta: DPO's beta, > 0.
+        beta: DPO's beta; 0 only where a trainer's folder says so, and then every reward is 0.
         loss_type: one TRL loss name, or several with ``parameters["loss_weights"]``.
-        parameters: further parameters of the loss (label_smoothing, discopop_tau, loss_weights, f_divergence_type).
+        parameters: further parameters of the loss (label_smoothing, discopop_tau, loss_weights, f_divergence_type), and
+            ``trainer.training_args.BATCH_SETTINGS`` where they are known.
         logged_logps: whether the trainer logged log-probs as sums over tokens or as means ("sum", "mean").
         start: "reference" where training began at the reference, so that curves begin at 0; else "unknown".
     """
@@ -38,11 +39,11 @@ class Series:
         """Check the values.
 
         Raises:
-            InputError: the name is empty or has a ``/``, beta is not above 0, or a word is unknown.
+            InputError: the name is empty or has a ``/``, beta is below 0 or not finite, or a word is unknown.
         """
         if not self.name or "/" in self.name:
             raise InputError(f"bad series name {self.name!r}: it is one word without '/'; write SERIES/NAME=MODEL")
-        if not (math.isfinite(self.beta) and self.beta > 0):
+        if not (math.isfinite(self.beta) and self.beta >= 0):
             raise InputError(f"bad beta {self.beta} for series {self.name!r}: it must be above 0; give the trainer's")
         if self.logged_logps not in LOGGED_LOGPS or self.start not in STARTS:
             raise InputError(
@@ -80,6 +81,8 @@ class Model:
         kind: full, adapter, reference, loaded, imported (from summed log-probs) or fake.
         source: the folder or hub id as the user typed it; only shown, never opened.
         weights: sha256 of the content of the weights, 64 hex digits.
+        template: hash of the chat template beside the model, as ``data.vocab.template_hash`` gives it; empty where it
+            has none, or where that is not known.
     """
 
     series: str
@@ -88,6 +91,7 @@ class Model:
     kind: str = "full"
     source: str = ""
     weights: str = ""
+    template: str = ""
 
     def __post_init__(self) -> None:
         """Check that the key tells this model from every other model.
@@ -119,8 +123,8 @@ class Model:
         return self.series, self.step is None, self.step or 0, self.name
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields, as they are stored in the manifest."""
-        return dataclasses.asdict(self)
+        """Return all fields, as they are stored in the manifest; a template that is not known is left out."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "template" or value}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Model":
@@ -135,6 +139,7 @@ class Model:
             kind=_field(record, "kind", str, where, "full"),
             source=_field(record, "source", str, where, ""),
             weights=_field(record, "weights", str, where, ""),
+            template=_field(record, "template", str, where, ""),
         )
 
 

@@ -20,6 +20,8 @@ from dpo_analysis.runs.safe_files import reading, sha256_inside
 
 IMPORTED = "import"
 """The ``source`` in the identity of a run that was imported from summed log-probs."""
+MAX_NAMED_MODELS = 20
+"""Models that the message about an unknown name lists."""
 VOCAB_FILE, NOISE_FILE, CURVES_FILE = "vocab.parquet", "noise.json", "training/curves.parquet"
 
 
@@ -187,7 +189,9 @@ class Run:
         for candidate in [self.reference, *self.models]:
             if candidate.key == key:
                 return candidate
-        names = ", ".join(candidate.key for candidate in self.models[:5])
+        shown = [candidate.key for candidate in self.models[:MAX_NAMED_MODELS]]
+        more = ", ..." if len(self.models) > len(shown) else ""
+        names = ", ".join(shown) + more
         raise InputError(f"no model {key!r} in run {self.path}: it has {names or 'no policies'}; give one of these")
 
     def vocab(self) -> pa.Table | None:

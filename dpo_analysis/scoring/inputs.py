@@ -82,16 +82,22 @@ def prepare_inputs(arguments: ScoreArguments) -> ScoringInputs:
         requirements.check(resolved.config, resolved.model.source)
     template_given = arguments.chat_template is not None or arguments.tokenizer is not None
     check_tokenizers(tokenizer, model_set, tokenized, template_given=template_given)
+    identity = _identity(tokenized, tokenizer, model_set) | tokenization
     return ScoringInputs(
         model_set=model_set,
         n_parameters=n_parameters,
         requirements=requirements,
         tokenizer=tokenizer,
         tokenized=tokenized,
-        identity=_identity(tokenized, tokenizer, model_set) | tokenization,
+        identity=identity,
         explicit=_explicit_fields(objective),
         trainings=trainings,
-        notes=[*model_set.notes, *_training_notes(trainings, arguments.reference)],
+        notes=[
+            *model_set.notes,
+            *_training_notes(trainings, arguments.reference),
+            *_beta_notes(model_set.series, trainings),
+            *_template_notes(identity["template"], model_set),
+        ],
     )
 
 
@@ -154,6 +160,36 @@ def _explicit_fields(objective: Mapping[str, Any]) -> set[str]:
     """Return the fields of a series that the caller gives; another loss_type may drop loss_weights of parameters."""
     given = {name for name, value in objective.items() if value is not None}
     return given | {"parameters"} if "loss_type" in given else given
+
+
+def _beta_notes(series: Sequence[Series], trainings: Sequence[Training]) -> list[str]:
+    """Return a note for each series whose beta is 0, or not the beta that its trainer's folder records."""
+    recorded = {training.series: training.beta for training in trainings if training.beta is not None}
+    notes = [
+        f"series {one.name} was trained with beta {recorded[one.name]:g}, as its folder says, and its rewards are "
+        f"shown with the beta given, {one.beta:g}"
+        for one in series
+        if recorded.get(one.name, one.beta) != one.beta
+    ]
+    zero = [one.name for one in series if one.beta == 0]
+    if zero:
+        notes.append(
+            f"beta is 0 for {', '.join(zero)}: every reward is 0 by definition, and the loss has no gradient; changes "
+            "of log-probs are shown as they are; if the folder is wrong, give the trainer's beta as --beta"
+        )
+    return notes
+
+
+def _template_notes(rendered: str | None, model_set: ModelSet) -> list[str]:
+    """Return a note where models have another chat template beside them than the pairs were rendered with."""
+    others = [one.model.key for one in model_set.models if rendered and one.model.template not in ("", rendered)]
+    if not others:
+        return []
+    shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    return [
+        f"other chat template beside {shown} than the one used for every model: if the trainer used that one, give it "
+        "as --chat-template FILE"
+    ]
 
 
 def _training_notes(trainings: Sequence[Training], reference: object) -> list[str]:

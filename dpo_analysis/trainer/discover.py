@@ -44,8 +44,9 @@ class Training:
         reference: the reference model: a folder, or a hub id that an adapter names as its base.
         beta: DPO's beta.
         loss_type: a TRL loss name, or several.
-        parameters: parameters of the loss that differ from TRL's defaults, and two facts about numerics where known:
-            ``bf16`` (trained under bf16 autocast) and ``saved_dtype`` (float32, float16, bfloat16).
+        parameters: parameters of the loss that differ from TRL's defaults, and facts where they are known: ``bf16``
+            (trained under bf16 autocast), ``saved_dtype`` (float32, float16, bfloat16) and
+            ``training_args.BATCH_SETTINGS``.
         max_length: tokens; ``training_args.NO_LIMIT`` where the trainer set none.
         truncation: keep_start or keep_end.
         bf16: trained under bf16 autocast.

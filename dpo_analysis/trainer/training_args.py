@@ -21,6 +21,14 @@ LOSS_DEFAULTS = {
     "loss_weights": None,
 }
 """Parameters of the loss and their defaults in TRL 1.16; only values that differ are returned."""
+BATCH_SETTINGS = {
+    "logging_steps": "logging_steps",
+    "per_device_train_batch_size": "per_device_train_batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "n_devices": "_n_gpu",
+}
+"""Settings that say how many pairs a logged training value is the mean of: name in a series' parameters -> name in the
+file. ``n_devices`` counts the devices of a single process; the number of processes is not in the file."""
 REFERENCE_FREE_CONFIGS = ("CPOConfig", "ORPOConfig")
 UNKNOWN_SETTINGS: dict[str, Any] = {
     "beta": None,
@@ -125,6 +133,7 @@ def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
     bf16 = state.get("bf16")
     if isinstance(bf16, bool):
         parameters["bf16"] = bf16
+    parameters |= _batch_settings(state)
     return {
         "beta": _valid_beta(state.get("beta")),
         "loss_type": _loss_types(state.get("loss_type")),
@@ -133,6 +142,20 @@ def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
         "truncation": state.get("truncation_mode") if isinstance(state.get("truncation_mode"), str) else None,
         "bf16": bf16 if isinstance(bf16, bool) else None,
     }
+
+
+def _batch_settings(state: Mapping[str, Any]) -> dict[str, int]:
+    """Return the ``BATCH_SETTINGS`` that are whole numbers above 0; a logging interval may be a share of the training.
+
+    Without an accelerator ``_n_gpu`` is 0 or -1, and training runs on one device.
+    """
+    values = {name: state.get(stored) for name, stored in BATCH_SETTINGS.items()}
+    whole = {
+        name: int(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+    }
+    return {name: value for name, value in whole.items() if value > 0}
 
 
 def _tuple_as_list(value: Any) -> Any:
@@ -152,7 +175,8 @@ def _loss_types(value: Any) -> str | list[str] | None:
 
 
 def _valid_beta(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    """Return beta as the file has it, 0 included: with it every reward is 0, and a default would invent others."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         return None
     return float(value)
 

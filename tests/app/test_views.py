@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from html import unescape
 
 import pandas as pd
 import pytest
 
 import dpo_analysis as dpo
 from dpo_analysis.cli.launcher import sample_run
+from dpo_analysis.diagnosis import diagnose
+from dpo_analysis.diagnosis.diagnosis_text import fall_sentence
 from dpo_analysis.tables.export import csv_bytes
 from dpo_analysis.tables.filters import FILTERS, SORT_ORDERS
 from dpo_analysis.tables.policy_pairs import OUTCOMES
@@ -139,6 +142,16 @@ def test_causes_add_up_on_the_page(show, runs):
     assert sums.loc[text("side.chosen")].nunique() == 1 or sums.loc[text("side.chosen")].std() < 1e-6
     shown = [header.value for header in app.subheader]
     assert shown == [text(f"causes.{by}.title") for by in ("place", "span", "kind", "quantile")]
+
+
+@pytest.mark.parametrize("name", ["strong/checkpoint-60", KEY])
+def test_the_checkpoint_chosen_governs_the_verdict(show, runs, name):
+    run = dpo.open_run(runs / "whole")
+    found = diagnose(run, series="strong", model=name)
+    assert found.fall.last_step == int(name.rpartition("-")[2])
+    page = unescape(said(show(runs / "whole", "causes", model=name)))
+    for sentence in (found.answer.sentence(), fall_sentence(found.fall), found.harm.sentence()):
+        assert sentence in page
 
 
 def test_two_checkpoints_are_compared(show, runs):

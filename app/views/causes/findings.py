@@ -8,12 +8,11 @@ from dpo_analysis import figures, words
 from dpo_analysis.diagnosis import Diagnosis, Finding
 from dpo_analysis.diagnosis.diagnosis_text import (
     basis_sentence,
+    both_ends_sentence,
     cause_label,
-    damage_sentence,
     end_sentence,
     fall_sentence,
-    shares_sentence,
-    verdict_sentence,
+    likely_sentence,
 )
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE
 from dpo_analysis.figures.labels import one_line
@@ -31,9 +30,10 @@ PATTERN_COLUMNS = ["way", "words", "place", "n_pairs", "nats", "rejects", "choos
 def draw(run: Run, diagnosis: Diagnosis, lang: str) -> None:
     """Show the diagnosis, the verdict first; unlikely causes and numbers are in expanders."""
     blocks.safe_html(
-        (f"{VERDICT};{_color(_verdict_of(diagnosis))}", verdict_sentence(diagnosis, lang)),
-        *((blocks.EVIDENCE, line) for line in shares_sentence(diagnosis, lang)),
-        *((f"{blocks.EVIDENCE};font-weight:600", line) for line in damage_sentence(diagnosis, lang)),
+        (f"{VERDICT};{_color(_verdict_of(diagnosis))}", diagnosis.answer.sentence(lang)),
+        *((blocks.EVIDENCE, line) for line in likely_sentence(diagnosis, lang)),
+        *((blocks.EVIDENCE, line) for line in both_ends_sentence(diagnosis, lang)),
+        (blocks.EVIDENCE, f"{words.text('diagnosis.harm', lang)} {diagnosis.harm.sentence(lang)}"),
         (blocks.EVIDENCE, fall_sentence(diagnosis.fall, lang)),
         *((blocks.EVIDENCE, probe.sentence(lang)) for probe in diagnosis.probes),
         (blocks.EVIDENCE, end_sentence(diagnosis, lang)),

@@ -1,9 +1,11 @@
 """Other pairs reject what this pair chooses: the lost tokens stand in their rejected responses, in the same context.
 
-Signature: C, the share of the lost log-prob on tokens that other pairs reject in this context more than they choose,
-and X, the mean of (r - c) / (r + c + K), say push. Counter-evidence: P, what went to tokens that other pairs choose,
-and what neither explains; a rejected closing in front of which ending is chosen belongs to ``length_or_eos``.
-Certainty: association; only ``score --confirm`` makes it an intervention. Unit: share of the lost log-prob.
+Signature: at one region C, the share of the lost log-prob on tokens that other pairs reject in this context more than
+they choose, is large and exceeds what random labels of the other pairs give, by far more than P does, what went to
+tokens that other pairs choose; where both exceed chance alike, X, the mean of (r - c) / (r + c + K), decides. It needs
+no evidence ``topk``. Counter-evidence: P, and what neither explains; a rejected closing in front of which ending is
+chosen belongs to ``length_or_eos``. Certainty: association; only ``score --confirm`` makes it an intervention. Unit:
+share of the lost log-prob.
 Source: likelihood displacement by similar preferences, Razin et al. 2024, arXiv:2410.08847.
 """
 
@@ -36,8 +38,9 @@ def _pushed(symptoms: Symptoms, ledger: Ledger, region: str, direction: str) -> 
     pushed = symptoms.share_in("pushed", region)
     values = _values(symptoms) | {"share": whole_percent(pushed.share), "place": f"causes.place.{region}"}
     values |= {"low": whole_percent(pushed.low), "high": whole_percent(pushed.high), "n": str(ledger.bigrams.n_pairs)}
-    ends_earlier = region == "closing" and symptoms.ends_earlier
-    counter = ["diagnosis.data_driven.counter"] + (["diagnosis.collision.counter.sooner"] if ends_earlier else [])
+    ends_earlier = symptoms.ends_earlier
+    counter = [f"diagnosis.data_driven.counter{'' if symptoms.has_evidence else '.no_evidence'}"]
+    counter += ["diagnosis.collision.counter.sooner"] if ends_earlier else []
     return Finding(
         "collision",
         POSSIBLE if direction == UNDECIDED or ends_earlier else LIKELY,
@@ -57,7 +60,7 @@ def _pushed(symptoms: Symptoms, ledger: Ledger, region: str, direction: str) -> 
 
 
 def _unlikely(symptoms: Symptoms) -> Finding:
-    pushed = symptoms.shares["pushed"]
+    pushed = symptoms.share_in("pushed", "")
     return Finding(
         "collision",
         UNLIKELY,
@@ -73,4 +76,5 @@ def _unlikely(symptoms: Symptoms) -> Finding:
 
 
 def _values(symptoms: Symptoms) -> dict[str, str]:
-    return symptoms.share_texts() | {"x": symptoms.x_text()}
+    pushed = whole_percent(symptoms.share_in("pushed", "").share)
+    return symptoms.share_texts() | {"x": symptoms.x_text(), "pushed": pushed}

@@ -1,10 +1,12 @@
 """Another answer rises in the core: probability went to tokens that other pairs choose in the same context.
 
-Signature: P, the share of the lost log-prob that went to tokens which other pairs choose in this context, with X near
-or below 0, in the core; or the chosen responses that did not fall gained in the core and in no other region, in pairs
-whose two responses are neither near copies nor far apart. Counter-evidence: C, and what neither explains. Certainty:
-association. Unit: share of the lost log-prob. On planted runs a competing answer in the core and a collision there are
-often two sides of one fact: the verdict is then "undecided".
+Signature: in the core P, the share of the lost log-prob that went to tokens which other pairs choose in this context,
+is large and exceeds what random labels of the other pairs give, by far more than C does; where both exceed chance
+alike, X near or below 0 decides. Or the chosen responses that did not fall gained in the core and at neither opening
+nor closing, about as much per token as the fallen ones lost, in pairs whose two responses are neither near copies nor
+far apart. Counter-evidence: C, and what neither explains. Certainty: association. Unit: share of the lost log-prob. On
+planted runs a competing answer in the core and a collision there are often two sides of one fact: the verdict is then
+"undecided".
 Source: benign displacement, Razin et al. 2024, arXiv:2410.08847.
 """
 

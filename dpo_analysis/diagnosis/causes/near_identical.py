@@ -1,11 +1,11 @@
 """The rejected responses are near copies of the chosen ones, and pushing them down pushes the tokens that both share.
 
-Signature: a small edit distance between the two responses of fallen pairs, nothing in other pairs' texts that accounts
-for the loss, no region in which the chosen responses that did not fall gained, and a curve that neither fell from the
-beginning nor rose much: where the mean rises, some responses gain. It is not each pair hurting itself: on planted runs
-pairs that were not trained on fall as much. Counter-evidence: a fall from the very beginning. The verdict is "cannot
-tell" where nearly all of the loss went to tokens in no text. Certainty: association. Unit: none (edit distance, share
-of the longer response).
+Signature: a small edit distance between the two responses of the typical fallen pair (the median), nothing in other
+pairs' texts that accounts for the loss, no region in which the chosen responses that did not fall gained, no end of
+text that took much of it, no fall from the very beginning, and more lost per token by the last checkpoint than sound
+runs lose. It is not each pair hurting itself: on planted runs pairs that were not trained on fall as much.
+Counter-evidence: how many of the pairs fell. The verdict is "cannot tell" where nearly all of the loss went to tokens
+in no text. Certainty: association. Unit: none (edit distance, share of the longer response).
 Source: Pal et al. 2024 (Smaug), arXiv:2402.13228; Yuan et al. 2024, arXiv:2410.13828.
 """
 
@@ -14,8 +14,8 @@ import math
 from dpo_analysis.diagnosis.fall_statistics import FallStatistics
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
 from dpo_analysis.diagnosis.symptoms import Symptoms
-from dpo_analysis.diagnosis.thresholds import NEAR_COPY_DISTANCE, NEVER_ROSE_NATS, RISEN_NATS
-from dpo_analysis.text.numbers import fixed, signed_fixed, whole_percent
+from dpo_analysis.diagnosis.thresholds import EARLIER_END_SHARE, NEAR_COPY_DISTANCE, NEAR_COPY_NATS_PER_TOKEN
+from dpo_analysis.text.numbers import fixed, whole_percent
 
 RANK = 9
 
@@ -25,16 +25,16 @@ def find(symptoms: Symptoms) -> list[Finding]:
     statistics = symptoms.statistics
     if statistics is None or math.isnan(statistics.edit):
         return []
-    verdict = _verdict(symptoms, statistics)
-    untraceable = verdict == CANNOT_TELL and symptoms.ledger is not None
+    verdict, key = _verdict(symptoms, statistics)
     shown = verdict in (LIKELY, POSSIBLE)
-    values = {"edit": fixed(statistics.edit), "rise": signed_fixed(statistics.rise)}
+    values = {"edit": fixed(statistics.edit_median), "fell_share": whole_percent(statistics.fallen_at_end)}
     values |= {"data": whole_percent(statistics.data_driven), "no_data": whole_percent(statistics.no_data)}
+    values["hard"] = fixed(statistics.end_per_token, 3)
     finding = Finding(
         "near_identical",
         verdict,
         "association",
-        key="diagnosis.nowhere" if untraceable else f"diagnosis.near_identical.{verdict.replace(' ', '_')}",
+        key=key,
         values=values,
         pairs=symptoms.most_fallen() if shown else (),
         counter=("diagnosis.near_identical.counter",) if shown else (),
@@ -44,10 +44,18 @@ def find(symptoms: Symptoms) -> list[Finding]:
     return [finding]
 
 
-def _verdict(symptoms: Symptoms, statistics: FallStatistics) -> str:
-    if statistics.edit >= NEAR_COPY_DISTANCE:
-        return UNLIKELY
-    if symptoms.ledger is None or symptoms.untraceable:
-        return CANNOT_TELL
-    other_cause = symptoms.data_driven or symptoms.off_policy or bool(symptoms.shifted)
-    return LIKELY if NEVER_ROSE_NATS < statistics.rise < RISEN_NATS and not other_cause else POSSIBLE
+def _verdict(symptoms: Symptoms, statistics: FallStatistics) -> tuple[str, str]:
+    """Return the verdict and the key of its sentence."""
+    if statistics.edit_median >= NEAR_COPY_DISTANCE:
+        return UNLIKELY, "diagnosis.near_identical.unlikely"
+    if symptoms.ledger is None:
+        return CANNOT_TELL, "diagnosis.near_identical.cannot_tell"
+    if symptoms.untraceable:
+        return CANNOT_TELL, "diagnosis.nowhere"
+    other_cause = symptoms.data_driven or symptoms.off_policy or symptoms.ends_earlier or bool(symptoms.gained_regions)
+    other_cause |= symptoms.traced or statistics.end >= EARLIER_END_SHARE or symptoms.fell_from_start
+    if other_cause:
+        return POSSIBLE, "diagnosis.near_identical.possible"
+    if statistics.end_per_token < NEAR_COPY_NATS_PER_TOKEN:
+        return POSSIBLE, "diagnosis.near_identical.possible.small"
+    return LIKELY, "diagnosis.near_identical.likely"

@@ -1,9 +1,10 @@
 """The fall is what the policy's movement explains: the responses look like the reference's own, and the policy moved.
 
 Signature: over both responses of all pairs the change is about -sum KL(pi_ref || pi), what answers of the reference
-lose on average whichever of them is labelled chosen; credit_z is small, and the reference finds both sides as likely.
-That the mean of such answers falls so is arithmetic (identity); that these responses are such answers is a judgement.
-Counter-evidence: larger credits. Unit: ratio. Source: Rafailov et al. 2024, arXiv:2404.12358.
+lose on average whichever of them is labelled chosen; both sides fell alike and not hard, credit_z is small, the
+reference finds both sides as likely, the two responses have little in common, and nothing in the data accounts for the
+loss. That the mean of such answers falls so is arithmetic (identity); that these responses are such answers is a
+judgement. Counter-evidence: larger credits. Unit: ratio. Source: Rafailov et al. 2024, arXiv:2404.12358.
 """
 
 import math
@@ -26,7 +27,7 @@ def find(symptoms: Symptoms) -> list[Finding]:
     shown = verdict in (LIKELY, POSSIBLE)
     values = {"both": fixed(statistics.both_expected), "z": fixed(statistics.credit_size)}
     values |= {"gap": fixed(statistics.gap), "limit": fixed(REFERENCE_LIKE_CREDIT), "near": fixed(REFERENCE_LIKE_GAP)}
-    values["edit"] = fixed(statistics.edit)
+    values |= {"edit": fixed(statistics.edit), "times": fixed(statistics.rejected_times)}
     counter = f"diagnosis.reference_effect.counter{'.possible' if verdict == POSSIBLE else ''}"
     finding = Finding(
         "reference_effect",

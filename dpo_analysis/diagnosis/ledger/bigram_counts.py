@@ -2,7 +2,7 @@
 
 The context of a token is its previous token alone. Counts are discordant: a pair that has the bigram in both of its
 responses is no evidence for either side and counts for neither, since raw counts would blame the text that both
-responses share. A pair never counts for itself.
+responses share. Pairs of one prompt and near duplicates count once together, and never for themselves.
 """
 
 from collections.abc import Iterator
@@ -15,55 +15,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dpo_analysis.arrays.response_sums import pair_index
+from dpo_analysis.diagnosis.ledger.bigram_index import BigramIndex, OtherPairs, key_sets
+from dpo_analysis.diagnosis.ledger.clusters import KeySets
 from dpo_analysis.runs import Run
 from dpo_analysis.runs.evidence.kinds import sample_mask
 from dpo_analysis.runs.list_columns import flatten_lists, side_indices
 from dpo_analysis.schema import SIDES
 
 Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 RESPONSE_START = -1
 """Stands for the previous token of a response's first token, whose real one belongs to the prompt of its own pair."""
 TRAIN_SPLIT = "train"
 """The split whose pairs count as the training pairs, where a run has one of this name."""
 MAX_COUNTED_PAIRS = 20_000
 """Pairs counted at most; of more pairs a sample is drawn by the hash of pair_id."""
-
-
-class OtherPairs(NamedTuple):
-    """What the other pairs do with each bigram of a query; every array has the shape of the query.
-
-    Attributes:
-        rejects: r, the number of other pairs whose rejected response alone has the bigram.
-        chooses: c, the number of other pairs whose chosen response alone has it.
-        rejected_by_pair: whether the rejected response alone of the pair itself has it.
-        seen: whether any response of any counted pair has it, the pair itself included.
-    """
-
-    rejects: Ints
-    chooses: Ints
-    rejected_by_pair: Mask
-    seen: Mask
-
-
-class _Index(NamedTuple):
-    """Sorted keys of bigrams: (previous token + 1) * base + token, with row * base ** 2 added where the pair matters.
-
-    Attributes:
-        base: more than every token id + 1.
-        chosen_of_pair: keys with the row, of bigrams that the pair's chosen response alone has.
-        rejected_of_pair: the same of rejected responses.
-        chooses: keys without the row, and in how many pairs the chosen response alone has them.
-        rejects: the same of rejected responses.
-        seen: keys of the bigrams of all responses.
-    """
-
-    base: int
-    chosen_of_pair: Ints
-    rejected_of_pair: Ints
-    chooses: tuple[Ints, Ints]
-    rejects: tuple[Ints, Ints]
-    seen: Ints
+MAX_COMPARED_PAIRS = 4096
+"""Pairs of another split at most whose near duplicates among the counted pairs are found, drawn by the same hash."""
 
 
 class BigramCounts:
@@ -73,29 +40,57 @@ class BigramCounts:
         split: split whose pairs are counted.
     """
 
-    def __init__(self, run: Run, split: str) -> None:
-        """Count the scored pairs of ``split``; the first query raises StorageError where a part is damaged."""
-        self.split, self._run = split, run
+    def __init__(self, run: Run, split: str, asking: str | None = None) -> None:
+        """Count the scored pairs of ``split``; the first query raises StorageError where a part is damaged.
+
+        Args:
+            run: an open run.
+            split: split whose pairs are counted.
+            asking: split of the pairs that queries are made for, whose near duplicates among the counted pairs are left
+                out of their counts; None for ``split``. Pairs of the same prompt are left out in any case.
+        """
+        self.split, self._run, self._asking = split, run, asking
 
     @cached_property
     def n_pairs(self) -> int:
         """Number of counted pairs."""
-        return len(self._rows)
+        return len(sampled_pairs(self._run, self.split))
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters of the counted pairs: what r and c can reach together with the asking pair's cluster."""
+        return self.index.n_clusters
 
     @cached_property
-    def _rows(self) -> Ints:
-        return sampled_pairs(self._run, self.split)["row"].to_numpy()
+    def index(self) -> BigramIndex:
+        """The counted pairs by bigram."""
+        pairs, counted = self._read_pairs
+        rows = pairs["row"].to_numpy()
+        base, chosen, rejected = _read_key_sets(self._run, rows)
+        groups = np.unique(pairs["group_id"].to_numpy(dtype=str), return_inverse=True)[1]
+        return BigramIndex.of(base, groups, chosen, rejected, counted)
 
     @cached_property
-    def _index(self) -> _Index:
-        parts = list(_parts(self._run, self._rows))
-        base = 2 + max((int(side.token_ids.max(initial=0)) for part in parts for side in part), default=0)
-        chosen, rejected = (_distinct([_pair_keys(base, part[side]) for part in parts]) for side in range(len(SIDES)))
-        chosen_alone = np.setdiff1d(chosen, rejected, assume_unique=True)
-        rejected_alone = np.setdiff1d(rejected, chosen, assume_unique=True)
-        chooses, rejects = (np.unique(keys % base**2, return_counts=True) for keys in (chosen_alone, rejected_alone))
-        seen = np.unique(np.concatenate([chosen, rejected]) % base**2)
-        return _Index(base, chosen_alone, rejected_alone, chooses, rejects, seen)
+    def _read_pairs(self) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+        """The pairs whose responses are read, by row, and which of them are counted."""
+        pairs = sampled_pairs(self._run, self.split)
+        if self._asking not in (None, self.split):
+            pairs = pd.concat([pairs, sampled_pairs(self._run, self._asking, MAX_COMPARED_PAIRS)]).sort_values("row")
+        return pairs, (pairs["split"] == self.split).to_numpy()
+
+    def clusters(self, rows: Ints) -> Ints:
+        """Return the cluster of the pair of each row, in the shape of ``rows``; -1 where no counted pair is in it."""
+        distinct, inverse = np.unique(rows, return_inverse=True)
+        pairs, _ = self._read_pairs
+        known = pairs["row"].to_numpy()
+        cluster_of_group = dict(zip(pairs["group_id"], self.index.cluster_of.tolist(), strict=True))
+        everything = pair_index(self._run)
+        groups = everything.pairs["group_id"].to_numpy()[everything.indices(distinct)]
+        found = np.array([cluster_of_group.get(group, -1) for group in groups], dtype=np.int64)
+        place = np.minimum(np.searchsorted(known, distinct), max(len(known) - 1, 0))
+        is_known = known[place] == distinct if len(known) else np.zeros(len(distinct), dtype=bool)
+        found[is_known] = self.index.cluster_of[place[is_known]]
+        return found[inverse.reshape(rows.shape)]
 
     def look_up(self, rows: Ints, previous: Ints, token_ids: Ints) -> OtherPairs:
         """Return what the other pairs do with each bigram.
@@ -108,17 +103,7 @@ class BigramCounts:
         Raises:
             StorageError: a part is damaged.
         """
-        index, base = self._index, self._index.base
-        unknown = (token_ids > base - 2) | (previous > base - 2)
-        key = np.where(unknown, 0, (previous + 1) * base + token_ids)
-        key_of_pair = rows * base**2 + key
-        rejects, chooses = _contains(index.rejected_of_pair, key_of_pair), _contains(index.chosen_of_pair, key_of_pair)
-        return OtherPairs(
-            rejects=np.where(unknown, 0, _count(index.rejects, key) - rejects),
-            chooses=np.where(unknown, 0, _count(index.chooses, key) - chooses),
-            rejected_by_pair=~unknown & rejects,
-            seen=~unknown & _contains(index.seen, key),
-        )
+        return self.index.look_up(self.clusters(rows), previous, token_ids)
 
 
 def previous_tokens(lengths: Ints, token_ids: Ints) -> Ints:
@@ -134,11 +119,11 @@ def previous_tokens(lengths: Ints, token_ids: Ints) -> Ints:
     return previous
 
 
-def sampled_pairs(run: Run, split: str) -> pd.DataFrame:
-    """Return the scored pairs of ``split``, or ``MAX_COUNTED_PAIRS`` of them: row, pair_id and more, by row."""
+def sampled_pairs(run: Run, split: str, count: int = MAX_COUNTED_PAIRS) -> pd.DataFrame:
+    """Return the scored pairs of ``split``, or ``count`` of them: row, pair_id, group_id and more, by row."""
     pairs = pair_index(run).pairs
     pairs = pairs[pairs["split"] == split]
-    return pairs[sample_mask(list(pairs["pair_id"]), list(pairs["split"]), list(pairs["status"]), MAX_COUNTED_PAIRS)]
+    return pairs[sample_mask(list(pairs["pair_id"]), list(pairs["split"]), list(pairs["status"]), count)]
 
 
 class _Responses(NamedTuple):
@@ -164,27 +149,16 @@ def _responses(table: pa.Table) -> _Responses:
     return _Responses(table["row"].to_numpy(), lengths, ids.astype(np.int64))
 
 
-def _pair_keys(base: int, responses: _Responses) -> Ints:
-    """Return the key of every bigram with its pair's row, shape (tokens,)."""
-    previous = previous_tokens(responses.lengths, responses.token_ids)
-    return np.repeat(responses.rows, responses.lengths) * base**2 + (previous + 1) * base + responses.token_ids
-
-
-def _distinct(keys: list[Ints]) -> Ints:
-    return np.unique(np.concatenate([*keys, np.zeros(0, np.int64)]))
-
-
-def _contains(keys: Ints, query: Ints) -> Mask:
-    """Return which keys of ``query`` are among the sorted ``keys``."""
-    if not len(keys):
-        return np.zeros(query.shape, dtype=bool)
-    return keys[np.minimum(np.searchsorted(keys, query), len(keys) - 1)] == query
-
-
-def _count(counts: tuple[Ints, Ints], query: Ints) -> Ints:
-    """Return the count of each key of ``query``, 0 where it has none."""
-    keys, numbers = counts
-    if not len(keys):
-        return np.zeros(query.shape, dtype=np.int64)
-    nearest = np.minimum(np.searchsorted(keys, query), len(keys) - 1)
-    return np.where(keys[nearest] == query, numbers[nearest], 0)
+def _read_key_sets(run: Run, rows: Ints) -> tuple[int, KeySets, KeySets]:
+    """Return a base above every token id + 1, and the bigrams of both responses of each row."""
+    parts = list(_parts(run, rows))
+    base = 2 + max((int(side.token_ids.max(initial=0)) for part in parts for side in part), default=0)
+    sides = []
+    for side in range(len(SIDES)):
+        empty = _Responses(*[np.zeros(0, np.int64)] * 3)
+        columns = zip(*[empty, *(part[side] for part in parts)], strict=True)
+        responses = _Responses(*(np.concatenate(column) for column in columns))
+        pairs = np.repeat(np.searchsorted(rows, responses.rows), responses.lengths)
+        previous = previous_tokens(responses.lengths, responses.token_ids)
+        sides.append(key_sets(base, len(rows), pairs, previous, responses.token_ids))
+    return base, sides[0], sides[1]

@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpo_analysis.diagnosis.ledger.bigram_counts import previous_tokens
+from dpo_analysis.diagnosis.ledger.chance import N_DRAWS, ChanceShare
+from dpo_analysis.diagnosis.ledger.ledger import TINY
 
+Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Responses = Sequence[Ints]
+N_STRATA, LEAST_IN_STRATUM = 10, 20
+"""Strata of similar length at most, and the clusters that a stratum has at least on average."""
 
 
 class Agreement(NamedTuple):
@@ -23,7 +28,9 @@ class Agreement(NamedTuple):
     supporting: Ints
 
 
-def count_agreement(responses: tuple[Responses, Responses], pairs: Sequence[int]) -> Agreement:
+def count_agreement(
+    responses: tuple[Responses, Responses], pairs: Sequence[int], clusters: Ints | None = None
+) -> Agreement:
     """Return for some pairs how many other pairs oppose and how many support their label.
 
     Another pair opposes a label where its rejected response alone has a bigram that this pair's chosen response alone
@@ -33,7 +40,10 @@ def count_agreement(responses: tuple[Responses, Responses], pairs: Sequence[int]
     Args:
         responses: token ids of the chosen and of the rejected response of every pair, one array each.
         pairs: indices of the pairs to count for.
+        clusters: cluster of every pair, from 0 (``clusters.cluster_pairs``): other clusters are counted in the place of
+            other pairs. None where every pair is a cluster of its own.
     """
+    cluster = np.arange(len(responses[0])) if clusters is None else clusters
     bigrams = list(_one_sided_bigrams(responses))
     chosen, rejected = (_BigramIndex([sides[side] for sides in bigrams]) for side in (0, 1))
     counts = []
@@ -41,9 +51,53 @@ def count_agreement(responses: tuple[Responses, Responses], pairs: Sequence[int]
         in_chosen, in_rejected = bigrams[pair]
         opposing = rejected.pairs_with(in_chosen) & chosen.pairs_with(in_rejected)
         supporting = chosen.pairs_with(in_chosen) & rejected.pairs_with(in_rejected)
-        counts.append([int(mask.sum() - mask[pair]) for mask in (opposing, supporting)])
+        counts.append([_other_clusters(cluster[mask], cluster[pair]) for mask in (opposing, supporting)])
     both = np.array(counts, dtype=np.int64).reshape(-1, 2)
     return Agreement(both[:, 0], both[:, 1])
+
+
+def _other_clusters(clusters: Ints, own: int) -> int:
+    """Return how many distinct clusters there are besides this one."""
+    return len(np.unique(clusters[clusters != own]))
+
+
+def turned_by_chance(
+    lost: Array,
+    opposed: NDArray[np.bool_],
+    lengths: Ints,
+    clusters: Ints | None = None,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> ChanceShare:
+    """Return the share of the loss in opposed pairs beside what it is if losses have nothing to do with labels.
+
+    Long responses have more bigrams, so that other pairs oppose and support them more, and may lose more. So the losses
+    are permuted among pairs of similar length, in up to ``N_STRATA`` strata. Pairs of one cluster keep together: they
+    are opposed by the same pairs. Which pairs are given must not depend on whether they are opposed; it may depend on
+    their losses.
+
+    Args:
+        lost: what each pair lost, nats, 0 for a pair that did not fall; shape (pairs,).
+        opposed: whether other pairs oppose the label of each pair, shape (pairs,).
+        lengths: tokens of both responses of each pair, shape (pairs,).
+        clusters: cluster of each pair; None where every pair is a cluster of its own.
+        n_draws: number of random permutations.
+        seed: seed of the permutations.
+    """
+    _, unit = np.unique(np.arange(len(lost)) if clusters is None else clusters, return_inverse=True)
+    size = np.bincount(unit)
+    loss, length = np.bincount(unit, lost), np.bincount(unit, lengths) / np.maximum(size, 1)
+    weight = np.where(loss[unit] > 0, lost, 1.0)
+    share = np.bincount(unit, weight * opposed) / np.maximum(np.bincount(unit, weight), TINY)
+    total = float(loss.sum())
+    if not total:
+        return ChanceShare.of(float("nan"), np.zeros(0))
+    # Equal lengths have the rank of the first, so that they share a stratum.
+    rank = np.searchsorted(np.sort(length), length)
+    stratum = rank * max(min(N_STRATA, len(loss) // LEAST_IN_STRATUM), 1) // len(loss)
+    places = np.random.default_rng(seed).random((n_draws, len(loss))) + stratum
+    draws = share[np.argsort(places, axis=1)] @ loss[np.argsort(stratum, kind="stable")] / total
+    return ChanceShare.of(float(share @ loss) / total, draws)
 
 
 def _one_sided_bigrams(responses: tuple[Responses, Responses]) -> Iterator[tuple[Ints, Ints]]:

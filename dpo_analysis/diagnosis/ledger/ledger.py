@@ -106,6 +106,8 @@ class Ledger:
         tokens: the tokens of their chosen responses.
         top_tokens: the named tokens at each of those positions.
         bigrams: what the other pairs choose and reject.
+        has_evidence: whether it was built with evidence ``topk``. Without, nothing is known of the tokens that gained:
+            ``top_tokens`` is empty, and every part of the loss but ``pushed`` is NaN.
     """
 
     model: Model
@@ -114,6 +116,7 @@ class Ledger:
     tokens: LedgerTokens
     top_tokens: TopTokens
     bigrams: BigramCounts
+    has_evidence: bool = True
 
     @property
     def gained_shares(self) -> Array:
@@ -124,7 +127,8 @@ class Ledger:
     def shares(self, groups: Ints, region: str = "") -> dict[str, Share]:
         """Return the parts of the lost log-prob, by the names in ``SHARES``; every fallen pair counts the same.
 
-        The four add up to 1, or with ``region`` to the share of the whole that was lost there.
+        The four add up to 1, or with ``region`` to the share of the whole that was lost there. Without evidence
+        ``pushed`` is the only part.
 
         Args:
             groups: number of the group of each pair in ``rows``, shape (pairs,); the intervals resample groups.
@@ -146,7 +150,10 @@ class Ledger:
             inside = self.tokens.region == code
             weight = float(self.tokens.loss_share[inside].sum())
             x = float((self.tokens.loss_share * self.tokens.x)[inside].sum()) / weight if weight else float("nan")
-            pushed, pulled = (float(parts[part][inside].sum()) / total for part in ("pushed", "pulled"))
+            pushed, pulled = (
+                float(parts[part][inside].sum()) / total if part in parts else float("nan")
+                for part in ("pushed", "pulled")
+            )
             result[name] = {"weight": weight / total, "pushed": pushed, "pulled": pulled, "x": x}
         return result
 
@@ -186,11 +193,16 @@ class Ledger:
         return np.where(self.tokens.x > PUSHED_TOKEN_X, 0.0, 1 - self.tokens.pulled - self.tokens.no_data)
 
     def _parts(self) -> dict[str, Array]:
-        """Return the loss share of every token that belongs to each of ``SHARES``, shape (tokens,)."""
+        """Return the loss share of every token that belongs to each of ``SHARES``, shape (tokens,).
+
+        Without evidence ``pushed`` alone is known.
+        """
         tokens = self.tokens
         pushed = tokens.x > PUSHED_TOKEN_X
         rest = np.where(pushed, 0.0, tokens.loss_share)
         parts = {"pushed": np.where(pushed, tokens.loss_share, 0.0)}
+        if not self.has_evidence:
+            return parts
         parts |= {"pulled": rest * tokens.pulled, "no_data": rest * tokens.no_data}
         return parts | {"unexplained": tokens.loss_share * self.unexplained}
 

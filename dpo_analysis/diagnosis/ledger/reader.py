@@ -20,27 +20,47 @@ from dpo_analysis.text.token_types import special_tokens_mask
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
+MAX_FALLEN_PAIRS = 512
+"""Fallen pairs that are read without evidence: as many as ``score`` collects evidence of."""
 
 
-def read_ledger(run: Run, log_ratios: SeriesLogRatios, index: int, bigrams: BigramCounts) -> Ledger | None:
+def read_ledger(
+    run: Run, log_ratios: SeriesLogRatios, index: int, bigrams: BigramCounts, *, without_evidence: bool = False
+) -> Ledger | None:
     """Return the ledger of the checkpoint at ``index``; None where no fallen pair has evidence ``topk``.
+
+    Args:
+        run: an open run.
+        log_ratios: the log-ratios of the series.
+        index: index of the checkpoint in them.
+        bigrams: what the other pairs choose and reject.
+        without_evidence: read the tokens alone, of ``MAX_FALLEN_PAIRS`` fallen pairs at most, those that fell most.
 
     Raises:
         StorageError: a part is damaged.
     """
     model, fallen = log_ratios.models[index], log_ratios.rows[log_ratios.fallen(index)]
-    parts = [_read_part(run, model, part, fallen) for part in run.parts_done(model)] if len(fallen) else []
+    if without_evidence:
+        if not run.has_tokens:
+            return None
+        change = log_ratios.chosen[index][log_ratios.fallen(index)]
+        fallen = fallen[np.argsort(change, kind="stable")[:MAX_FALLEN_PAIRS]]
+    read = _read_tokens if without_evidence else _read_part
+    parts = [read(run, model, part, fallen) for part in run.parts_done(model)] if len(fallen) else []
     parts = [part for part in parts if part is not None]
     if not parts:
         return None
-    responses = _Responses(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    responses = FallenResponses(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     order = np.argsort(log_ratios.rows, kind="stable")
     pair_indices = order[np.searchsorted(log_ratios.rows, responses.rows, sorter=order)]
-    tokens, top_tokens = _balance(responses, bigrams, run.vocab())
-    return Ledger(model, responses.rows, pair_indices, tokens, top_tokens, bigrams)
+    tokens, top_tokens = balance_tokens(responses, bigrams, run.vocab())
+    if without_evidence:
+        unknown = np.full(len(tokens.pair), np.nan)
+        tokens = tokens._replace(pulled=unknown, no_data=unknown)
+    return Ledger(model, responses.rows, pair_indices, tokens, top_tokens, bigrams, not without_evidence)
 
 
-class _Responses(NamedTuple):
+class FallenResponses(NamedTuple):
     """Fallen chosen responses that have evidence: per response, per token and per named token, each concatenated.
 
     Attributes:
@@ -61,7 +81,7 @@ class _Responses(NamedTuple):
     reference_logp: Array
 
 
-def _read_part(run: Run, model: Model, part: int, fallen: Ints) -> _Responses | None:
+def _read_part(run: Run, model: Model, part: int, fallen: Ints) -> FallenResponses | None:
     """Read the fallen responses of one part; None where none of them has evidence."""
     evidence = _chosen_responses(run.evidence("topk", model, part), fallen)
     # Evidence is null where a response did not fit into memory while it was collected.
@@ -74,7 +94,7 @@ def _read_part(run: Run, model: Model, part: int, fallen: Ints) -> _Responses | 
     policy = _chosen_responses(run.scores(model, part, columns=columns), rows)
     reference = _chosen_responses(run.scores(run.reference, part, columns=columns), rows)
     lengths, token_ids = flatten_lists(responses["token_ids"])
-    return _Responses(
+    return FallenResponses(
         rows,
         lengths,
         token_ids.astype(np.int64),
@@ -84,6 +104,29 @@ def _read_part(run: Run, model: Model, part: int, fallen: Ints) -> _Responses | 
         _integers(evidence["top_id"]),
         _floats(evidence["top_logp"]),
         _floats(evidence["top_reference_logp"]),
+    )
+
+
+def _read_tokens(run: Run, model: Model, part: int, fallen: Ints) -> FallenResponses | None:
+    """Read the fallen responses of one part without evidence; None where the part holds none of them."""
+    columns = ["row", "side", "logp"]
+    responses = _chosen_responses(run.responses(part, columns=["row", "side", "token_ids"]), fallen)
+    if not responses.num_rows:
+        return None
+    policy, reference = (
+        _chosen_responses(run.scores(scorer, part, columns=columns), fallen) for scorer in (model, run.reference)
+    )
+    lengths, token_ids = flatten_lists(responses["token_ids"])
+    return FallenResponses(
+        responses["row"].to_numpy(),
+        lengths,
+        token_ids.astype(np.int64),
+        _floats(policy["logp"]) - _floats(reference["logp"]),
+        gained=np.full(len(token_ids), np.nan),
+        n_named=np.zeros(len(token_ids), dtype=np.int64),
+        named_ids=np.zeros(0, dtype=np.int64),
+        logp=np.zeros(0),
+        reference_logp=np.zeros(0),
     )
 
 
@@ -103,7 +146,9 @@ def _floats(column: pa.ChunkedArray) -> Array:
     return flatten_lists(column)[1].astype(np.float64)
 
 
-def _balance(responses: _Responses, bigrams: BigramCounts, vocab: pa.Table | None) -> tuple[LedgerTokens, TopTokens]:
+def balance_tokens(
+    responses: FallenResponses, bigrams: BigramCounts, vocab: pa.Table | None
+) -> tuple[LedgerTokens, TopTokens]:
     """Return the tokens that lost, and the named tokens with who got what."""
     lengths, ids = responses.lengths, responses.token_ids
     size, n_pairs = len(ids), len(responses.rows)
@@ -111,7 +156,7 @@ def _balance(responses: _Responses, bigrams: BigramCounts, vocab: pa.Table | Non
     previous = previous_tokens(lengths, ids)
     loss = np.maximum(-responses.log_ratio, 0)
     others = bigrams.look_up(responses.rows[pair], previous, ids)
-    pseudo_count = PSEUDO_COUNT_SHARE * bigrams.n_pairs
+    pseudo_count = PSEUDO_COUNT_SHARE * bigrams.n_clusters
     top_tokens = _top_tokens(responses, responses.rows[pair], previous, bigrams, vocab)
     index = top_tokens.index
     gained_shares = np.maximum(top_tokens.change, 0) / np.maximum(responses.gained[index], TINY)
@@ -136,7 +181,7 @@ def _balance(responses: _Responses, bigrams: BigramCounts, vocab: pa.Table | Non
 
 
 def _top_tokens(
-    responses: _Responses, rows: Ints, previous: Ints, bigrams: BigramCounts, vocab: pa.Table | None
+    responses: FallenResponses, rows: Ints, previous: Ints, bigrams: BigramCounts, vocab: pa.Table | None
 ) -> TopTokens:
     """Return the named tokens and who of them got the probability.
 
@@ -165,7 +210,7 @@ def _top_tokens(
     recipient = np.select(list(conditions.values()), codes, RECIPIENTS.index("other"))
     is_label = responses.named_ids == responses.token_ids[index]
     recipient = np.where((change <= 0) | is_label, -1, recipient).astype(np.int64)
-    pseudo_count = PSEUDO_COUNT_SHARE * bigrams.n_pairs
+    pseudo_count = PSEUDO_COUNT_SHARE * bigrams.n_clusters
     chosen_weight = np.where(recipient >= 0, np.maximum(excess, 0) / np.maximum(total + pseudo_count, TINY), 0.0)
     special = special_tokens_mask(vocab, responses.named_ids)
     return TopTokens(index, responses.named_ids, change, recipient, chosen_weight, special)

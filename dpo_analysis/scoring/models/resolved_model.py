@@ -9,7 +9,7 @@ from torch import nn
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.models.in_memory import causal_model, loaded_sha256
 from dpo_analysis.scoring.models.preflight import ModelFiles, check_weights, weights_sha256
-from dpo_analysis.scoring.models.tokenizer import has_tokenizer
+from dpo_analysis.scoring.models.tokenizer import has_tokenizer, stored_template_hash
 from dpo_analysis.scoring.models.weight_files import DamagedWeights
 
 
@@ -62,6 +62,8 @@ def resolve_files(model: Model, files: ModelFiles) -> ResolvedModel:
         n_parameters, damage = 0, str(error)
     folders = (files.folder, files.full.folder)
     tokenizer_folder = next((folder for folder in folders if has_tokenizer(folder)), None)
+    if tokenizer_folder is not None:
+        model = replace(model, template=stored_template_hash(tokenizer_folder))
     return ResolvedModel(model, files.config, n_parameters, damage, files, tokenizer_folder)
 
 

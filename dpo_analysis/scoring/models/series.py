@@ -27,18 +27,24 @@ def resolve_series(
         InputError: a loss without a reference or with a moving one, or an unknown loss.
     """
     training = next((training for training in trainings if training.series == name), None)
-    recorded = {
-        key: getattr(training, key, None) or getattr(stored, key, None) for key in ("beta", "loss_type", "parameters")
-    }
+    recorded = {key: _recorded(key, training, stored) for key in ("beta", "loss_type", "parameters")}
     from_caller = {key: value for key, value in objective.items() if value is not None}
     parameters = dict(recorded.pop("parameters") or {})
     if from_caller.get("loss_type", recorded["loss_type"]) != recorded["loss_type"]:
         parameters.pop("loss_weights", None)  # they belong to another list of losses
     parameters |= dict(from_caller.pop("parameters", {}))
     values = {key: value for key, value in (recorded | from_caller).items() if value is not None}
+    if from_caller.get("beta") == 0:
+        raise InputError(f"bad beta 0 for series {name!r}: it must be above 0; give the trainer's")
     series = Series(name, parameters=parameters, **values)
     _check_objective(series)
     return series
+
+
+def _recorded(key: str, training: Training | None, stored: Series | None) -> Any:
+    """Return what a trainer's folder says, else the run; a beta of 0 is said, an empty value is not."""
+    value = getattr(training, key, None)
+    return value if value or (key == "beta" and value is not None) else getattr(stored, key, None)
 
 
 def _check_objective(series: Series) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from dpo_analysis.data.vocab import template_hash
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.models import model_folders
 from dpo_analysis.scoring.models.preflight import read_json
@@ -57,6 +58,24 @@ def tokenizer_content(folder: Path) -> str:
     """Return one hash of the tokenizer's files in ``folder``; tokenizers of equal files need no further comparison."""
     names = [*TOKENIZER_FILES, *_CONFIG_FILES]
     return json_sha256([[name, file_sha256(folder / name)] for name in names if (folder / name).is_file()])
+
+
+def stored_template_hash(folder: Path) -> str:
+    """Return ``data.vocab.template_hash`` of the chat template beside a model; empty without one, or where unreadable.
+
+    transformers reads the template of a file of its own before that of the tokenizer's configuration. The hash serves
+    a comparison only, so a file that loading would refuse is passed over.
+    """
+    file = folder / "chat_template.jinja"
+    if (folder / "additional_chat_templates").is_dir():  # several templates, of which messages choose
+        return ""
+    try:
+        if file.is_file():
+            return template_hash(_read_template(file))
+        template = read_json(folder / "tokenizer_config.json", missing="").get("chat_template")
+    except InputError:
+        return ""
+    return template_hash(template) if template and isinstance(template, str) else ""
 
 
 def _tokenizer_folder(source: str | Path) -> Path:

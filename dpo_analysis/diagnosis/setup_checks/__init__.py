@@ -1,0 +1,1 @@
+"""Checks that compare the setup with what the trainer and the reference say of it: log, reference, chat template."""
