@@ -270,6 +270,22 @@ def test_what_one_check_leads_to(check, doubt):
     assert artefact._doubt(check, 10) == doubt
 
 
+def test_foreign_pairs_surprise_a_reference_under_any_template():
+    others = Check("logged", "unknown", key="checks.logged.others")
+    surprised = Check("template", "fail", dict.fromkeys(("first", "end", "chance"), "1.00"))
+    differs = Check("template", "fail", surprised.values, notes=("checks.template.differs",))
+    symptoms = [
+        SimpleNamespace(
+            log_ratios=SimpleNamespace(rows=range(10)),
+            checks=checks,
+            fall=SimpleNamespace(kind="below_start"),
+            statistics=object(),
+        )
+        for checks in ([surprised], [surprised, others], [differs, others])
+    ]
+    assert [artefact.find(given)[0].verdict for given in symptoms] == ["likely", "unlikely", "likely"]
+
+
 @pytest.mark.parametrize(
     ("check", "fell", "verdict", "certainty"),
     [

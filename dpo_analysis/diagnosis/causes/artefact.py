@@ -40,7 +40,7 @@ def find(symptoms: Symptoms) -> list[Finding]:
     n_pairs = max(len(symptoms.log_ratios.rows), 1)
     checks = {check.name: check for check in symptoms.checks if check.name in SETUP_CHECKS}
     doubts = {name: _doubt(check, n_pairs) for name, check in checks.items()}
-    if _pairs_are_foreign(checks) and checks["template"].verdict == "warn" and not checks["template"].key:
+    if _pairs_are_foreign(checks) and not (checks["template"].key or checks["template"].notes):
         doubts["template"] = UNLIKELY
     failed = [name for name, doubt in doubts.items() if doubt == LIKELY]
     blamed = failed or [name for name, doubt in doubts.items() if doubt == POSSIBLE]
