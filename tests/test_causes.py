@@ -120,6 +120,7 @@ def say_the_same(found):
         ("off_policy_rejected", {"gap": 5.0}, {"gap": 0.5, "edit": 0.9}),
         ("length_or_eos", {"end": 0.6}, {"end": 0.05, "longer": 1.0}),
         ("length_or_eos", {"gains": {"end": 0.5}}, {"gains": {"end": 0.3}}),
+        ("length_or_eos", {"place": "end", "pushed": 0.3}, {"place": "end", "pushed": 0.3, "chance": 0.28}),
         ("length_or_eos", {"gains": {"end": 0.5}}, {"gains": {"end": 0.5}, "sure": False}),
         ("generic_drift", HARD, HARD | NEAR),
         ("generic_drift", HARD | {"rise": -1.0}, HARD | {"pushed": 0.5}),
@@ -172,7 +173,15 @@ def test_near_copies_that_fall_from_the_start_are_possible_only(case):
 
 
 @pytest.mark.parametrize(
-    "why", [{"gains": {"opening": 0.03}}, {"end": 0.35}, {"end_per_token": 0.005}, {"pulled": 0.5}, {"gap": 5.0}]
+    "why",
+    [
+        {"gains": {"opening": 0.03}},
+        {"end": 0.35},
+        {"end_per_token": 0.005},
+        {"pulled": 0.5},
+        {"gap": 5.0},
+        {"pulled": 0.07},
+    ],
 )
 def test_near_copies_are_possible_only_where_the_fall_has_another_sign_or_is_small(case, why):
     assert verdict("near_identical", case(**NEAR | why)) == "possible"

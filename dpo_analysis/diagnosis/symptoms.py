@@ -185,7 +185,7 @@ class Symptoms:
         if statistics is None or self.data_driven or self.off_policy:
             return False
         like_answers = statistics.credit_size < REFERENCE_LIKE_CREDIT and abs(statistics.gap) < REFERENCE_LIKE_GAP
-        like_answers &= statistics.rejected_times < ALIKE_TIMES and not self.fell_hard
+        like_answers &= 0 < statistics.rejected_times < ALIKE_TIMES and not self.fell_hard
         return like_answers and statistics.edit >= FAR_APART_DISTANCE and low <= statistics.both_expected <= high
 
     @property

@@ -55,9 +55,9 @@ the mean fell from the very beginning."""
 EARLY_TRAINING_SHARE = 0.25
 """Share of the training by which the curve must have a first value, so that its highest value means anything."""
 NEAR_COPY_DISTANCE = 0.22
-"""Mean edit distance of the two responses of fallen pairs: below it the rejected responses are near copies."""
+"""Median edit distance of the two responses of fallen pairs: below it the rejected responses are near copies."""
 FAR_APART_DISTANCE = 0.34
-"""Mean edit distance from which on a fall without a pattern in the data is called generic drift."""
+"""Mean edit distance from which on a fall without a pattern in the data is possibly a generic drift."""
 NEAR_DUPLICATE_DISTANCE = 0.1
 """Jaccard distance of the bigrams of two responses, from 0 to 1: up to it, on both sides, two pairs are near duplicates
 and count once. A response of forty tokens may differ in two places, one of thirty in a single place or not at all."""

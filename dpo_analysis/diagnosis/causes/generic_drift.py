@@ -13,7 +13,7 @@ import math
 from dpo_analysis.diagnosis.fall_statistics import FallStatistics
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, POSSIBLE, UNLIKELY, Finding
 from dpo_analysis.diagnosis.symptoms import PUSHED, Symptoms
-from dpo_analysis.diagnosis.thresholds import FAR_APART_DISTANCE, NEAR_COPY_DISTANCE
+from dpo_analysis.diagnosis.thresholds import END_OF_TEXT_SHARE, FAR_APART_DISTANCE, NEAR_COPY_DISTANCE
 from dpo_analysis.text.numbers import fixed, signed_fixed, whole_percent
 
 RANK = 8
@@ -51,14 +51,15 @@ def _verdict(symptoms: Symptoms, statistics: FallStatistics) -> tuple[str, str]:
     far_apart = statistics.edit >= FAR_APART_DISTANCE
     near_copies = statistics.edit_median < NEAR_COPY_DISTANCE
     pushed = PUSHED in symptoms.directions.values() or symptoms.off_policy
-    if symptoms.ruined and not pushed and not symptoms.ends_earlier:
+    at_the_end = symptoms.ends_earlier or statistics.end >= END_OF_TEXT_SHARE
+    if symptoms.ruined and not pushed and not at_the_end:
         return LIKELY, "diagnosis.generic_drift.ruined"
     if symptoms.data_driven or symptoms.off_policy:
         verdict, name = (POSSIBLE, "possible") if from_start else (UNLIKELY, "unlikely")
     elif not symptoms.has_evidence:
         name = "possible" if from_start else "possible.hard" if symptoms.fell_hard else "cannot"
         verdict = CANNOT_TELL if name == "cannot" else POSSIBLE
-    elif symptoms.fell_hard and not symptoms.ends_earlier and not near_copies:
+    elif symptoms.fell_hard and not at_the_end and not near_copies:
         verdict, name = LIKELY, "start" if from_start else "likely"
     elif from_start or far_apart:
         verdict, name = POSSIBLE, "beside.start" if from_start else "beside"
