@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dpo_analysis.arrays.response_sums import pair_index
 from dpo_analysis.diagnosis.setup_checks.check import Check
 from dpo_analysis.runs import Run
 from dpo_analysis.schema import CHOSEN
@@ -16,6 +17,8 @@ from dpo_analysis.text.numbers import fixed
 
 TAIL_TOKENS = 3
 """Tokens at the end of a response in which its end of text is looked for: ChatML has a newline behind it."""
+SAMPLED_PAIRS = 256
+"""Pairs of the first scored part whose responses are read, or a little more: whole row groups are."""
 FAR_BELOW_CHANCE = math.log(10)
 """Nats below the log-prob of a token drawn at random from the vocabulary: a token that is ten times less likely than
 chance is no accident of a model that was trained little or not at all, whose guesses lie near chance."""
@@ -90,9 +93,9 @@ def _texts(known: Expectation) -> dict[str, Any]:
 
 
 def read_expectation(run: Run) -> Expectation | None:
-    """Return how the reference expects the chosen responses of the first scored part; None without stored tokens.
+    """Return how the reference expects chosen responses of the first scored part; None without stored tokens.
 
-    The first part holds hundreds of pairs, which is enough for a median, whatever the size of the run.
+    ``SAMPLED_PAIRS`` pairs are enough for a median, whatever the size of the run.
 
     Raises:
         StorageError: a part is damaged.
@@ -101,10 +104,14 @@ def read_expectation(run: Run) -> Expectation | None:
     if not run.has_tokens or vocab is None or not vocab.num_rows or not parts:
         return None
     special = set(vocab.filter(vocab["special"])["token_id"].to_pylist())
-    scores = _chosen(run.scores(run.reference, part=parts[0], columns=["row", "side", "logp", "entropy"]))
+    rows = pair_index(run).pairs["row"].to_numpy()
+    rows = np.sort(rows[rows // run.part_size == parts[0]])[:SAMPLED_PAIRS].tolist()
+    columns = ["row", "side", "logp", "entropy"]
+    scores = _chosen(run.scores(run.reference, part=parts[0], columns=columns, rows=rows))
     first, ends, marks = [], [], False
     lost, expected = 0.0, 0.0
-    for row in _chosen(run.responses(part=parts[0], columns=["row", "side", "prompt_token_ids", "token_ids"])).values():
+    columns = ["row", "side", "prompt_token_ids", "token_ids"]
+    for row in _chosen(run.responses(part=parts[0], columns=columns, rows=rows)).values():
         marks = marks or not special.isdisjoint(row["prompt_token_ids"][1:])
         score, ids = scores.get(row["row"], {}), row["token_ids"]
         logp = score.get("logp")
