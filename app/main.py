@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import quote
 
 import streamlit as st
-from shared import blocks, choosers, state
+from shared import blocks, choosers, layout, state
 from shared.token_component import watch_page
 from streamlit.navigation.page import StreamlitPage
 from views import pages
@@ -26,7 +26,8 @@ ICON = "data:image/svg+xml," + quote(
 
 def main() -> None:
     """Draw the sidebar, then the chosen page, or the error that keeps it from being drawn: one pass of the script."""
-    st.set_page_config(page_title="dpo-analysis", page_icon=ICON, layout="wide")
+    st.set_page_config(page_title="dpo-analysis", page_icon=ICON, layout="wide", initial_sidebar_state=layout.SIDEBAR)
+    layout.draw_style()
     with st.sidebar:
         watch_page()
         lang = choosers.choose_language()

@@ -217,7 +217,9 @@ STORED: dict[str, Column] = {
     "model": Column("word", "one checkpoint of a series"),
     "step": Column("optimiser steps", "read from checkpoint-N or a numeric name; empty where unknown"),
     "side": Column("word", "chosen or rejected"),
-    "status": Column("word", "ok, identical (same scored tokens on both sides) and truncated count; the others do not"),
+    "status": Column(
+        "word", "ok, identical (same scored tokens on both sides) and truncated count; every other status does not"
+    ),
     "prompt": Column("text", "the rendered text that was tokenised in front of both responses"),
     "chosen": Column("text", "the rendered chosen response"),
     "rejected": Column("text", "the rendered rejected response"),
@@ -237,20 +239,30 @@ EVIDENCE: dict[str, Column] = {
     "kl_reference_policy": Column("nats", "KL(pi_ref || pi) of the next-token distributions, exact"),
     "kl_policy_reference": Column("nats", "KL(pi || pi_ref) of the next-token distributions, exact"),
     "null_variance": Column("nats^2", "variance of log pi - log pi_ref under pi_ref at this position"),
-    "chosen_n_states": Column("tokens", "states summed for the chosen response: those that predict its tokens"),
-    "rejected_n_states": Column("tokens", "states summed for the rejected response"),
-    "chosen_rejected": Column("inner product", "of the two responses' sums of final hidden states"),
-    "chosen_chosen": Column("inner product", "of the chosen response's sum of final hidden states with itself"),
-    "rejected_rejected": Column("inner product", "of the rejected response's sum of final hidden states with itself"),
+    "chosen_n_states": Column(
+        "tokens", "number of hidden states summed for the chosen response: those that predict its tokens"
+    ),
+    "rejected_n_states": Column("tokens", "number of hidden states summed for the rejected response"),
+    "chosen_rejected": Column("inner product", "inner product of the two responses' sums of final hidden states"),
+    "chosen_chosen": Column(
+        "inner product", "inner product of the chosen response's sum of final hidden states with itself"
+    ),
+    "rejected_rejected": Column(
+        "inner product", "inner product of the rejected response's sum of final hidden states with itself"
+    ),
 }
 INFLUENCE: dict[str, Column] = {
     "group": Column("word", "a group of training pairs whose gradient was followed"),
-    "n_target_tokens": Column("tokens", "target tokens of this pair's chosen response, whose log-probs are summed"),
+    "n_target_tokens": Column(
+        "tokens", "tokens of this pair's chosen response that are tested: their log-probs are summed"
+    ),
     "effect": Column(
-        "nats per unit step", "change of that sum by a unit SGD step down one side's part of the group's mean DPO loss"
+        "nats per unit step",
+        "change of the summed log-prob of the tested tokens, by a unit SGD step down the group's mean DPO loss (the "
+        "part of one side)",
     ),
     "effect_error": Column("nats per unit step", "by how much the effect differs at a longer step length"),
-    "n_group_pairs": Column("pairs", "pairs of the group that the gradient is the mean of"),
+    "n_group_pairs": Column("pairs", "number of pairs in the group; the gradient is their mean"),
     "step_length": Column("length of parameters", "how far the parameters were moved to either side"),
 }
 TOKEN: dict[str, Column] = {
@@ -265,7 +277,10 @@ TOKEN: dict[str, Column] = {
     "value": Column("beta x nats", "running sum of advantage: Q of the token so far, V after it"),
     "credit": Column("beta x nats", "advantage + beta * KL(pi_ref || pi): 0 on average over what pi_ref would say"),
     "credit_variance": Column("(beta x nats)^2", "variance of credit over what pi_ref would say"),
-    "credit_z": Column("standard deviations", "credit / sqrt(credit_variance): below -2 it fell by more than pi moved"),
+    "credit_z": Column(
+        "standard deviations",
+        "credit / sqrt(credit_variance): below -2 the token fell more than pi's overall drift explains",
+    ),
 }
 RESPONSE: dict[str, Column] = {
     "n_tokens": Column("tokens", "scored tokens of the response, with its end-of-text token where there is one"),
@@ -285,7 +300,7 @@ PAIR: dict[str, Column] = {
     "chosen_reward": Column("beta x nats", "beta * chosen_log_ratio"),
     "rejected_reward": Column("beta x nats", "beta * rejected_log_ratio"),
     "margin": Column("beta x nats", "chosen_reward - rejected_reward"),
-    "loss": Column("loss", "the series' own loss of this pair"),
+    "loss": Column("loss", "the loss of this pair, as its series defines it"),
     "gradient_weight": Column("share", "sigmoid(-margin): how much the pair still trains; 0.5 at the start"),
     "chosen_n_tokens": Column("tokens", "scored tokens of the chosen response"),
     "rejected_n_tokens": Column("tokens", "scored tokens of the rejected response"),

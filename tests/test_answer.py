@@ -134,13 +134,11 @@ def test_an_ordinary_fall_is_small_per_token_and_smaller_than_the_rejected():
     assert kind_of(outcome(changes(-2 * limit, -20 * limit, tokens=200))) == "ordinary_fall"
 
 
-def test_the_sentence_of_an_ordinary_fall_has_its_numbers():
-    sentence = find_answer(outcome(FELL, recipients=SHARES)).sentence()
-    mean = float(FELL.chosen.mean())
-    assert f"chosen −{abs(mean):.2f}" in sentence
-    assert "40% of the probability" in sentence
-    assert "none of your texts" in sentence
-    assert "18 of 20 public" in sentence
+def test_an_ordinary_fall_says_where_the_probability_went_and_keeps_its_numbers():
+    answer = find_answer(outcome(FELL, recipients=SHARES))
+    assert "none of your texts" in answer.sentence()
+    assert answer.values["chosen"] == f"−{abs(float(FELL.chosen.mean())):.2f}"
+    assert (answer.values["share"], answer.values["below"], answer.values["of"]) == ("40%", "18", "20")
 
 
 def test_the_changes_are_those_of_the_run(tmp_path):

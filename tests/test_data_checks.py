@@ -1,6 +1,7 @@
 """Every row is counted, every warning has rows with and without it, and a terminal shows every token."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from dpo_analysis.data.check_output import check_frames, render_check, render_ro
 from dpo_analysis.data.pairs import load_pairs
 from dpo_analysis.data.row_warnings import ROW_WARNINGS
 from dpo_analysis.data.tokenization import tokenize_pairs
+from dpo_analysis.data.understood import understood_line
 from dpo_analysis.data.vocab import vocabulary
 from dpo_analysis.schema import NOT_SCORED, SCORED
 from tests.parity.setting import CHATML, build_tokenizer
@@ -122,7 +124,7 @@ def test_split_characters_and_hidden_ones_are_written_out():
 def test_every_warning_can_be_printed_in_every_language(lang, warning):
     screen = printed(render_check(ROWS_WITH_WARNING[warning], VOCAB, lang=lang))
     assert words.text(f"check.complaint.{warning}", lang) in screen
-    assert "\n    1  " in screen or "\n    2  " in screen or "\n   1  " in screen or "\n   2  " in screen
+    assert re.search(r"\n +[12]  ", screen), "how many pairs have it, in a column of its own"
 
 
 def test_the_screen_marks_tokens_and_takes_no_markup_from_the_text():
@@ -137,6 +139,30 @@ def test_a_long_line_is_cut_in_the_middle_and_says_by_how_much():
     screen = printed(render_check(tokenized(TEXT | {"chosen": " blue" * 100}), VOCAB))
     assert "chosen 101" in screen
     assert "…37…" in screen
+
+
+def test_a_warning_of_many_rows_is_one_line_with_its_number_and_three_examples():
+    rows = [TEXT | {"prompt": f"Question {number}", "chosen": ""} for number in range(20)]
+    screen = printed(render_check(tokenized(*rows), VOCAB))
+    (line,) = [line for line in screen.splitlines() if "a response is empty" in line]
+    assert line.split()[0] == "20"
+    assert line.rstrip().endswith("list[0], list[1], list[2]: chosen is empty")
+
+
+def test_the_first_line_says_what_was_understood():
+    implicit = {"chosen": "Q: why A: yes", "rejected": "Q: why A: no"}
+    assert understood_line(load_pairs([TEXT])) == "1 pair of eval, prompt from `prompt`, plain text"
+    both = understood_line(load_pairs({"train": [CHAT, CHAT], "eval": [CHAT]}), tokenizer="sft")
+    assert (
+        both == "3 pairs (2 pairs of train and 1 pair of eval), prompt from `prompt`, conversational, template of sft"
+    )
+    assert understood_line(load_pairs([CHAT]), tokenizer="sft", chat_template="t.jinja").endswith("template of t.jinja")
+    assert understood_line(load_pairs([CHAT])).endswith("no template until you give --tokenizer")
+    shared = understood_line(load_pairs([TEXT, TEXT, implicit]))
+    assert "prompt from `prompt` (2), prompt from what `chosen` and `rejected` have in common" in shared
+    asked = load_pairs([CHAT | {"prompt": "Why?"}])
+    assert "as one user message" in understood_line(asked)
+    assert understood_line(load_pairs([TEXT]), lang="zh") == "eval 1 对，提示取自 `prompt`，纯文本"
 
 
 def test_without_a_tokenizer_the_resolved_rows_are_shown():

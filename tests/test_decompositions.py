@@ -10,7 +10,7 @@ import dpo_analysis as dpo
 from dpo_analysis import schema
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.errors import InputError
-from dpo_analysis.tables.decompositions import decomposition_table
+from dpo_analysis.tables.decompositions import QUANTILES, decomposition_table
 from dpo_analysis.text.regions import REGIONS, SPANS, sentence_ends, token_regions, token_spans
 from dpo_analysis.text.token_types import KINDS, TokenTypes, token_kind
 from tests.app import synthetic
@@ -137,10 +137,28 @@ def test_ids_without_a_vocabulary_are_of_unknown_kind():
 
 
 def test_a_run_of_sums_has_the_split_by_pairs_only(tmp_path):
-    scores = {"reference": [([-1.0], [-1.0])], "s/m-1": [([-3.0], [-1.0])]}
+    scores = {"reference": [([-1.0], [-1.0])] * 2, "s/m-1": [([-3.0], [-1.0]), ([-2.0], [-1.0])]}
     rows = decomposition_table(make_run(tmp_path / "run", scores, sums_only=True), model="s/m-1")
     assert set(rows["by"]) == {"quantile"}
-    assert rows.loc[rows["side"] == "chosen", "log_ratio"].sum() == pytest.approx(-2.0)
+    assert rows.loc[rows["side"] == "chosen", "log_ratio"].sum() == pytest.approx(-1.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "parts"),
+    [
+        (1, {}),
+        (2, {"first50": 1, "rest": 1}),
+        (5, {"first25": 1, "to50": 2, "rest": 2}),
+        (99, {"first5": 5, "to10": 5, "to25": 15, "to50": 25, "rest": 49}),
+        (150, {"first1": 2, "to5": 6, "to10": 7, "to25": 23, "to50": 37, "rest": 75}),
+    ],
+)
+def test_no_part_by_pairs_holds_less_than_one(tmp_path, count, parts):
+    scores = {"reference": [([-1.0], [-1.0])] * count, "s/m-1": [([-2.0 - n], [-1.0]) for n in range(count)]}
+    run = make_run(tmp_path / "run", scores, sums_only=True)
+    rows = decomposition_table(run, model="s/m-1", by=("quantile",)).query("side == 'chosen'")
+    assert dict(zip(rows["part"], rows["n_pairs"], strict=True)) == parts
+    assert set(parts) <= set(QUANTILES)
 
 
 def test_nothing_that_counts_is_an_empty_table(tmp_path):

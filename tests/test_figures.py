@@ -9,6 +9,7 @@ import pytest
 from dpo_analysis import figures
 from dpo_analysis.figures import labels, scales, theme
 from dpo_analysis.figures.token_view.payload import payload
+from dpo_analysis.tables.steps import series_by_severity, worst_series_first
 from dpo_analysis.text import numbers
 from dpo_analysis.words import LANGUAGES
 from tests.token_rows import token_rows
@@ -124,16 +125,75 @@ def test_rounding_is_not_drawn_as_a_curve():
     axis = figures.reward_curves(table).layout.yaxis
     assert axis.range[0] <= -scales.FLAT
     assert axis.range[1] >= scales.FLAT
-    assert axis.exponentformat == "e"
+    assert "5e\u22127" in axis.ticktext
     assert "chosen +5e\u221211" in notes(figures.reward_curves(table))
 
 
 @pytest.mark.parametrize("draw", [figures.reward_curves, figures.logp_curves, figures.accuracy_curves])
 def test_no_axis_uses_si_prefixes(draw):
     figure = draw(steps(at=(60, 12000, 1200000)))
-    assert figure.layout.yaxis.exponentformat == "none"
+    assert not re.search("[a-zµ]", "".join(figure.layout.yaxis.ticktext))
     assert figure.layout.template.layout.xaxis.exponentformat == "none"
     assert figure.layout.xaxis.ticktext[-1] == "1200000"
+
+
+def test_the_series_that_ends_lowest_comes_first():
+    table = pd.concat([steps(("calm",)), steps(("deep",), chosen_reward=-3.0), steps(("lost",)).assign(n_used=0)])
+    assert series_by_severity(table) == ["deep", "calm", "lost"]
+    titles = [note for note in notes(figures.reward_curves(table)) if note.startswith("<b>")]
+    assert [re.match("<b>(.*?)</b>", title)[1] for title in titles] == ["deep", "calm"]
+    assert worst_series_first(table)["model"].tolist() == ["checkpoint-60", "checkpoint-120"] * 3
+    assert series_by_severity(table.head(0)) == []
+
+
+def test_of_two_splits_the_lower_end_counts():
+    first, second = steps(("a", "b")), steps(("a", "b"), split="train")
+    second.loc[second["series"] == "b", "chosen_reward"] = -1.0
+    assert series_by_severity(pd.concat([first, second])) == ["b", "a"]
+
+
+@pytest.mark.parametrize(("count", "mode"), [(40, "lines+markers"), (41, "lines")])
+def test_many_points_have_no_markers(count, mode):
+    table = steps(at=range(1, count + 1))
+    log = pd.DataFrame({"series": "gentle", "split": "eval", "step": range(count), "metric": "margin", "value": 0.1})
+    drawn = [trace.mode for trace in figures.reward_curves(table, logged=log).data if trace.fill is None]
+    assert set(drawn) == {mode}
+
+
+def test_ticks_are_set_whatever_room_a_figure_has():
+    for draw in (figures.reward_curves, figures.logp_curves, figures.accuracy_curves):
+        axis = draw(steps()).layout.yaxis
+        assert len(axis.tickvals) == len(axis.ticktext) >= 3
+    assert figures.accuracy_curves(steps()).layout.yaxis.ticktext[-1] == "100%"
+    maps = figures.position_heatmap(positions()).layout
+    assert (maps.xaxis.ticktext, maps.yaxis.tickvals) == (("0", "1", "2"), ("step 1", "step 2"))
+
+
+@pytest.mark.parametrize(
+    ("ends", "options", "texts"),
+    [
+        ((-6.8, 2.1), {}, ["\u22126", "\u22124", "\u22122", "0", "2"]),
+        ((0.44, 1.03), {"share": True}, ["50%", "60%", "70%", "80%", "90%", "100%"]),
+        ((0, 3), {"whole": True}, ["0", "1", "2", "3"]),
+        ((-2e-6, 2e-6), {"most": 4}, ["\u22122e\u22126", "\u22121e\u22126", "0", "1e\u22126", "2e\u22126"]),
+        ((1.2, 0.9), {"most": 3}, ["0.9", "1.0", "1.1", "1.2"]),
+    ],
+)
+def test_ticks_are_round_numbers_with_a_minus_sign(ends, options, texts):
+    assert scales.axis_ticks(*ends, **options)["ticktext"] == texts
+
+
+def test_one_checkpoint_has_its_name_and_value_in_two_lines():
+    found = {trace.x[0] for trace in figures.accuracy_curves(steps(at=(60,))).data}
+    assert found == {"by reward<br>50%", "by model alone<br>40%"}
+
+
+def test_a_map_of_many_checkpoints_is_no_taller_and_names_some():
+    table = pd.concat([positions().assign(model=f"m{step}", step=step) for step in range(200)])
+    layout = figures.position_heatmap(table).layout
+    assert layout.height < 520
+    assert len(layout.yaxis.tickvals) == 20
+    assert layout.yaxis.tickvals[-1] == "step 199"
 
 
 def test_a_reference_line_ends_where_the_labels_begin():

@@ -11,7 +11,7 @@ from dpo_analysis.numerics import rewards
 from dpo_analysis.tables import filters
 from dpo_analysis.tables.filters import Box, box_mask, filter_mask, pairs_with_text, with_flip_margins
 from dpo_analysis.tables.pairs import pair_paths
-from dpo_analysis.tables.prompt_groups import group_responses, groups_with_several_pairs
+from dpo_analysis.tables.prompt_groups import group_responses, groups_with_several_pairs, pair_responses
 from tests.handmade import make_run
 
 nats = st.floats(-200, 200)
@@ -105,3 +105,20 @@ def test_every_answer_stands_once_with_all_its_sides(run):
     ]
     assert rows["log_ratio"].is_monotonic_increasing
     assert group_responses(table.head(0), texts).empty
+
+
+def test_responses_without_a_text_are_not_one_response(run):
+    table, unknown = dpo.pair_table(run, model="m-1"), pd.DataFrame({"chosen": "", "rejected": ""}, index=["p0", "p1"])
+    rows = group_responses(table[table["group_id"] == "g"], unknown)
+    assert sorted(rows["sides"]) == ["chosen", "chosen", "rejected", "rejected"]
+    assert rows["n_pairs"].tolist() == [1] * 4
+
+
+def test_a_pair_has_two_responses_even_if_they_read_alike(run):
+    table = dpo.pair_table(run, model="m-1")
+    texts = pd.DataFrame({"chosen": ["same"], "rejected": ["same"]}, index=["p0"])
+    rows = pair_responses(table[table["pair_id"] == "p0"], texts).set_index("sides")
+    first = table.set_index("pair_id").loc["p0"]
+    for side in ("chosen", "rejected"):
+        assert rows.loc[side, "logps"] == first[f"{side}_logps"]
+    assert pair_responses(table.head(0), texts).empty

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 import dpo_analysis as dpo
-from dpo_analysis.cli.console import imported_lines
 from dpo_analysis.cli.main import main
+from dpo_analysis.cli.run_notes import imported_lines
 from dpo_analysis.diagnosis import run_checks
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import verify_run
@@ -118,7 +118,7 @@ def test_a_sum_that_is_unknown_is_flagged_and_not_counted(tmp_path):
     assert list(steps["n_used"]) == [2, 1]
     assert verify_run(run.path) == []
     assert list(dpo.pair_table(run, model="8")["status"]) == ["ok", "nonfinite"]
-    assert any("no number: policy/8 (1 pair)" in line for line in imported_lines(run, 0.1))
+    assert any("no number: policy/8 (1 pair)" in line for line in imported_lines(run, 0.1, {}))
 
 
 def test_more_checkpoints_join_and_the_same_ones_change_nothing(tmp_path):
@@ -128,10 +128,10 @@ def test_more_checkpoints_join_and_the_same_ones_change_nothing(tmp_path):
         assert len(run.models) == count
         assert verify_run(run.path) == []
     changed = [row | {"logps": row["logps"] - (row["step"] == 8)} for row in long_rows()]
-    with pytest.raises(InputError, match="with other weights"):
+    with pytest.raises(InputError, match="has different weights"):
         dpo.import_run(changed, out=tmp_path / "run", reference_checkpoint=0)
     other = [row | {"logps": row["logps"] - (row["step"] == 0)} for row in long_rows()]
-    with pytest.raises(InputError, match="holds another run"):
+    with pytest.raises(InputError, match="holds a different run"):
         dpo.import_run(other, out=tmp_path / "run", reference_checkpoint=0)
 
 
@@ -179,12 +179,12 @@ REFUSED = {
     "a loss for a log-prob": ([row | {"logps": -row["logps"]} for row in long_rows()], {}, "stand above 0"),
     "a row twice": ([*long_rows(), long_rows()[5]], {}, "stand twice"),
     "a side missing": (long_rows()[:-1], {}, "stand nowhere"),
-    "another text": ([long_rows()[0] | {"prompt": "a"}, long_rows()[1] | {"prompt": "b"}], {}, "another prompt"),
+    "another text": ([long_rows()[0] | {"prompt": "a"}, long_rows()[1] | {"prompt": "b"}], {}, "different prompt"),
     "two references": ([row | {"reference_logps": row["logps"]} for row in long_rows()], {}, "one reference"),
     "a series with a slash": ([long_rows()[0] | {"series": "a/b"}], {}, "series is 'a/b'"),
     "pairs that do not fit": (
         long_rows(), {"reference_checkpoint": 0, "pairs": [[{"prompt": "x", "chosen": "a", "rejected": "b"}]]},
-        "no pair_id 'q0'",
+        "pair_id 'q0' is not among",
     ),
 }  # fmt: skip
 
@@ -224,7 +224,7 @@ def test_the_command_says_what_it_did_and_what_it_assumed(tmp_path, capsys):
     said = capsys.readouterr().out
     assert left.value.code == 0
     assert "imported: 2 policies and the reference, 2 pairs" in said
-    assert "assumed (0.1): s 0.1" in said
+    assert "beta 0.1 is assumed for s" in said
     assert "not read: other" in said
 
 

@@ -75,7 +75,7 @@ def test_a_taken_port_is_refused_and_the_next_free_one_found():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=f"port {port} .* something else listens"):
+        with pytest.raises(InputError, match=f"port {port} .* a different program"):
             launcher.free_port(port)
     assert launcher.FIRST_PORT <= launcher.free_port() < launcher.FIRST_PORT + launcher.N_PORTS
 

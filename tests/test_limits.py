@@ -147,9 +147,8 @@ def test_both_ends_of_a_fall_are_told(run):
     for numbers in (found.numbers, found.numbers_shown):
         assert sum(numbers[f"{region}.weight"] for region in REGIONS) == pytest.approx(1)
     (sentence,) = both_ends_sentence(found)
-    assert f"when {first / shown:.0%} of the loss at s/checkpoint-40 had happened" in sentence
-    assert f"{found.numbers_shown['core.weight']:.0%} of the lost log-prob lies at the core" in sentence
-    assert f"{found.shares_shown['pushed'].share:.0%} of it lies on tokens that other pairs reject" in sentence
+    assert f"when {first / shown:.0%} of the drop at s/checkpoint-40 had happened" in sentence
+    assert f"in the middle of the response ({found.numbers_shown['core.weight']:.0%})" in sentence
     assert both_ends_sentence(found, "zh")[0] in diagnosis_lines(found, "zh")
 
 

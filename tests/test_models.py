@@ -295,12 +295,12 @@ def test_a_policy_that_is_the_reference_is_noted_once(copy):
 
 @pytest.mark.parametrize("config", [{"max_position_embeddings": 7}, {"vocab_size": 255, "max_position_embeddings": 32}])
 def test_pairs_beyond_positions_or_vocabulary_are_refused_from_the_config(config):
-    with pytest.raises(InputError, match=r"positions end at 7; pass --max-length 7|token id 255 .*vocabulary has 255"):
+    with pytest.raises(InputError, match=r"takes at most 7; pass --max-length 7|token id 255 .*vocabulary has 255"):
         REQUIREMENTS.check(config, "m")
 
 
 def test_ids_beyond_the_embedding_are_refused_before_a_forward(copy):
-    with pytest.raises(InputError, match=r"token id 300 .*it knows 258"):
+    with pytest.raises(InputError, match=r"token id 300 .*its vocabulary has 258"):
         logps(copy / "sft", loader_of(requirements=ModelRequirements(8, 300)))
 
 

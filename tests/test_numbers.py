@@ -5,12 +5,14 @@ import math
 import pytest
 
 from dpo_analysis.text.numbers import (
+    decimal,
     distinct,
     fixed,
     percent,
     signed,
     signed_fixed,
     signed_significant,
+    significant,
     whole_percent,
     with_minus_signs,
 )
@@ -23,8 +25,13 @@ from dpo_analysis.text.numbers import (
         (signed, -0.004, "\u22120.004"),
         (signed, 5e-11, "+5e\u221211"),
         (signed, 0, "0"),
+        (decimal, 0.3, "0.30"),
+        (decimal, -0.000006318, "\u22126e\u22126"),
+        (decimal, -0.0, "0"),
+        (significant, -0.000006318, "\u22126.318e\u22126"),
+        (significant, 0.25, "0.25"),
         (signed_fixed, 0.3, "+0.30"),
-        (signed_fixed, -0.004, "\u22120.00"),
+        (signed_fixed, -0.004, "0.00"),
         (fixed, 0.3, "0.30"),
         (fixed, -0.3, "\u22120.30"),
         (signed_significant, 0.6, "+0.6"),

@@ -93,7 +93,7 @@ def test_the_profile_has_a_line_per_side(run):
     tables = [dpo.position_table(run, model=f"strong/checkpoint-{step}", split="eval") for step in (60, 120)]
     drawn = figures.position_change(position_changes(*tables), lang="zh", theme="dark")
     assert "nats" in drawn.layout.yaxis.title.text
-    assert len([trace for trace in drawn.data if trace.mode == "lines+markers"]) == 2
+    assert len([trace for trace in drawn.data if trace.name]) == 2
 
 
 def test_nothing_to_draw_says_so():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dpo_analysis.cli.console import scored_lines
+from dpo_analysis.cli.run_notes import scored_lines
 from dpo_analysis.data.pairs import load_pairs
 from dpo_analysis.data.tokenization import tokenize_pairs
 from dpo_analysis.errors import InputError, PartialResult
@@ -108,10 +108,10 @@ def test_a_bf16_run_stores_its_floor_and_what_lies_below_it_is_a_tie(place, tmp_
 
 def test_the_terminal_says_in_one_sentence_how_far_16_bits_go(place, tmp_path):
     run = scored(place, tmp_path / "run", dtype="bfloat16")
-    (line,) = [line for line in scored_lines(run, 0.1) if "bfloat16" in line]
+    (line,) = [line for line in scored_lines(run) if "bfloat16" in line]
     assert line.startswith("note: scored in bfloat16: ")
     assert f"{run.noise_floor.response:.2g} nats of a response" in line
-    assert not [line for line in scored_lines(scored(place, tmp_path / "wide"), 0.1) if "rounding" in line]
+    assert not [line for line in scored_lines(scored(place, tmp_path / "wide")) if "rounding" in line]
 
 
 def test_a_stored_floor_says_what_it_was_measured_against():

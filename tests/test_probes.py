@@ -78,7 +78,7 @@ def test_the_same_seed_draws_the_same_and_leaves_the_callers_random_numbers_alon
 
 
 def test_a_prompt_that_fills_the_positions_is_refused():
-    with pytest.raises(InputError, match="fills the 64 positions"):
+    with pytest.raises(InputError, match="a prompt of 64 tokens leaves no room for a reply"):
         generate_continuations(
             llama(), np.zeros(64, np.int32), n_samples=0, max_new_tokens=4, eos_token_ids=(), seed="x"
         )

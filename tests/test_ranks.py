@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from dpo_analysis.cli import main
-from dpo_analysis.cli.console import scored_lines
+from dpo_analysis.cli.run_notes import scored_lines
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Part, open_run
 from dpo_analysis.scoring.workers.ranks import Rank, current_rank, worker_share
@@ -75,9 +75,9 @@ def test_every_rank_tells_its_errors_and_only_the_first_that_it_was_stopped(monk
 
 def test_the_first_rank_says_what_the_others_are_still_at(tmp_path):
     fakes.score_run(tmp_path / "run", shard=(0, 2))
-    state = scored_lines(open_run(tmp_path / "run"), 0.1, ranks=2)[0]
+    state = scored_lines(open_run(tmp_path / "run"), ranks=2)[0]
     assert "3 parts remain" in state
-    assert state.endswith("other ranks are at them")
+    assert state.endswith("other ranks are scoring them")
 
 
 @pytest.mark.parametrize(

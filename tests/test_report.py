@@ -1,14 +1,17 @@
 """The report: one page, its own numbers, no way out of it for anybody's text, and nothing written over."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import dpo_analysis as dpo
+from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.cli.main import app, main
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.report.report import GENERATOR, ReportOptions, report_html, write_report
@@ -17,7 +20,6 @@ from tests.app import synthetic
 
 pytestmark = pytest.mark.slow
 
-NUMBER = re.compile(r"checkpoint-120 · chosen reward .([\d.]+)")
 GOLDEN = Path(__file__).parent / "golden" / "schema-1"
 
 
@@ -55,7 +57,7 @@ def test_the_pairs_that_fell_most_come_first_with_their_numbers(run):
     pairs = dpo.pair_table(run, model="checkpoint-120", split="eval").dropna(subset=["margin"])
     worst = pairs.sort_values("chosen_reward", kind="stable").head(2)
     page = report_html(run, ReportOptions(pairs=2))
-    shown = re.findall(r"pair ([0-9a-f]{16}) · gentle, checkpoint-120 · chosen reward ([+\u2212][\d.]+)", page)
+    shown = re.findall(r"pair ([0-9a-f]{16}) · gentle, checkpoint-120 · chosen reward ([+\u2212][\d.]+), ", page)
     assert [pair_id for pair_id, _ in shown] == worst["pair_id"].tolist()
     numbers = [float(value.replace("\u2212", "-")) for _, value in shown]
     assert numbers == pytest.approx(worst["chosen_reward"].tolist(), abs=0.005)
@@ -84,7 +86,37 @@ def test_the_page_is_of_one_language_and_has_every_part(run, lang):
     wanted = ("overview.title", "overview.reward.title", "checks.title", "report.pairs.title", "details.glossary.title")
     assert [key for key in wanted if f"<h2>{text(key, lang)}</h2>" not in page] == []
     assert f'<html lang="{lang}">' in page
-    assert page.count("<svg") == page.count("<title>") - 1 == 2 * 4
+    assert page.count("<svg") == page.count("<title>") - 1 == 2 * 3
+
+
+def test_a_run_of_sums_shows_the_texts_of_a_pair_and_no_empty_view(tmp_path):
+    sums = {"chosen": -np.array([[50.0, 40.0], [52.0, 41.0]]), "rejected": -np.array([[60.0, 50.0], [70.0, 51.0]])}
+    pairs = [{"prompt": f"ask {n}", "chosen": f"yes {n}", "rejected": f"no <{n}>"} for n in range(2)]
+    run = dpo.import_run(sums, out=tmp_path / "run", reference_checkpoint=0, pairs=[pairs])
+    source = report_html(run)
+    page = Page(source)
+    assert page.data == []
+    assert page.tags.count("script") == 1
+    assert "yes 1" in source
+    assert "no &lt;1&gt;" in source
+    assert text("overview.logp.title") not in source
+    assert "nan" not in source.partition("<main>")[2].replace("finance", "")
+
+
+def test_the_series_that_ends_lowest_comes_first(tmp_path):
+    run = dpo.open_run(synthetic.build(tmp_path / "run", series=["calm", "deep"], steps=[60, 120], count=4))
+    titles = re.findall(r"<b>(calm|deep)</b>|>(calm|deep)</text>", report_html(run, ReportOptions(pairs=0)))
+    assert next(filter(None, titles[0])) == "deep"
+
+
+def test_only_a_series_that_fell_has_a_chapter_and_the_one_that_fell_most_comes_first():
+    page = report_html(dpo.open_run(sample_run()), ReportOptions(pairs=1))
+    title = re.escape(html.escape(text("report.causes.title", model="MODEL"))).replace(
+        "MODEL", r"(\w+), checkpoint-\d+"
+    )
+    assert re.findall(f"<h2>{title}</h2>", page) == ["strong", "lora"]
+    assert re.findall(r'<p class="verdict">(\w+):', page) == ["strong", "lora", "gentle"]
+    assert page.count("<svg") == 2 * (3 + 2)
 
 
 def test_another_beta_scales_the_rewards(run):
@@ -103,8 +135,8 @@ def test_no_text_becomes_a_tag_an_address_or_a_style(run):
 
 
 ALLOWED = set(
-    "html head meta title style body main h1 h2 h3 p section div svg rect line text polyline polygon path b ul li "
-    "article details summary pre script dl dt dd code br footer".split()
+    "html head meta title style body main h1 h2 h3 h4 p section div svg rect line text polyline polygon path b span ul "
+    "li table thead tbody tr th td article details summary pre script dl dt dd code br footer".split()
 )
 
 

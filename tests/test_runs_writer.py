@@ -117,28 +117,28 @@ def refused(folder, match, error=InputError, **changes):
 
 def test_another_identity_is_refused_with_the_difference(folder):
     other = fakes.IDENTITY | {"max_length": 128, "tokenizer": fakes.IDENTITY["tokenizer"] | {"vocab": "w" * 64}}
-    said = r'max_length is 64 there, 128 now, tokenizer.vocab is "v{12}..." there, "w{12}..." now'
+    said = r'max_length was 64, is 128 now, tokenizer.vocab was "v{12}...", is "w{12}..." now'
     refused(folder, said, identity=other)
-    refused(folder, "template is absent there", identity=fakes.IDENTITY | {"template": "t"})
+    refused(folder, "template was absent", identity=fakes.IDENTITY | {"template": "t"})
 
 
 def test_another_plan_under_the_same_identity_is_refused(folder):
-    refused(folder, "n_parts is 3 there, 5 now, part_size is 4 there, 2 now", part_size=2)
-    refused(folder, "n_pairs is 10 there, 9 now", tokenized=fakes.pairs(9))
+    refused(folder, "n_parts was 3, is 5 now, part_size was 4, is 2 now", part_size=2)
+    refused(folder, "n_pairs was 10, is 9 now", tokenized=fakes.pairs(9))
 
 
 def test_the_same_name_with_other_weights_is_refused(folder):
     other = Model("gentle", "checkpoint-10", 10, "fake", "models/g/checkpoint-10", fakes.sha("other"))
-    refused(folder, "gentle/checkpoint-10 is in this run with other weights", models=[fakes.REFERENCE, other])
+    refused(folder, "gentle/checkpoint-10 has different weights in this run", models=[fakes.REFERENCE, other])
 
 
 def test_another_reference_is_refused(folder):
     other = Model.reference(source="models/sft", weights=fakes.sha("other"))
-    refused(folder, "reference is in this run with other weights", models=[other, *fakes.POLICIES])
+    refused(folder, "reference has different weights in this run", models=[other, *fakes.POLICIES])
 
 
 def test_a_series_with_another_beta_is_refused_with_what_to_do(folder):
-    said = "series 'gentle' is in this run with other parameters: beta is 0.1 there, 0.2 now.*tables take --beta"
+    said = "series 'gentle' has different parameters in this run: beta was 0.1, is 0.2 now.*tables take --beta"
     refused(folder, said, series=[Series("gentle", beta=0.2), fakes.SERIES[1]])
 
 
@@ -157,7 +157,7 @@ def test_what_the_user_gave_corrects_a_stored_series_and_touches_nothing_else(fo
 
 
 def test_what_the_user_did_not_give_is_still_refused(folder):
-    with pytest.raises(InputError, match=r"loss_type is .*give --beta or --loss-type"):
+    with pytest.raises(InputError, match=r"loss_type was .*give --beta or --loss-type"):
         fakes.open_writer(folder, series=[Series("gentle", loss_type="ipo"), fakes.SERIES[1]], explicit={"beta"})
 
 
@@ -350,7 +350,7 @@ def test_a_checkpoint_without_scores_may_be_mended():
     broken, mended = Model("s", "one", 1, "full", "a", "0" * 64), Model("s", "one", 1, "full", "a", "1" * 64)
     stored = [broken.to_json()]
     assert merge_models(stored, [mended], scored=lambda model: False) == [mended.to_json()]
-    with pytest.raises(InputError, match="other weights"):
+    with pytest.raises(InputError, match="different weights"):
         merge_models(stored, [mended], scored=lambda model: True)
     assert merge_models(stored, [], scored=lambda model: False) == stored
 

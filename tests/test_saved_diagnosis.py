@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.diagnosis import diagnose, load_or_diagnose, save_diagnoses, saved_diagnosis, thresholds
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.runs import open_run
@@ -137,3 +138,21 @@ def test_saving_twice_changes_nothing(folder):
 
 def test_verify_finds_nothing_wrong_with_it(folder):
     assert verify_run(folder) == []
+
+
+def test_the_sample_holds_the_diagnoses_that_would_be_made(tmp_path):
+    # after a change of the rules: delete sample_data/run/summary, then save_diagnoses(open_run("sample_data/run"))
+    folder = shutil.copytree(sample_run(), tmp_path / "run")
+    shipped = json.loads((folder / saved_diagnosis.FILE).read_text())
+    shutil.rmtree(folder / saved_diagnosis.FOLDER)
+    save_diagnoses(open_run(folder))
+    assert alike(json.loads((folder / saved_diagnosis.FILE).read_text()), shipped)
+
+
+def alike(one, other):
+    """Equal but for the last digits of numbers, which differ between machines."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(value, other[name]) for name, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return one == (pytest.approx(other, rel=1e-6, abs=1e-9) if isinstance(other, float) else other)

@@ -169,7 +169,7 @@ def test_a_saved_ref_adapter_is_the_reference_and_not_the_base(place):
     assert run.reference.source.endswith("ref")
     assert run.scores("reference")["logp"].equals(run.scores("lora/checkpoint-5")["logp"])
     notes = [record["text"] for record in run.log() if record["event"] == "note"]
-    assert notes[0] == "lora/checkpoint-5 gives exactly the reference's numbers: all its rewards are 0"
+    assert "lora/checkpoint-5 gives exactly the reference's numbers: all its rewards are 0" in notes
 
 
 def test_full_models_do_not_say_their_reference(place):
@@ -288,7 +288,7 @@ def test_a_log_that_does_not_parse_costs_only_the_overlay(place):
 
 def test_a_reference_with_two_ids_swapped_is_refused(place):
     byte_tokenizer(swapped=True).save_pretrained(place / "sft")
-    refused("other tokenizer in sft: token .*'a'")
+    refused("different tokenizer in sft: token .*'a'")
     assert nothing_written(place)
 
 
@@ -318,7 +318,7 @@ def test_different_chat_templates_need_a_choice(place):
 def test_pairs_longer_than_the_positions_are_refused(place):
     path = place / "strong/checkpoint-20/config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": 12}))
-    refused("tokens for .*checkpoint-20: its positions end at 12; pass --max-length 12")
+    refused("tokens for .*checkpoint-20: it takes at most 12; pass --max-length 12")
     assert nothing_written(place)
 
 
@@ -407,7 +407,7 @@ def test_importing_the_package_loads_no_torch_and_the_function_is_not_hidden_by_
     ("given", "said"),
     [
         ({"policy": "sft"}, "no reference.*pass reference="),
-        ({"policy": "sft", "reference": "sft", "prompt": "a" * 9999}, "positions end at .*; give shorter texts"),
+        ({"policy": "sft", "reference": "sft", "prompt": "a" * 9999}, "takes at most .*; give shorter texts"),
     ],
 )
 def test_a_refused_text_is_told_in_the_words_of_python(place, given, said):

@@ -19,6 +19,7 @@ from dpo_analysis.runs import Model, Series
 from dpo_analysis.runs.manifest import merge_models, merge_series
 from dpo_analysis.schema import CURVES_SCHEMA, VOCAB_SCHEMA
 from dpo_analysis.text.numbers import fixed
+from dpo_analysis.words import text
 from tests import handmade
 from tests.handmade import make_run
 
@@ -65,7 +66,7 @@ def test_an_evaluation_of_the_same_pairs_may_lie_three_half_widths_off(logged, v
 def test_an_answer_prints_what_was_logged_and_recomputed_their_difference_and_its_error():
     found = compare_with_log(FakeRun(), values(0.0, 9.0), log(**TWENTY))
     said = answer(found, "en")
-    assert all(part in said for part in ("logged 9.000", "recomputed 0.000", "difference −9.000", "up to 0.300"))
+    assert all(part in said for part in ("logged 9.000", "recomputed 0.000", "−9.000", "up to 0.300"))
 
 
 def test_an_evaluation_of_another_number_of_pairs_is_skipped():
@@ -73,7 +74,8 @@ def test_an_evaluation_of_another_number_of_pairs_is_skipped():
         FakeRun(), values(0.0, 9.0, metric="chosen_logps"), log(runtime=0.4, samples_per_second=70.0)
     )
     assert (found.verdict, found.values["n_logged"], found.values["n_pairs"]) == ("unknown", 28, 20)
-    assert "do not look like the trainer's pairs" in answer(found, "en")
+    assert found.key == "checks.logged.others"
+    assert "28 pairs" in answer(found, "en")
 
 
 def test_rewards_that_differ_in_a_sample_of_the_pairs_leave_two_readings():
@@ -83,7 +85,8 @@ def test_rewards_that_differ_in_a_sample_of_the_pairs_leave_two_readings():
 
 def test_without_a_number_of_pairs_both_readings_are_named_and_the_artefact_is_possible_at_most():
     found = compare_with_log(FakeRun(), values(0.0, 9.0), log())
-    assert "either these are other pairs, or the setup is off" in answer(found, "en")
+    assert found.key == "checks.logged.undecided"
+    assert "pairs, or the setup" in answer(found, "en")
     assert artefact._doubt(found, 20) == "possible"
 
 
@@ -130,7 +133,7 @@ def test_a_training_value_may_lie_off_by_the_chance_of_its_window_and_the_change
         table = values(rising, [value - off for value in rising], split="train", n=80)
         found = compare_with_log(FakeRun(**SETTINGS), table, steps)
         assert (found.verdict, found.values["window"]) == (verdict, 40)
-        assert "window of 40 pairs" in answer(found, "en")
+        assert "40 pairs" in answer(found, "en")
 
 
 def test_values_logged_while_training_accuse_nobody_and_say_what_is_not_known():
@@ -198,7 +201,7 @@ def test_beta_0_beside_logged_rewards_says_which_beta_would_fit(tmp_path):
 def test_values_that_are_not_finite_are_counted(tmp_path):
     found = check_logged(trained(tmp_path / "run", curves(loss=None)))
     assert (found.verdict, found.values["not_finite"]) == ("note", 2)
-    assert "2 logged values are not finite" in answer(found, "en")
+    assert text("checks.logged.not_finite", not_finite=2) in answer(found, "en")
 
 
 def test_a_log_of_infinities_alone_is_not_dropped_in_silence(tmp_path, monkeypatch):
@@ -319,7 +322,7 @@ def test_a_folder_made_before_batch_settings_were_kept_takes_them_and_refuses_no
 
 
 def test_other_batch_settings_are_another_training():
-    with pytest.raises(InputError, match="other parameters"):
+    with pytest.raises(InputError, match="different parameters"):
         merge_series({"s": Series("s", parameters=BATCH).to_json()}, [Series("s", parameters={"logging_steps": 9})])
 
 

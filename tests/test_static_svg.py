@@ -10,8 +10,8 @@ import pytest
 import dpo_analysis as dpo
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.errors import InputError
+from dpo_analysis.figures.scales import nice_step
 from dpo_analysis.figures.static_svg import svg
-from dpo_analysis.figures.svg_plane import nice_step
 from dpo_analysis.tables.decompositions import decomposition_table
 
 NAME = {"svg": "http://www.w3.org/2000/svg"}

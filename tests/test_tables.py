@@ -187,7 +187,7 @@ def test_an_unknown_name_is_refused_with_what_there_is(run, table, chosen, there
 def test_other_refusals(run):
     with pytest.raises(InputError, match="no pair 'nope'"):
         dpo.token_table(run, pair_id="nope")
-    with pytest.raises(InputError, match="beside every policy"):
+    with pytest.raises(InputError, match="every policy's row holds its log-probs"):
         dpo.pair_table(run, model="reference")
     with pytest.raises(InputError, match="bad beta"):
         dpo.response_table(run, beta=-1)

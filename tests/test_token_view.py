@@ -17,7 +17,7 @@ from dpo_analysis.figures.token_view import grid, number_codec, payload
 from dpo_analysis.figures.token_view import page as token_page
 from dpo_analysis.figures.token_view.colors import missing_colors
 from dpo_analysis.runs import NoiseFloor
-from dpo_analysis.words import LANGUAGES
+from dpo_analysis.words import LANGUAGES, text
 from tests.token_rows import close, texts, token_rows, unpacked, values
 
 WORDS = (b"The", b" sky", b" is", b" bl", b"ue.", b" Yes", b"!\n", b"<|im_end|>")
@@ -110,7 +110,7 @@ def test_the_policy_names_exactly_the_pages_script_and_style():
 
 def test_a_notebook_gets_it_in_a_sandbox():
     shown = figures.token_view(token_rows(chosen=(b'"><img src=x>',)))._repr_html_()
-    assert shown.startswith('<iframe sandbox="allow-scripts" srcdoc="')
+    assert '<iframe class="dpo-analysis-token-view" sandbox="allow-scripts" srcdoc="' in shown
     assert "<img" not in shown
     assert "mountTokenView" in html.unescape(shown)
 
@@ -133,13 +133,13 @@ def test_a_unit_has_the_sum_of_its_tokens(unit, shown, first):
 def test_the_value_of_a_unit_is_that_behind_its_last_token():
     data = payload.payload(token_rows(chosen=WORDS), color="value", unit="sentence")
     assert close(values(data)[0], [-1.5, -2.8, -3.6])
-    assert data["words"]["summed"] == "one colour per sentence: the value behind its last token"
+    assert data["words"]["summed"] == text("tokens.unit.last", unit=text("tokens.unit.sentence"))
 
 
 def test_the_credit_of_a_unit_is_in_its_own_standard_deviations():
     data = payload.payload(token_rows(), color="credit_z", unit="line")
     assert close(values(data)[0], [(-0.3 + 2 * 0.025) / np.sqrt(2 * 0.01)])
-    assert data["sides"][0]["totals"][0] == "response −1.77 standard deviations"
+    assert data["sides"][0]["totals"][0] == text("tokens.total.credit_z", value="−1.77")
 
 
 @pytest.mark.parametrize("unit", figures.UNITS)
@@ -175,14 +175,14 @@ def test_a_unit_differs_where_one_of_its_tokens_does():
 def test_only_what_carries_eighty_percent_of_the_fall_is_kept():
     side = payload.payload(token_rows(chosen=(b"a", b"b", b"c", b"d")), most=True)["sides"][0]
     assert side["kept"] == ["0111", "0111"]
-    assert side["most"] == ["80 % of the fall in 3 of 4"] * 2
+    assert side["most"] == [text("tokens.most.some", kept=3, count=4)] * 2
 
 
 def test_where_nothing_fell_nothing_is_dimmed_and_it_is_said():
     side = payload.payload(token_rows(ratio=-1.0), most=True)["sides"][0]
-    assert (side["kept"], side["most"]) == (["", ""], ["nothing fell"] * 2)
+    assert (side["kept"], side["most"]) == (["", ""], [text("tokens.most.none")] * 2)
     first = payload.payload(token_rows(), color="change", most=True)["sides"][0]
-    assert first["most"] == ["nothing fell", "80 % of the fall in 2 of 2"]
+    assert first["most"] == [text("tokens.most.none"), text("tokens.most.some", kept=2, count=2)]
 
 
 def test_a_fall_below_the_noise_floor_is_none():

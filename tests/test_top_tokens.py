@@ -1,12 +1,13 @@
 """Top tokens from stored evidence, against the distributions of both models."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.evidence.pair_sample import EvidenceRequest
-from dpo_analysis.tables.top_tokens import ITSELF, REST, TOP_TOKEN_COLUMNS, top_tokens
+from dpo_analysis.tables.top_tokens import ITSELF, REST, TOP, TOP_TOKEN_COLUMNS, top_tokens, without_fragments
 from tests.collected import POLICY, Two, collect, distributions, pairs
 from tests.test_evidence import llama
 
@@ -50,6 +51,15 @@ def test_the_token_itself_is_named_and_the_largest_gain_comes_first(run):
     assert table["gain"][:-1].is_monotonic_decreasing
     assert table.iloc[-1][["kind", "token_id"]].tolist() == [REST, -1]
     assert table.iloc[-1]["reference_probability"] == pytest.approx(1 - table["reference_probability"][:-1].sum())
+
+
+def test_parts_of_a_character_count_among_all_other_tokens():
+    rows = [(ITSELF, b"\xe5", -0.5), (TOP, b"\xa5\xbd", 0.2), (TOP, "好".encode(), 0.25), (REST, None, 0.05)]
+    table = pd.DataFrame(rows, columns=["kind", "token_bytes", "gain"]).assign(probability=0.2)
+    found = without_fragments(table.assign(reference_probability=0.1))
+    assert found["kind"].tolist() == [ITSELF, TOP, REST]
+    assert found["gain"].tolist() == pytest.approx([-0.5, 0.25, 0.25])
+    assert found["probability"].tolist() == pytest.approx([0.2, 0.2, 0.4])
 
 
 def test_without_evidence_there_is_none(two, tmp_path):

@@ -45,6 +45,8 @@ FAMILIES = {
     "causes.{}.{}": [(split, part) for split in DECOMPOSITIONS for part in PARTS[split]],
     "causes.place.{}": schema.DIVISIONS["place"],
     "check.complaint.{}": ROW_WARNINGS,
+    "check.understood.format.{}": ("messages", "texts"),
+    "check.understood.prompt.{}": ("column", "message", "shared"),
     "checks.{}": [*checks.CHECKS, *checks.ROW_CHECKS],
     "checks.verdict.{}": [verdict for verdict in checks.CHECK_VERDICTS if verdict != "pass"],
     "compare.criterion.{}": CRITERIA,

@@ -1,13 +1,14 @@
 """Blocks that several pages show: the line of facts, headings, figures, tables, and what stands in place of data.
 
-Text of models, runs and people is shown as it is, by html.escape, st.text, st.code or st.dataframe, never as Markdown.
+Text of models, runs and people is shown as it is, by markup, st.text, st.code or st.dataframe, never as Markdown.
 """
 
-import html
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -17,9 +18,9 @@ from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.errors import DPOAnalysisError, InputError
 from dpo_analysis.runs import Run, open_run
 from dpo_analysis.runs.activity import activity
-from dpo_analysis.tables.steps import status_table
-from dpo_analysis.text.numbers import distinct
-from shared import cached_tables, state
+from dpo_analysis.tables.steps import in_series_order, status_table
+from dpo_analysis.text.numbers import UNDEFINED, decimal, distinct, significant
+from shared import cache, cached_tables, markup, state
 from shared.refresh import refresh_every
 
 REFRESH_SECONDS = 5
@@ -32,14 +33,13 @@ VERDICT = "font-size:17px;line-height:1.45"
 EVIDENCE = "line-height:1.5;margin-top:2px"
 TERM = "font-weight:600;margin-top:6px"
 FORMULA = "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:14px;overflow-wrap:anywhere"
-NOTE = "color:var(--st-text-color);opacity:.6;font-size:14px;overflow-wrap:anywhere"
+NOTE = "color:var(--st-text-color);opacity:.75;font-size:14px;overflow-wrap:anywhere"
 WARNING = "border:1px solid #C9A227;border-left-width:4px;border-radius:6px;padding:8px 12px;overflow-wrap:anywhere"
 
 
 def safe_html(*lines: tuple[str, str]) -> None:
     """Show lines of (style, text) as one block; the styles are written by the app, the texts are escaped."""
-    if lines:
-        st.html("".join(f'<div style="{style}">{html.escape(text, quote=True)}</div>' for style, text in lines))
+    markup.show(*(markup.text(text, style, tag="div") for style, text in lines))
 
 
 def facts(run: Run, lang: str) -> None:
@@ -48,7 +48,7 @@ def facts(run: Run, lang: str) -> None:
     values = {
         "run": words.text("app.sample", lang) if run.path == sample_run() else run.name,
         "beta": distinct(series.beta for series in run.series.values()) if beta is None else f"{beta:g}",
-        "pairs": run.n_pairs,
+        "pairs": _pair_count(run, lang),
         "models": len(run.models),
         "reference": Path(run.reference.source).name or run.reference.source,
     }
@@ -57,6 +57,16 @@ def facts(run: Run, lang: str) -> None:
         of_run = "app.unknown" if name in RUN_PARAMETERS else "app.unknown.option"
         key = f"app.unknown.{name}" if name in OWN_SENTENCE else of_run
         safe_html((WARNING, words.text(key, lang, name=words.text(f"app.name.{name}", lang), value=value)))
+
+
+def _pair_count(run: Run, lang: str) -> str:
+    """Return the number of pairs; where a run has several splits, that of the chosen split and of all."""
+    if len(run.splits) < 2:
+        return str(run.n_pairs)
+    split = state.split(run)
+    steps = cached_tables.steps(run)
+    n_pairs = int(steps["n_pairs"].iloc[0]) if len(steps) else 0
+    return words.text("app.facts.split", lang, n=n_pairs, total=run.n_pairs, split=split)
 
 
 def _precision(run: Run, lang: str) -> str:
@@ -102,7 +112,7 @@ def _config(lang: str) -> dict[str, object]:
 
 def table(rows: pd.DataFrame, form: str = "%.3f") -> None:
     """Show a table whose fractions are written in ``form``."""
-    st.dataframe(rows, hide_index=True, column_config=decimals(rows, form))
+    st.dataframe(**written(rows, decimals(rows, form)), hide_index=True)
 
 
 def selectable_table(
@@ -111,6 +121,7 @@ def selectable_table(
     key: str,
     columns: dict[str, Any] | None = None,
     on_select: Callable[[], None] | None = None,
+    height: int | Literal["auto"] = "auto",
 ) -> int | None:
     """Show a table of which one row can be selected, and return its number, from 0; None where none is.
 
@@ -119,14 +130,15 @@ def selectable_table(
         key: its session key.
         columns: the column configuration; None writes fractions with three decimals.
         on_select: called before the page is drawn again.
+        height: pixels, within which longer tables scroll.
     """
     st.dataframe(
-        rows,
+        **written(rows, decimals(rows) if columns is None else columns),
         hide_index=True,
+        height=height,
         on_select=on_select or "rerun",
         selection_mode="single-row",
         key=key,
-        column_config=decimals(rows) if columns is None else columns,
     )
     return state.selected_row(key)
 
@@ -137,9 +149,32 @@ def decimals(frame: pd.DataFrame, form: str = "%.3f") -> dict[str, Any]:
     return {name: st.column_config.NumberColumn(format=form) for name in fractions}
 
 
+def written(rows: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments ``data`` and ``column_config`` of a table whose fractions are written by our rules.
+
+    Each has the digits of its column's format, as in ``decimals``. The browser would write -0.000 for what rounds to 0,
+    and nine decimals for %.4g of a tiny number. Sorting and selection go by the numbers themselves.
+    """
+    types = {name: (config or {}).get("type_config") or {} for name, config in columns.items()}
+    forms = {name: str(types.get(name, {}).get("format")) for name in decimals(rows)}
+    writers: Any = {
+        name: partial(_number, form=form) for name, form in forms.items() if re.fullmatch(r"%\.\d[fg]", form)
+    }
+    if not writers:
+        return {"data": rows, "column_config": columns}
+    plain = {name: {**columns[name], "type_config": {**types[name], "format": None}} for name in writers}
+    return {"data": rows.reset_index(drop=True).style.format(writers), "column_config": {**columns, **plain}}
+
+
+def _number(value: float, form: str) -> str:
+    write = decimal if form.endswith("f") else significant
+    return UNDEFINED if pd.isna(value) else write(float(value), int(form[2:-1]))
+
+
 def status_counts(run: Run, lang: str) -> None:
     """Show how many pairs have each status, one row per checkpoint, or one row where all checkpoints agree."""
-    counts = cached_tables.cached(status_table, run, split=state.split(run)).set_index(["series", "model"])
+    counts = cache.cached(status_table, run, split=state.split(run))
+    counts = in_series_order(counts, cached_tables.series_order(run)).set_index(["series", "model"])
     statuses = (*schema.STATUSES, schema.PENDING)
     counts = counts[["used", *(name for name in statuses if counts[name].any())]]
     counts = counts.rename(columns={name: words.text(f"status.{name}", lang) for name in statuses})
@@ -176,7 +211,7 @@ def no_run(lang: str) -> None:
     st.title(words.text("app.none.title", lang), anchor=False)
     st.markdown(words.text("app.none.body", lang))
     commands = "dpo-analysis score PAIRS --reference MODEL --policy MODEL --out RUN\ndpo-analysis app RUN"
-    st.code(commands, language="bash")
+    st.code(commands, language="bash", wrap_lines=True)
     if sample_run() is not None:
         show_sample = {"on_click": state.set_parameter, "args": ("run", state.SAMPLE)}
         st.button(words.text("app.none.sample", lang), type="primary", **show_sample)
@@ -185,14 +220,14 @@ def no_run(lang: str) -> None:
 def progress(run: Run, lang: str) -> None:
     """Show how far an unfinished run is scored and whether it is being scored now; the page refreshes by itself."""
     if not run.is_complete:
-        _watch(run.path, cached_tables.run_signature(run.path), lang)
+        _watch(run.path, cache.run_signature(run.path), lang)
 
 
 @st.fragment
 def _watch(path: Path, signature: str, lang: str) -> None:
     refresh_every(REFRESH_SECONDS)
     with errors_on_page(lang):
-        if cached_tables.run_signature(path) != signature:
+        if cache.run_signature(path) != signature:
             st.rerun(scope="app")
         _progress(path, lang)
 

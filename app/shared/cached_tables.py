@@ -4,75 +4,38 @@ Each function returns a table at the reader's selection (``state``): the chosen 
 SERIES/NAME.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
-import streamlit as st
 
 from dpo_analysis.arrays.region_sums import short_prompts
 from dpo_analysis.arrays.response_sums import pair_index
 from dpo_analysis.arrays.texts import pair_texts
 from dpo_analysis.diagnosis import Check, Diagnosis, load_or_diagnose, run_checks
+from dpo_analysis.diagnosis.saved_diagnosis import is_saved
+from dpo_analysis.diagnosis.series_diagnosis import metrics_at_end
 from dpo_analysis.runs import Run
-from dpo_analysis.runs.safe_files import reading
 from dpo_analysis.tables import trainer_log
 from dpo_analysis.tables.decompositions import decomposition_table
 from dpo_analysis.tables.filters import pairs_with_text, with_flip_margins
 from dpo_analysis.tables.pairs import PAIR_COLUMNS, pair_paths, pair_table
 from dpo_analysis.tables.positions import position_table
 from dpo_analysis.tables.step_changes import largest_pair_changes, largest_token_changes
-from dpo_analysis.tables.steps import step_table
+from dpo_analysis.tables.steps import in_series_order, series_by_severity, step_table, worst_series_first
 from dpo_analysis.tables.tokens import token_table
 from shared import state
-
-MAX_TABLES = 48
-"""How many tables stay in memory."""
-
-
-def cached(make: Callable[..., Any], run: Run, **arguments: object) -> Any:
-    """Return ``make(run, **arguments)``, kept until a file of the run folder changes; all sessions share it."""
-    name = f"{make.__module__}.{make.__qualname__}"
-    return _cached(name, make, str(run.path), _signature_of_pass(run), run, arguments)
-
-
-@st.cache_resource(max_entries=MAX_TABLES, show_spinner=False)
-def _cached(
-    name: str, _make: Callable[..., Any], path: str, signature: str, _run: Run, arguments: dict[str, Any]
-) -> Any:
-    return _make(_run, **arguments)
-
-
-def run_signature(path: Path) -> str:
-    """Return a text that changes whenever a file of the run folder is added or replaced.
-
-    Every file of a run folder is written by renaming, so the modification times of its folders are enough.
-
-    Raises:
-        StorageError: a folder of it is gone or cannot be read.
-    """
-    stamps, folders = [], [str(path)]
-    for folder in folders:
-        with reading(path), os.scandir(folder) as entries:
-            stamps.append(os.stat(folder).st_mtime_ns)
-            folders += sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-    return ",".join(map(str, stamps))
-
-
-def _signature_of_pass(run: Run) -> str:
-    """Return the signature that ``run`` had when this pass of the script first asked for it."""
-    signatures = st.session_state.setdefault(state.SIGNATURES, {})
-    path = str(run.path)
-    if path not in signatures:
-        signatures[path] = run_signature(run.path)
-    return signatures[path]
+from shared.cache import cached
 
 
 def steps(run: Run) -> pd.DataFrame:
-    """Return the step table of the chosen split at the chosen beta."""
-    return _of_chosen_split(steps_of_all_splits(run), run)
+    """Return the step table of the chosen split at the chosen beta, the series that ends lowest first."""
+    return cached(_steps, run, beta=state.beta(), split=state.split(run))
+
+
+def series_order(run: Run) -> tuple[str, ...]:
+    """Return the series in the order in which readers are shown them, that which ends lowest first."""
+    return cached(_series_order, run, beta=state.beta(), split=state.split(run))
 
 
 def steps_of_all_splits(run: Run) -> pd.DataFrame:
@@ -93,15 +56,12 @@ def pairs_of_all_splits(run: Run, key: str) -> pd.DataFrame:
 
 def lowest_pairs(run: Run) -> pd.DataFrame:
     """Return the pairs that count at the last checkpoint of each series, the lowest chosen reward first."""
-    counted = steps(run)
-    last = counted[counted["n_used"] > 0].drop_duplicates("series", keep="last")
-    keys = tuple(last["series"] + "/" + last["model"])
-    return cached(_lowest_pairs, run, models=keys, beta=state.beta(), split=state.split(run))
+    return cached(_lowest_pairs, run, beta=state.beta(), split=state.split(run))
 
 
 def positions(run: Run) -> pd.DataFrame:
-    """Return the position table of the chosen split."""
-    return _of_chosen_split(cached(position_table, run), run)
+    """Return the position table of the chosen split, the series that ends lowest first."""
+    return _of_chosen_split(cached(_positions, run, order=series_order(run)), run)
 
 
 def positions_of(run: Run, key: str, split: str) -> pd.DataFrame:
@@ -111,8 +71,8 @@ def positions_of(run: Run, key: str, split: str) -> pd.DataFrame:
 
 
 def tokens(run: Run, pair_id: str) -> pd.DataFrame:
-    """Return the tokens of one pair under every model at the chosen beta."""
-    return cached(token_table, run, pair_id=pair_id, beta=state.beta())
+    """Return the tokens of one pair under every model at the chosen beta, the series that ends lowest first."""
+    return cached(_tokens, run, pair_id=pair_id, beta=state.beta(), order=series_order(run))
 
 
 def step_changes(run: Run, key: str, *, by_token: bool = False) -> pd.DataFrame:
@@ -134,8 +94,12 @@ def decompositions(run: Run, key: str, before: str | None) -> pd.DataFrame:
 
 def diagnosis(run: Run, key: str) -> Diagnosis:
     """Return the diagnosis of a policy's series up to this policy, on the chosen split at the chosen beta."""
-    selection = {"series": key.partition("/")[0], "model": key, "split": state.split(run), "beta": state.beta()}
-    return cached(load_or_diagnose, run, **selection)
+    selection = {"series": key.partition("/")[0], "model": key, "split": state.split(run)}
+    found, beta = cached(_diagnosis, run, **selection), state.beta()
+    if beta is None:
+        return found
+    # Beta changes the numbers at the end alone.
+    return replace(found, at_end=cached(_metrics_at_end, run, model=key, split=state.split(run), beta=beta))
 
 
 def checks(run: Run) -> list[Check]:
@@ -191,16 +155,46 @@ def _of_chosen_split(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
     return frame[frame["split"] == state.split(run)].reset_index(drop=True)
 
 
+def _steps(run: Run, *, beta: float | None, split: str) -> pd.DataFrame:
+    return worst_series_first(_of_chosen_split(steps_of_all_splits(run), run))
+
+
+def _series_order(run: Run, *, beta: float | None, split: str) -> tuple[str, ...]:
+    return tuple(series_by_severity(steps(run)))
+
+
 def _pairs_with_flips(run: Run, *, key: str, split: str, own_beta: float | None, beta: float) -> pd.DataFrame:
     return with_flip_margins(pair_table(run, model=key, split=split, beta=own_beta, source=False), beta)
 
 
-def _lowest_pairs(run: Run, *, models: Sequence[str], beta: float | None, split: str) -> pd.DataFrame:
-    frames = [pair_table(run, beta=beta, model=key, split=split, source=False) for key in models]
+def _lowest_pairs(run: Run, *, beta: float | None, split: str) -> pd.DataFrame:
+    counted = steps(run)
+    last = counted[counted["n_used"] > 0].drop_duplicates("series", keep="last")
+    keys = last["series"] + "/" + last["model"]
+    frames = [pair_table(run, beta=beta, model=key, split=split, source=False) for key in keys]
     if not frames:
         return pd.DataFrame(columns=PAIR_COLUMNS)
     counted = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     return counted.dropna(subset=["chosen_reward"]).sort_values("chosen_reward", kind="stable", ignore_index=True)
+
+
+def _diagnosis(run: Run, *, series: str, model: str, split: str) -> Diagnosis:
+    """Return the saved diagnosis, or one that is made now with the checks of the run, which take longer than it."""
+    last = [one.key for one in run.models if one.series == series and run.parts_done(one)][-1:]
+    made_before = is_saved(run) and model in last
+    return load_or_diagnose(run, series=series, model=model, split=split, checks=None if made_before else checks(run))
+
+
+def _metrics_at_end(run: Run, *, model: str, split: str, beta: float) -> dict[str, float]:
+    return metrics_at_end(run, run.model(model), split, beta=beta)
+
+
+def _positions(run: Run, *, order: Sequence[str]) -> pd.DataFrame:
+    return in_series_order(position_table(run), order)
+
+
+def _tokens(run: Run, *, pair_id: str, beta: float | None, order: Sequence[str]) -> pd.DataFrame:
+    return in_series_order(token_table(run, pair_id=pair_id, beta=beta), order)
 
 
 def _questions(run: Run) -> pd.Series:

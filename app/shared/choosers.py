@@ -14,12 +14,10 @@ from dpo_analysis.figures.labels import checkpoint_label, one_line
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.schema import REFERENCE
 from dpo_analysis.text.numbers import distinct, signed
-from shared import cached_tables, state
+from shared import cached_tables, markup, state
 
 MAX_CHECKPOINTS = 4
 """How many checkpoints can be shown side by side."""
-PROMPT_WIDTH = 32
-"""Letters of a prompt in a table, so that its numbers are seen beside it on a page of 1024 px."""
 NEIGHBOURS = 200
 """How many pairs around the chosen one the selector offers; Previous and Next reach all of them."""
 
@@ -29,11 +27,6 @@ class Token(TypedDict):
 
     side: str
     position: int
-
-
-def short_prompt(prompt: str) -> str:
-    """Return a prompt as a table shows it."""
-    return one_line(prompt, PROMPT_WIDTH)
 
 
 def choose_language() -> str:
@@ -80,7 +73,9 @@ def choose_split(run: Run, lang: str) -> None:
     """Draw the switch between the splits of the pages, where there are several."""
     if len(run.splits) > 1:
         widget = state.bind("split", state.split(run))
-        st.segmented_control(words.text("app.split", lang), run.splits, required=True, **widget)
+        st.segmented_control(
+            words.text("app.split", lang), run.splits, required=True, format_func=markup.label, **widget
+        )
 
 
 def choose_layout(steps: pd.DataFrame, lang: str) -> str:
@@ -137,16 +132,17 @@ def _step_button(run: Run, column: Any, way: tuple[str, str, int], pair_id: str,
     )
 
 
-def step_pair(run: Run, pair_id: str, step: int) -> None:
-    """Put the pair ``step`` places behind the URL's pair, or else behind ``pair_id``, into the URL (in callbacks).
+def step_pair(run: Run, pair_id: str, step: int) -> str:
+    """Put the pair ``step`` places behind ``pair_id`` into the URL and return it (in callbacks).
 
-    The URL's comes first: a key may be pressed again before the pair that it named is drawn.
+    Beyond an end of the list it is the pair at that end.
     """
     ids = list(cached_tables.lowest_pairs(run)["pair_id"].drop_duplicates())
-    requested = st.query_params.get("pair", pair_id)
-    place = ids.index(requested if requested in ids else pair_id) + step
-    if 0 <= place < len(ids):
-        state.set_parameter("pair", ids[place])
+    place = ids.index(pair_id) + step if pair_id in ids else 0
+    target = ids[max(0, min(place, len(ids) - 1))]
+    if target != st.query_params.get("pair", ids[0]):
+        state.set_parameter("pair", target)
+    return target
 
 
 def choose_checkpoints(run: Run, pair_id: str, lang: str) -> list[str]:
@@ -213,8 +209,10 @@ def model_label(model: Model, several: bool, lang: str) -> str:
 
 
 def scored_models(run: Run) -> dict[str, Model]:
-    """Return the policies that have a score, by SERIES/NAME, in the run's order."""
-    return {model.key: model for model in run.models if run.parts_done(model)}
+    """Return the policies that have a score, by SERIES/NAME: the series that ends lowest first, each in its order."""
+    scored = [model for model in run.models if run.parts_done(model)]
+    order = cached_tables.series_order(run)
+    return {model.key: model for model in sorted(scored, key=lambda model: order.index(model.series))}
 
 
 def lowest_checkpoint(run: Run) -> str:
@@ -243,4 +241,4 @@ def check_token(tokens: pd.DataFrame) -> None:
 def write_token(view: str) -> None:
     """Put the token that was clicked in the token view ``view`` (its key) into the URL."""
     token = st.session_state[view]["token"]
-    st.query_params["token"] = f"{token['side']}-{int(token['position'])}"
+    state.set_parameter("token", f"{token['side']}-{int(token['position'])}")

@@ -7,9 +7,9 @@ from dpo_analysis import words
 from dpo_analysis.figures.labels import one_line
 from dpo_analysis.figures.token_view.glyphs import visible
 from dpo_analysis.runs import Run
-from dpo_analysis.tables.prompt_groups import group_responses, groups_with_several_pairs
+from dpo_analysis.tables.prompt_groups import group_responses, groups_with_several_pairs, pair_responses
 from dpo_analysis.text.numbers import signed
-from shared import blocks, cached_tables, choosers, state
+from shared import blocks, cached_tables, choosers, layout, state
 
 PER_ROW, MAX_CARDS = 3, 12
 TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;text-align:start;line-height:1.45"
@@ -17,7 +17,7 @@ TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;text-
 
 def show_prompt_group(run: Run, pairs: pd.DataFrame, lang: str) -> None:
     """Show the responses to one prompt that has several pairs, chosen by the reader; a line where no prompt has."""
-    blocks.section("pairs.answers", lang)
+    st.caption(words.text("pairs.answers.caption", lang))
     counts = groups_with_several_pairs(pairs)
     if counts.empty:
         blocks.safe_html((blocks.EVIDENCE, words.text("pairs.answers.none", lang)))
@@ -45,15 +45,15 @@ def show_pair(run: Run, pair_id: str, lang: str) -> None:
     blocks.safe_html((blocks.FACTS, choosers.model_label(run.model(key), len(run.series) > 1, lang)))
     with st.expander(words.text("tokens.prompt", lang)):
         st.text(visible(cached_tables.prompt(run, pair_id)))
-    responses = group_responses(pairs[pairs["pair_id"] == pair_id], cached_tables.texts(run, [pair_id]))
+    responses = pair_responses(pairs[pairs["pair_id"] == pair_id], cached_tables.texts(run, [pair_id]))
     _cards(responses.sort_values("sides", kind="stable"), lang, per_row=2)
 
 
 def _cards(responses: pd.DataFrame, lang: str, per_row: int = PER_ROW) -> None:
     for start in range(0, min(len(responses), MAX_CARDS), per_row):
-        columns = st.columns(per_row)
+        columns = layout.columns(per_row, f"responses-{start}", 12)
         for column, row in zip(columns, responses.iloc[start : start + per_row].to_dict("records"), strict=False):
-            with column, st.container(border=True):
+            with column, st.container(border=True, height="stretch"):
                 blocks.safe_html((blocks.FACTS, _numbers(row, lang)), (TEXT, visible(row["text"])))
 
 

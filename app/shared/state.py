@@ -14,21 +14,24 @@ import streamlit as st
 
 from dpo_analysis import words
 from dpo_analysis.cli.launcher import RUN_VARIABLE, find_runs, sample_run
+from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Run, open_run
 from dpo_analysis.tables.filters import Box
 
-SAMPLE = "sample"
-"""Name of the shipped run in the URL."""
+SAMPLE, FORMER_SAMPLE = "shipped/sample", "sample"
+"""Name of the shipped run in the URL, which no folder can have, and its name in links of earlier versions."""
 THEME, WORST, TOKENS, PAIRS, SCATTER = "theme", "worst", "tokens_view", "pairs_table", "pairs_scatter"
 MOVERS, CHANGES, STEPS, STEP_TOKENS = "movers_table", "changes_scatter", "steps_table", "step_tokens"
 EXAMPLES = "examples_table"
 """Keys of the tables, charts and components whose selection or state a page reads."""
-RUN, PAGES, UNKNOWN, SIGNATURES = "_run", "_pages", "_unknown", "_seen"
+RUN, PAGES, UNKNOWN, SIGNATURES, TURNS = "_run", "_pages", "_unknown", "_seen", "_turns"
 """Keys of what one pass of the script keeps."""
 BETAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 OWN_BETA, ON = "own", "1"
 DEPENDENT = {
     "pair": ("token",),
+    "token": ("tokens-tab",),
+    "group": ("pairs-tab",),
     "model": ("box", "since"),
     "a": ("range",),
     "b": ("range",),
@@ -36,9 +39,15 @@ DEPENDENT = {
     "bare": ("range",),
     "other": ("b", "range"),
     "split": ("pair", "token", "box", "range", "group"),
-    "run": ("split", "pair", "token", "at", "model", "since", "box", "group", "status", "a", "b", "other", "range"),
+    "run": (
+        *("series", "split", "pair", "token", "at", "model", "since", "box", "group", "status"),
+        *("a", "b", "other", "range"),
+    ),
 }
-"""URL parameters that lose their meaning, and are removed, when the one before them changes."""
+"""URL parameters that lose their meaning, and are removed, when the one before them changes.
+
+A tab is among them where a view of another tab is asked for.
+"""
 
 
 def language() -> str:
@@ -68,6 +77,11 @@ def remember(run: Run | None, pages: dict[str, Any]) -> None:
 def current_run() -> Run:
     """Return the run of this pass."""
     return st.session_state[RUN]
+
+
+def page(name: str) -> Any:
+    """Return Streamlit's page of a view, as ``st.page_link`` takes it."""
+    return st.session_state[PAGES][name]
 
 
 def open_page(page: str, **selection: str | list[str]) -> None:
@@ -160,6 +174,16 @@ def remove_parameters(*names: str) -> None:
         st.query_params.pop(name, None)
 
 
+def turned() -> dict[str, Any] | None:
+    """Return what the reader last did to turn to another pair in the token view, and where it led; None for nothing."""
+    return st.session_state.get(TURNS)
+
+
+def note_turn(done: dict[str, Any]) -> None:
+    """Note for ``turned`` what the reader did (in callbacks)."""
+    st.session_state[TURNS] = done
+
+
 def selected_row(key: str) -> int | None:
     """Return the number of the row that is selected in the table ``key``, from 0; None for none."""
     return next(iter((st.session_state.get(key) or {}).get("selection", {}).get("rows", [])), None)
@@ -192,11 +216,20 @@ def runs() -> dict[str, Path]:
     Raises:
         InputError: the path that the app was started with does not exist or holds no run.
     """
-    sample = sample_run()
-    if st.query_params.get("run") == SAMPLE and sample is not None:
-        return {SAMPLE: sample}
+    requested, sample = st.query_params.get("run", ""), sample_run()
+    if sample is not None and (requested == SAMPLE or (requested == FORMER_SAMPLE and not _is_served(requested))):
+        return {requested: sample}
     path = start_path()
     return find_runs(path) if path is not None else {}
+
+
+def _is_served(name: str) -> bool:
+    """Return whether the folder that the app was started with has a run of this name."""
+    path = start_path()
+    try:
+        return path is not None and name in find_runs(path)
+    except InputError:
+        return False
 
 
 def chosen_run() -> Run | None:

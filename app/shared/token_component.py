@@ -15,7 +15,16 @@ from shared import state
 from shared.choosers import Token, write_token
 
 MOUNT = """
-export default function({ data, parentElement, setStateValue, setTriggerValue }) {
+const BUTTONS = { ".st-key-go_chevron_left": -1, ".st-key-go_chevron_right": 1 }, RETRY = 1000;
+const turns = { pair: "", steps: 0, number: 0, seen: 0, timer: 0, root: null, tell: null };
+document.addEventListener("click", (event) => {
+  const pressed = (name) => event.target.closest && event.target.closest(`${name} button:enabled`);
+  const name = Object.keys(BUTTONS).find(pressed);
+  if (!name || !turns.root || !turns.root.isConnected) return;
+  event.stopPropagation();
+  turnBy(BUTTONS[name]);
+}, true);
+export default function({ data, parentElement, setStateValue }) {
   let root = parentElement.querySelector(".token-root");
   if (!root) {
     root = document.createElement("div");
@@ -23,8 +32,28 @@ export default function({ data, parentElement, setStateValue, setTriggerValue })
     parentElement.append(root);
   }
   const token = (chosen) => setStateValue("token", chosen);
-  mountTokenView(root, data, data.pairs ? { token, pair: (step) => setTriggerValue("pair", step) } : { token });
+  if (data.turns) countTurns(root, data.turns, (told) => setStateValue("turns", told));
+  mountTokenView(root, data, data.turns ? { token, pair: turnBy } : { token });
+}
+function turnBy(step) {
+  turns.steps += step;
+  turns.tell({ pair: turns.pair, steps: turns.steps, number: turns.number += 1 });
+}
+function countTurns(root, { pair, done }, tell) {
+  clearTimeout(turns.timer);
+  Object.assign(turns, { root, tell });
+  const news = done && done.number > turns.seen && done.pair === turns.pair && done.target === pair;
+  if (news) Object.assign(turns, { pair, steps: turns.steps - done.steps, seen: done.number });
+  else if (pair !== turns.pair) Object.assign(turns, { pair, steps: 0 });
+  if (turns.steps) turns.timer = setTimeout(() => turnBy(0), news ? 0 : RETRY);
 }"""
+"""Draws the token view, and adds up the keys and clicks that turn to another pair.
+
+"So many pairs from this one" is sent in place of each of them: while a page is computed Streamlit keeps only the last
+message, which moreover comes with the URL of before, and it drops one to a fragment that was drawn anew. What is left
+when the view is drawn (``done`` says what was done until then) is sent again. Clicks on the buttons are caught on their
+way to Streamlit, which would make one of several.
+"""
 WATCH = """
 export default function({ data, parentElement, setStateValue }) {
   const probe = document.createElement("i");
@@ -49,11 +78,13 @@ function pushSteps() {
   };
 }"""
 
-NARROW = "@media (max-width: 1200px) { .stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; } }"
-"""A page of 1024 px has room for a table only where its margins are narrow."""
+PAGE = """
+.stMainBlockContainer { padding: 3.6rem 2.5rem 2rem; }
+@media (max-width: 1200px) { .stMainBlockContainer { padding-left: 1.5rem; padding-right: 1.5rem; } }"""
+"""Margins of a page: its first screen holds an answer, and a page of 1024 px a table."""
 
 _tokens = component("dpo_analysis.token_view", css=style(), js=f"{script()}\n{MOUNT}")
-_theme = component("dpo_analysis.theme", css=NARROW, js=WATCH, isolate_styles=False)
+_theme = component("dpo_analysis.theme", css=PAGE, js=WATCH, isolate_styles=False)
 
 
 def show_tokens(
@@ -61,7 +92,8 @@ def show_tokens(
     selected: Token | None,
     *,
     key: str = state.TOKENS,
-    on_pair: Callable[[int], None] | None = None,
+    pair_id: str = "",
+    on_pair: Callable[[str, int], str] | None = None,
 ) -> None:
     """Show a token view; a click or Enter on a token puts it into the URL.
 
@@ -69,20 +101,22 @@ def show_tokens(
         payload: what ``dpo_analysis.figures.token_view.payload`` made.
         selected: the token that is outlined.
         key: the session key of the component.
-        on_pair: called with 1 and -1 when the reader presses j and k; None leaves these keys without effect.
+        pair_id: the pair that is shown, from which j and k turn to another one.
+        on_pair: called with a pair and how many places behind it (below 0: before it) the reader has turned, returns
+            the pair there; None leaves these keys without effect.
     """
     _tokens(
         key=key,
-        data={**payload, "selected": selected, "pairs": on_pair is not None},
+        data={**payload, "selected": selected, "turns": {"pair": pair_id, "done": state.turned()} if on_pair else None},
         on_token_change=partial(write_token, key),
-        on_pair_change=partial(_step_pair, key, on_pair),
+        on_turns_change=partial(_turn, key, on_pair),
     )
 
 
-def _step_pair(key: str, on_pair: Callable[[int], None] | None) -> None:
-    step = (st.session_state.get(key) or {}).get("pair")
-    if on_pair is not None and step in (1, -1):
-        on_pair(step)
+def _turn(key: str, on_pair: Callable[[str, int], str] | None) -> None:
+    told = (st.session_state.get(key) or {}).get("turns")
+    if on_pair is not None and told:
+        state.note_turn({**told, "target": on_pair(str(told["pair"]), int(told["steps"]))})
 
 
 def watch_page() -> None:

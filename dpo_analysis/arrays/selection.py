@@ -34,7 +34,7 @@ def choose_models(run: Run, series: Names = None, model: Names = None) -> list[M
     series_names, model_names = name_list(series), name_list(model)
     _check_names(series_names, run.series, "series", run)
     if REFERENCE in model_names:
-        raise InputError("the reference is no row of a table: its log-probs stand beside every policy's; name a policy")
+        raise InputError("no rows for the reference: every policy's row holds its log-probs, too; name a policy")
     policies = [policy for policy in run.models if not series_names or policy.series in series_names]
     short = {policy.name for policy in policies}
     _check_names(model_names, [policy.key for policy in policies], "model", run, short=short)

@@ -4,12 +4,13 @@ import importlib.util
 from pathlib import Path
 
 from dpo_analysis import words
-from dpo_analysis.cli.console import Reporter, console, findings, step_table
+from dpo_analysis.cli.announce import announce
+from dpo_analysis.cli.console import Reporter, console
+from dpo_analysis.cli.ending import ending
 from dpo_analysis.cli.launcher import sample_run
-from dpo_analysis.diagnosis import load_or_diagnose, save_diagnoses, scored_series
+from dpo_analysis.diagnosis import save_diagnoses
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Run, open_run
-from dpo_analysis.tables.steps import step_table as steps_of
 
 SERIES = ("gentle", "strong", "lora")
 BETA = 0.1
@@ -17,7 +18,7 @@ PAIRS_PER_SPLIT = 150
 
 
 def run_demo(out: Path) -> Path:
-    """Score the sample into ``out`` and print its step table; returns the run folder to look at.
+    """Score the sample into ``out`` and print what it shows; returns the run folder to look at.
 
     Without torch, or without the checkpoints (in an installed wheel), that is the shipped run, scored before.
 
@@ -28,10 +29,11 @@ def run_demo(out: Path) -> Path:
     missing = [name for name in ("torch", "transformers", "peft") if importlib.util.find_spec(name) is None]
     if folder is not None and not missing:
         run = _score(folder, out)
+        announce("looking for the causes")
         save_diagnoses(run)
     else:
         run = _shipped_run(missing)
-    _print_results(run)
+    print("\n".join(ending(run)))
     return run.path
 
 
@@ -42,9 +44,9 @@ def _sample_data() -> Path | None:
 
 
 def _score(folder: Path, out: Path) -> Run:
+    console().print(words.text("demo.scoring", out=out))
     from dpo_analysis.scoring import score
 
-    console().print(words.text("demo.scoring", out=out))
     sample = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     return score(
         [f"eval={sample / 'pairs' / 'eval.jsonl'}", f"train={sample / 'pairs' / 'train.jsonl'}"],
@@ -64,19 +66,3 @@ def _shipped_run(missing: list[str]) -> Run:
     reason = words.text("demo.no_torch", names=", ".join(missing)) if missing else words.text("demo.no_checkpoints")
     console().print(reason)
     return open_run(path)
-
-
-def verdicts(run: Run) -> list[str]:
-    """Return the verdict on every series, a line each, and the command that prints the whole diagnosis."""
-    diagnoses = [load_or_diagnose(run, series=name) for name in scored_series(run)]
-    diagnoses = sorted(diagnoses, key=lambda diagnosis: diagnosis.at_end["chosen_drift"])
-    lines = [f"{diagnosis.series}, {diagnosis.split}: {diagnosis.answer.sentence()}" for diagnosis in diagnoses]
-    return [*lines, words.text("console.diagnose", run=run.path)]
-
-
-def _print_results(run: Run) -> None:
-    steps = steps_of(run)
-    screen = console()
-    screen.print(step_table(steps))
-    for line in [*findings(steps), *verdicts(run)]:
-        screen.print(line)

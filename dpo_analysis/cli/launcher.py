@@ -49,8 +49,8 @@ def launch(
     for name in allow_hosts:
         if not HOST_NAME.fullmatch(name):
             raise InputError(
-                f"bad --allow-host {name!r}: it is a bare host name, without blanks, port or http://; "
-                "write hub.example.org, or *.example.org for all below it"
+                f"bad --allow-host {name!r}: give only a host name, without spaces, port or http://; "
+                "write hub.example.org, or *.example.org for every host under it"
             )
     if run_or_folder is not None:
         find_runs(Path(run_or_folder))
@@ -72,7 +72,7 @@ def app_script() -> Path:
     for folder in (PACKAGE / "_app", PACKAGE.parent / "app"):
         if (folder / "main.py").is_file():
             return folder / "main.py"
-    raise InputError(f"no app in {PACKAGE}: this installation is not complete; install dpo-analysis again")
+    raise InputError(f"no app in {PACKAGE}: this installation is incomplete; install dpo-analysis again")
 
 
 def sample_run() -> Path | None:
@@ -107,10 +107,12 @@ def free_port(port: int | None = None) -> int:
     """
     if port is not None:
         if not 0 < port <= LAST_PORT:
-            raise InputError(f"no port {port}: ports are 1 to {LAST_PORT}; give another --port, such as {FIRST_PORT}")
+            raise InputError(
+                f"no port {port}: ports are 1 to {LAST_PORT}; give a different --port, such as {FIRST_PORT}"
+            )
         taken = _why_taken(port)
         if taken:
-            raise InputError(f"port {port} on {ADDRESS} cannot be used: {taken}; give another --port")
+            raise InputError(f"port {port} on {ADDRESS} cannot be used: {taken}; give a different --port")
         return port
     for number in range(FIRST_PORT, FIRST_PORT + N_PORTS):
         if not _why_taken(number):
@@ -127,9 +129,9 @@ def _why_taken(port: int) -> str:
         try:
             probe.bind((ADDRESS, port))
         except PermissionError:
-            return "this user may not listen there"
+            return "this user may not open it"
         except OSError:
-            return "something else listens there"
+            return "a different program uses it"
     return ""
 
 
@@ -139,13 +141,13 @@ def greeting(port: int, allow_hosts: Sequence[str] = (), *, remote: bool = False
     if remote:
         user, host = os.environ.get("USER", "USER"), socket.gethostname()
         lines += [
-            "This session comes over SSH. On your own machine run:",
+            "This is an SSH session. Run this on your own machine:",
             f"    ssh -N -L {port}:{ADDRESS}:{port} {user}@{host}",
         ]
-        lines += [f"and open http://{ADDRESS}:{port} there."]
+        lines += [f"and open http://{ADDRESS}:{port} in the browser of your own machine."]
     if allow_hosts:
         lines += [
-            f"Also answered as {', '.join(allow_hosts)}: there is no login here, so the proxy in front must have one."
+            f"Also served as {', '.join(allow_hosts)}: it has no login, so the proxy in front of it must have one."
         ]
     return lines
 

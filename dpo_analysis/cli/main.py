@@ -12,7 +12,7 @@ from dpo_analysis.cli import run_commands, scoring_commands
 from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted
 
 app = typer.Typer(
-    help="Why did the chosen reward fall? Score DPO checkpoints per token, keep the numbers, look at them.",
+    help="Why did the chosen reward fall in DPO training? Score the checkpoints, then read the answer.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,10 +29,10 @@ def _show_version(is_set: bool) -> None:
 @app.callback()
 def common_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Why did the chosen reward fall? Score DPO checkpoints per token, keep the numbers, look at them."""
+    """Why did the chosen reward fall in DPO training? Score the checkpoints, then read the answer."""
 
 
 app.command()(scoring_commands.check)
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted: what was finished is kept; the same command goes on", Interrupted.exit_code)
+        _fail("interrupted: finished parts are kept; run the same command again to go on", Interrupted.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -1,13 +1,16 @@
 """The commands that import, read or show a run folder, and the demo."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dpo_analysis.cli.announce import announce_torch
 from dpo_analysis.errors import InputError, StorageError, counted
 
-RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
+RunPath = Annotated[Path, typer.Argument(help="A run folder, made by score, import or demo.")]
+FirstPort = "The port of the page.  [default: 8501, or the next free one]"
 
 
 def import_sums(
@@ -15,26 +18,34 @@ def import_sums(
         list[str],
         typer.Argument(
             metavar="TABLE...",
-            help="[SPLIT=]FILE: rows of pair_id (or row), model (or step), side, logps in .parquet, .csv or .jsonl; or "
-            "an .npz with chosen and rejected of shape (checkpoints, pairs).",
+            help="[SPLIT=]FILE. A .parquet, .csv or .jsonl file has a row for each response, with pair_id (or row), "
+            "model (or step), side and logps. An .npz file has two arrays, chosen and rejected, of shape (checkpoints, "
+            "pairs).",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The run folder to make or to add to.")],
-    beta: Annotated[float | None, typer.Option(help="The training's beta.  [default: 0.1]")] = None,
-    loss_type: Annotated[str | None, typer.Option(help="The training's loss_type.  [default: sigmoid]")] = None,
-    series: Annotated[str, typer.Option(help="The training run that rows without a series belong to.")] = "policy",
+    out: Annotated[Path, typer.Option(help="The run folder to make, or to add to.")],
+    beta: Annotated[float | None, typer.Option(help="The beta of the training.  [default: 0.1]")] = None,
+    loss_type: Annotated[str | None, typer.Option(help="The loss_type of the training.  [default: sigmoid]")] = None,
+    series: Annotated[str, typer.Option(help="The name of the training run, for rows that name no series.")] = "policy",
     reference_checkpoint: Annotated[
-        str | None, typer.Option(help="Step or name of the checkpoint that is the reference.  [default: 'reference']")
+        str | None,
+        typer.Option(help="The checkpoint that is the reference: its step or its name.  [default: 'reference']"),
     ] = None,
     pairs: Annotated[
-        list[str] | None, typer.Option(help="The preference pairs, for their texts: [SPLIT=]SOURCE; repeatable.")
+        list[str] | None,
+        typer.Option(help="The preference pairs, so that pages can show texts: [SPLIT=]SOURCE. Repeat for more."),
     ] = None,
 ) -> None:
-    """Make a run folder, without tokens, from log-probs that were summed over responses elsewhere."""
-    from dpo_analysis.cli.console import imported_lines
+    """Make a run folder from log-probs that you already have.
+
+    You have one sum per response, so the run has no tokens.
+    """
+    from dpo_analysis.cli.run_notes import imported_lines
     from dpo_analysis.diagnosis import save_diagnoses
     from dpo_analysis.imported import import_run
+    from dpo_analysis.runs import stored_series
 
+    known = stored_series(out)
     run = import_run(
         *tables,
         out=out,
@@ -45,32 +56,47 @@ def import_sums(
         pairs=list(pairs or ()),
     )
     save_diagnoses(run)
-    typer.echo("\n".join(imported_lines(run, beta)))
+    typer.echo("\n".join(imported_lines(run, beta, known)))
 
 
 def diagnose(
     run: RunPath,
-    series: Annotated[str | None, typer.Option(help="Only this series.  [default: all, the lowest first]")] = None,
-    split: Annotated[str | None, typer.Option(help="Pairs to look at.  [default: eval, else the first]")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Checkpoint to look at, and none after it.  [default: the last]")
+    series: Annotated[
+        str | None,
+        typer.Option(help="The training run to show.  [default: all; the one with the lowest chosen reward first]"),
     ] = None,
-    beta: Annotated[float | None, typer.Option(help="For the rewards shown, instead of each series' own.")] = None,
-    loss_type: Annotated[str | None, typer.Option(help="For the loss shown, instead of each series' own.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of sentences.")] = False,
-    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    split: Annotated[
+        str | None, typer.Option(help="The split of the pairs to look at.  [default: eval, else the first]")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The checkpoint to look at; later checkpoints are left out.  [default: the last]")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Show rewards with this beta instead of the beta of the training.")
+    ] = None,
+    loss_type: Annotated[str | None, typer.Option(help="Show this loss instead of the loss of the training.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of sentences.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print all series, all causes and everything that was measured.")
+    ] = False,
+    lang: Annotated[str, typer.Option(help="The language: en or zh.")] = "en",
 ) -> None:
-    """Why did the chosen reward fall? What goes with it, what speaks against it, and what stays open."""
+    """Say why the chosen reward fell.
+
+    The answer comes first, then what happened and the evidence for each cause.
+    """
     import json
 
-    from dpo_analysis.cli.console import missing_lines
+    from dpo_analysis.cli.console import terminal_width
+    from dpo_analysis.cli.diagnosis_lines import all_lines, verbose_lines
+    from dpo_analysis.cli.run_notes import missing_lines
     from dpo_analysis.diagnosis import diagnose, diagnose_all
-    from dpo_analysis.diagnosis.diagnosis_text import diagnoses_as_json, diagnosis_lines
+    from dpo_analysis.diagnosis.diagnosis_text import diagnoses_as_json
     from dpo_analysis.runs import open_run
     from dpo_analysis.words import LANGUAGES
 
     if lang not in LANGUAGES:
-        raise InputError(f"no language {lang!r} in this tool: it speaks {', '.join(LANGUAGES)}; give one of these")
+        raise InputError(f"no language {lang!r} in this tool: it has {', '.join(LANGUAGES)}; give one of these")
     opened = open_run(run)
     if series or model:
         diagnoses = [diagnose(opened, series=series, split=split, model=model, beta=beta, loss_type=loss_type)]
@@ -80,22 +106,24 @@ def diagnose(
         typer.echo(line, err=True)
     if as_json:
         typer.echo(json.dumps(diagnoses_as_json(diagnoses, lang), ensure_ascii=False, allow_nan=False, indent=1))
+    elif verbose:
+        typer.echo("\n".join(verbose_lines(diagnoses, width=terminal_width(), lang=lang)))
     else:
-        typer.echo("\n\n".join("\n".join(diagnosis_lines(diagnosis, lang)) for diagnosis in diagnoses))
+        typer.echo("\n".join(all_lines(diagnoses, run, width=terminal_width(), lang=lang)))
 
 
 def export(
     run: RunPath,
-    table: Annotated[str, typer.Option(help="token, response, pair, step or position.")],
-    to: Annotated[Path, typer.Option(help="FILE.parquet, FILE.csv or FILE.jsonl.")],
-    beta: Annotated[float | None, typer.Option(help="Instead of each series' own.")] = None,
-    loss_type: Annotated[str | None, typer.Option(help="Instead of each series' own.")] = None,
-    series: Annotated[str | None, typer.Option(help="Only this series.")] = None,
+    table: Annotated[str, typer.Option(help="The table: token, response, pair, step or position.")],
+    to: Annotated[Path, typer.Option(help="The file to write: FILE.parquet, FILE.csv or FILE.jsonl.")],
+    beta: Annotated[float | None, typer.Option(help="Use this beta instead of the beta of the training.")] = None,
+    loss_type: Annotated[str | None, typer.Option(help="Use this loss instead of the loss of the training.")] = None,
+    series: Annotated[str | None, typer.Option(help="Only this training run.")] = None,
     model: Annotated[str | None, typer.Option(help="Only this checkpoint.")] = None,
     pair: Annotated[str | None, typer.Option(help="Only this pair_id.")] = None,
 ) -> None:
-    """Write one of the tables to a file."""
-    from dpo_analysis.cli.console import missing_lines
+    """Write one of the tables to a file, for your own analysis."""
+    from dpo_analysis.cli.run_notes import missing_lines
     from dpo_analysis.runs import open_run
     from dpo_analysis.tables.export import export_run
 
@@ -108,16 +136,21 @@ def export(
 
 def report(
     run: RunPath,
-    to: Annotated[Path, typer.Option(help="FILE.html; a report that is there is replaced, nothing else is.")],
-    series: Annotated[str | None, typer.Option(help="Only this series.")] = None,
+    to: Annotated[
+        Path, typer.Option(help="The file to write, FILE.html. An older report is replaced; any other file is kept.")
+    ],
+    series: Annotated[str | None, typer.Option(help="Only this training run.")] = None,
     pair: Annotated[
-        list[str] | None, typer.Option(help="Show this pair_id, repeatable; else those that fell most.")
+        list[str] | None, typer.Option(help="A pair_id to show; repeat for more.  [default: the pairs that fell most]")
     ] = None,
-    pairs: Annotated[int, typer.Option(help="How many of those that fell most.")] = 6,
-    beta: Annotated[float | None, typer.Option(help="Instead of each series' own.")] = None,
-    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    pairs: Annotated[int, typer.Option(help="How many of the pairs that fell most to show.")] = 4,
+    beta: Annotated[float | None, typer.Option(help="Use this beta instead of the beta of the training.")] = None,
+    lang: Annotated[str, typer.Option(help="The language: en or zh.")] = "en",
 ) -> None:
-    """Write one HTML page to send to somebody: verdict, curves, checks, pairs token by token; it works offline."""
+    """Write one HTML page to send to somebody.
+
+    It holds the answer, curves, checks and single pairs, and works offline.
+    """
     from dpo_analysis.report.report import ReportOptions, write_report
     from dpo_analysis.runs import open_run
     from dpo_analysis.words import LANGUAGES
@@ -131,46 +164,68 @@ def report(
 
 def verify(
     run: RunPath,
-    weights: Annotated[bool, typer.Option("--weights", help="Hash the models' weights again, too.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Also check that the models' weights are still the same (slow).")
+    ] = False,
 ) -> None:
-    """Is every part whole and from the same inputs? Exit 3 and one line per problem where not."""
+    """Check that a run folder is whole.
+
+    All of it must come from the same inputs. The exit code is 3 if there is a problem.
+    """
+    from dpo_analysis.cli.repeated import together
     from dpo_analysis.runs import open_run, verify_run
     from dpo_analysis.scoring.models.preflight import model_sha256
 
     problems = verify_run(run, weights=model_sha256 if weights else None)
-    for problem in problems:
-        typer.echo(problem)
+    for line in together(problems, least=4):
+        typer.echo(line)
     if problems:
-        advice = "mend what it names"
+        advice = "repair the files that it names"
         if any(problem.startswith(("missing", "unfinished")) for problem in problems):
             advice = "run the same score command again"
         if any(problem.startswith("damaged") for problem in problems):
-            advice = "delete what is damaged, then the same score command makes it again"
-        raise StorageError(f"{counted(len(problems), 'problem')} in {run}: see above; {advice}")
+            advice = "delete the damaged files, then run the same score command: it makes them again"
+        raise StorageError(f"{counted(len(problems), 'problem')} in {run}, listed above; {advice}")
     opened = open_run(run)
     policies = counted(len(opened.models), "policy")
     typer.echo(f"whole: {counted(opened.n_parts, 'part')}, the reference and {policies} in {run}")
 
 
 def open_app(
-    run: Annotated[Path | None, typer.Argument(help="A run folder, or a folder of run folders.")] = None,
-    port: Annotated[int | None, typer.Option(help="[default: 8501 or the next free one]")] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
-    allow_host: Annotated[list[str] | None, typer.Option(help="A host name a proxy serves this under.")] = None,
+    run: Annotated[Path | None, typer.Argument(help="A run folder, or a folder that holds run folders.")] = None,
+    port: Annotated[int | None, typer.Option(help=FirstPort)] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser window, or only print the address.")
+    ] = True,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A host name under which your proxy serves the page. Repeat for more.")
+    ] = None,
 ) -> None:
-    """Open the dashboard on 127.0.0.1."""
+    """Open the pages of a run in your browser.
+
+    Only this machine (127.0.0.1) can read them.
+    """
     from dpo_analysis.cli.launcher import launch
 
     launch(run, port=port, browser=browser, allow_hosts=tuple(allow_host or ()))
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where to put the scored run.")] = Path("runs/demo"),
-    show: Annotated[bool, typer.Option("--app/--no-app", help="Open the app at the end.")] = True,
-    port: Annotated[int | None, typer.Option(help="[default: 8501 or the next free one]")] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+    out: Annotated[Path, typer.Option(help="The run folder to make.")] = Path("runs/demo"),
+    show: Annotated[
+        bool, typer.Option("--app/--no-app", help="Open the pages at the end, or stop after printing the answer.")
+    ] = True,
+    port: Annotated[int | None, typer.Option(help=FirstPort)] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser window, or only print the address.")
+    ] = True,
 ) -> None:
-    """The main job on the shipped sample: score fifteen checkpoints, print what they show, open the app."""
+    """Try the tool on its sample.
+
+    It scores fifteen checkpoints, prints why the rewards fell, and opens the pages.
+    """
+    if importlib.util.find_spec("torch"):
+        announce_torch()
     from dpo_analysis.cli.demo import run_demo
     from dpo_analysis.cli.launcher import free_port, launch
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dpo_analysis.cli.announce import announce, announce_torch
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.arguments import CommandOption, ScoreArguments
 
@@ -27,28 +28,36 @@ def _help(name: str) -> str:
 
 def check(
     pairs: Annotated[list[str], typer.Argument(help=_help("pairs"))],
-    tokenizer: Annotated[str | None, typer.Option(help="A model folder or hub id whose tokenizer to use.")] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="The model whose tokenizer to use: a folder or a hub id.")
+    ] = None,
     max_length: Annotated[
-        int, typer.Option(help="Longest prompt + response in tokens, as the trainer's max_length.")
+        int, typer.Option(help="The trainer's max_length: tokens of the longest prompt + response.")
     ] = 1024,
     truncation: Annotated[
-        str, typer.Option(help="keep_start or keep_end, as the trainer's truncation_mode.")
+        str, typer.Option(help="The trainer's truncation_mode: keep_start or keep_end.")
     ] = "keep_start",
     tokenization: Annotated[str, typer.Option(help=_help("tokenization"))] = "trl",
     chat_template: Annotated[Path | None, typer.Option(help=_help("chat_template"))] = None,
-    rows: Annotated[int, typer.Option(min=0, help="How many rows to print token by token.")] = 3,
+    rows: Annotated[int, typer.Option(min=0, help="How many pairs to print token by token.")] = 3,
 ) -> None:
-    """Show how rows become tokens, and every complaint about them, before a GPU is paid for."""
+    """Show how your pairs become tokens, and their problems.
+
+    Run it before you pay for a GPU.
+    """
     from dpo_analysis.cli.console import bad_row_lines, console
     from dpo_analysis.data.check_output import render_check, render_rows
     from dpo_analysis.data.pairs import read_pairs
+    from dpo_analysis.data.understood import understood_line
 
     loaded, bad = read_pairs(*pairs)
+    if loaded:
+        typer.echo(understood_line(loaded, tokenizer=tokenizer or "", chat_template=str(chat_template or "")))
     if len(bad) > 1:
         lines = bad_row_lines(bad)
         typer.echo("\n".join(lines))
         n_rows = len(loaded) + len(bad)
-        raise InputError(f"{len(bad)} of {n_rows} rows cannot be read: {lines[0][:200]} ...; mend or remove them")
+        raise InputError(f"{len(bad)} of {n_rows} rows cannot be read: {lines[0][:200]} ...; correct or remove them")
     if bad:
         raise bad[0]
     if tokenizer is None:
@@ -64,12 +73,17 @@ def check(
 
 
 def score(**options: Any) -> None:
-    """Score the reference and every policy on the pairs, per token, into a run folder; run again to go on."""
+    """Compute the log-prob of every token, into a run folder.
+
+    The reference and every checkpoint are scored. After an interruption, run the same command again: it continues.
+    """
     from dpo_analysis.scoring.workers.ranks import current_rank, worker_share
 
     share, rank = worker_share(options["shard"]), current_rank()
-    scoring = import_scoring("score", "dpo_analysis.scoring.run_score")
-    from dpo_analysis.cli.console import Reporter, scored_lines
+    scoring = import_scoring("score", "dpo_analysis.scoring.run_score", quiet=rank.index > 0)
+    from dpo_analysis.cli.console import Reporter
+    from dpo_analysis.cli.ending import ending
+    from dpo_analysis.cli.run_notes import scored_lines
     from dpo_analysis.diagnosis import save_diagnoses
     from dpo_analysis.diagnosis.influence_groups import choose_questions
     from dpo_analysis.scoring.interrupts import stop_signals
@@ -79,13 +93,23 @@ def score(**options: Any) -> None:
         "confirm": choose_questions if options["confirm"] else None,
         "report": None if rank.index else Reporter(),
     }
+    is_first = rank.index == 0
+    if is_first:
+        announce("reading pairs and models")
     with stop_signals():
         run = scoring.score(**arguments)
+    if is_first and run.is_complete:
+        announce("looking for the causes")
     save_diagnoses(run)
-    if rank.index == 0:
-        state, *notes = scored_lines(run, options["beta"], ranks=rank.count)
-        look = f"look at it: dpo-analysis app {run.path}"
-        typer.echo("\n".join([state, *notes, look] if run.is_complete else [*notes, look, state]))
+    if is_first:
+        state, *notes = scored_lines(run, ranks=rank.count)
+        typer.echo(
+            "\n".join(
+                [state, *notes, *ending(run)]
+                if run.is_complete
+                else [*notes, f"look at it: dpo-analysis app {run.path}", state]
+            )
+        )
 
 
 def score_arguments(options: dict[str, Any]) -> dict[str, Any]:
@@ -118,12 +142,13 @@ score.__dict__["__signature__"] = inspect.Signature(
 )
 
 
-def import_scoring(command: str, module: str) -> ModuleType:
-    """Import a module that needs torch.
+def import_scoring(command: str, module: str, *, quiet: bool = False) -> ModuleType:
+    """Import a module that needs torch, which takes seconds and is announced.
 
     Args:
         command: the command that needs it, for the message.
         module: its name.
+        quiet: do not announce it.
 
     Raises:
         InputError: torch, transformers or peft is not installed.
@@ -133,4 +158,6 @@ def import_scoring(command: str, module: str) -> ModuleType:
         raise InputError(
             f"no {missing[0]} in this environment: {command} runs models; pip install 'dpo-analysis[score]'"
         )
+    if not quiet:
+        announce_torch()
     return importlib.import_module(module)

@@ -118,11 +118,12 @@ def _warning_table(warnings: pd.DataFrame, lang: str) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(words.text("check.n_pairs", lang), justify="right", style="bold yellow")
     table.add_column(words.text("check.complaint", lang))
-    table.add_column(words.text("check.first", lang), overflow="fold")
+    table.add_column(words.text("check.examples", lang), overflow="fold")
     for row in warnings.to_dict("records"):
         sentence = words.text(f"check.complaint.{row['warning']}", lang)
-        first = f"{row['first']}: {row['reason']}" if row["reason"] else row["first"]
-        table.add_row(str(row["n_pairs"]), sentence, Text(visible_text(first, keep=" ")))
+        places = ", ".join(row["examples"])
+        examples = f"{places}: {row['reason']}" if row["reason"] else places
+        table.add_row(str(row["n_pairs"]), sentence, Text(visible_text(examples, keep=" ")))
     return table
 
 

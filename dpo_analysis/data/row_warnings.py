@@ -12,6 +12,8 @@ from dpo_analysis.text.duplicates import both_ways, contradicted, near_duplicate
 
 RowCondition = Callable[[pd.DataFrame], Any]
 """Maps the table ``rows`` of ``check_frames`` to a boolean column, shape (pairs,)."""
+MAX_EXAMPLES = 3
+"""Places that a warning names; further pairs are only counted."""
 EOS_TAIL_TOKENS = 2
 """A response ends with end-of-text when it is among its last two tokens: ChatML puts a newline behind it."""
 
@@ -24,7 +26,8 @@ def check_frames(tokenized: Sequence[TokenizedPair]) -> dict[str, pd.DataFrame]:
         ``rows``: a row per pair: pair_id, group_id, split, where, status, reason, prompt_n_tokens, border_shift,
         double_bos, duplicate, splits_of_prompt, and for each side n_tokens, ends_with_eos, double_eos, truncated (null
         where the pair is not scored) and key (``text.duplicates``).
-        ``warnings``: warning (a key of ``ROW_WARNINGS``), n_pairs, first (place of the first pair) and its reason.
+        ``warnings``: warning (a key of ``ROW_WARNINGS``), n_pairs, first (place of the first pair), its reason, and
+        examples (places of the first ``MAX_EXAMPLES`` pairs).
     """
     rows = pd.DataFrame([_row_facts(pair) for pair in tokenized], columns=_token_columns())
     rows["splits_of_prompt"] = rows.groupby("group_id")["split"].transform("nunique")
@@ -45,14 +48,15 @@ def status_counts(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def warning_counts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Count the pairs of each warning that applies to any, worst warning first, with the place of the first pair."""
+    """Count the pairs of each warning that applies to any, worst warning first, with the places of the first pairs."""
     counts = []
     for warning, condition in ROW_WARNINGS.items():
         matching = rows[matching_rows(rows, condition)]
         if len(matching):
             first = matching.iloc[0]
-            counts.append((warning, len(matching), first["where"], first["reason"]))
-    return pd.DataFrame(counts, columns=["warning", "n_pairs", "first", "reason"])
+            examples = matching["where"].head(MAX_EXAMPLES).tolist()
+            counts.append((warning, len(matching), first["where"], first["reason"], examples))
+    return pd.DataFrame(counts, columns=["warning", "n_pairs", "first", "reason", "examples"])
 
 
 def matching_rows(rows: pd.DataFrame, condition: RowCondition) -> np.ndarray:

@@ -58,7 +58,7 @@ def _rows(source: object, split: str | None) -> Iterator[Row]:
         yield from _rows_by_index(source, split, _source_name(source))
     else:
         raise InputError(
-            f"no pairs in a {type(source).__name__}: it is none of the kinds of source; give a file, a folder, "
+            f"no pairs in a {type(source).__name__}: this kind of object cannot be read; give a file, a folder, "
             "a hub id, a datasets object or a list of rows"
         )
 

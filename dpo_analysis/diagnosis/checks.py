@@ -21,6 +21,7 @@ from dpo_analysis.schema import FLAGGED
 from dpo_analysis.tables.decompositions import decomposition_table
 from dpo_analysis.tables.filters import FLIP_MARGIN, with_flip_margins
 from dpo_analysis.tables.pairs import pair_table
+from dpo_analysis.text.numbers import significant
 
 SHARED_START_NATS = 1e-3
 """Nats per token, or per response at step 0: a smaller difference where there must be none is rounding, even where the
@@ -102,7 +103,7 @@ def _step_zero(run: Run) -> Check:
     ratios = rows[["chosen_log_ratio", "rejected_log_ratio"]].abs().max(axis=1)
     largest, allowed = float(ratios.max()), max(_response_noise(run), SHARED_START_NATS)
     off = rows.loc[ratios > allowed, "pair_id"]
-    values = {"largest": f"{largest:.4f}", "allowed": f"{allowed:.4f}"}
+    values = {"largest": significant(largest, 2), "allowed": significant(allowed, 2)}
     return Check("step0", "fail" if len(off) else "pass", values, tuple(dict.fromkeys(off))[:EXAMPLE_PAIRS])
 
 

@@ -6,6 +6,18 @@ from typing import Any
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, Diagnosis, Fall, Finding
+from dpo_analysis.diagnosis.outcome.why import (
+    counts_training_pairs,
+    harm_sentence,
+    short_phrase,
+    state_sentence,
+    why,
+    why_sentence,
+    with_source,
+)
+from dpo_analysis.diagnosis.phrases.phrase import Phrase
+from dpo_analysis.diagnosis.thresholds import ENOUGH_FALLEN_PAIRS
+from dpo_analysis.schema import SIDES
 from dpo_analysis.text.numbers import fixed, signed_fixed, whole_percent
 from dpo_analysis.text.regions import REGIONS
 
@@ -32,6 +44,32 @@ def fall_sentence(fall: Fall, lang: str = "en") -> str:
     )
 
 
+def happened_sentences(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
+    """Return what happened in three short sentences: how far both sides moved, in which pairs, and what harm it did."""
+    fall, metrics = diagnosis.fall, diagnosis.at_end
+    changes = {side: signed_fixed(metrics[f"{side}_drift"]) for side in SIDES}
+    changes |= {f"{side}_reward": signed_fixed(metrics[f"{side}_reward"]) for side in SIDES}
+    has_tenth = math.isfinite(fall.worst_tenth) and bool(diagnosis.numbers) and fall.n_pairs >= ENOUGH_FALLEN_PAIRS
+    spread = "diagnosis.spread" if has_tenth else "diagnosis.spread.none"
+    shares = {"share": whole_percent(fall.share_of_pairs), "worst": whole_percent(fall.worst_tenth), "n": fall.n_pairs}
+    return [
+        words.text("diagnosis.change", lang, **changes),
+        words.text(spread, lang, **shares),
+        harm_sentence(diagnosis, lang) or diagnosis.harm.sentence(lang),
+    ]
+
+
+def phrase_sentence(phrase: Phrase, diagnosis: Diagnosis, lang: str = "en") -> str:
+    """Return in how many pairs a phrase lost how much at the checkpoint used, and what other pairs do with it."""
+    values = {"phrase": short_phrase(phrase.text), "n": phrase.n_pairs, "nats": fixed(phrase.nats)}
+    values["model"] = diagnosis.checkpoint_used
+    if not math.isfinite(phrase.rejects):
+        return words.text("diagnosis.phrase.no_texts", lang, **values)
+    counts = {"rejects": f"{phrase.rejects:.0f}", "chooses": f"{phrase.chooses:.0f}"}
+    of_training = ".train" if counts_training_pairs(diagnosis) else ""
+    return words.text(f"diagnosis.phrase{of_training}", lang, **values, **counts)
+
+
 def basis_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
     """Return at which checkpoint the ledger was read, or that no decline is established."""
     if not diagnosis.numbers:
@@ -49,25 +87,6 @@ def end_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
     return words.text("diagnosis.at_end", lang, loss=fixed(metrics["loss"], 4), **rewards, **shares)
 
 
-def likely_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
-    """Return the likely causes with their shares and what these are shares of; empty where no cause is likely.
-
-    The shares are those of the loss at the checkpoint used, not of the whole fall.
-    """
-    if not diagnosis.named:
-        return []
-    by_cause: dict[str, list[Finding]] = {}
-    for finding in diagnosis.named:
-        by_cause.setdefault(finding.cause, []).append(finding)
-    causes = "; ".join(_cause_with_shares(findings, lang) for findings in by_cause.values())
-    lines = [words.text("diagnosis.named", lang, causes=causes)]
-    if diagnosis.shares:
-        lost, end = (diagnosis.numbers[name] for name in ("lost", "lost_at_end"))
-        key = "diagnosis.named.at" if lost != end else "diagnosis.named.at.last"
-        lines.append(words.text(key, lang, lost=fixed(lost), end=fixed(end), model=diagnosis.checkpoint_used))
-    return lines
-
-
 def both_ends_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
     """Return what the loss was like at the checkpoint used and at the checkpoint shown; empty where both are one."""
     if not diagnosis.numbers_shown:
@@ -78,25 +97,9 @@ def both_ends_sentence(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
     if "core.weight" not in diagnosis.numbers_shown:
         return [words.text("diagnosis.both_ends.no_tokens", lang, **values)]
     place = max(REGIONS, key=lambda region: diagnosis.numbers_shown[f"{region}.weight"])
-    shares = {name: share.share for name, share in diagnosis.shares_shown.items()}
-    shares = shares or {"pushed": diagnosis.numbers_shown["pushed"]}
-    went = max(shares, key=lambda name: shares[name])
-    values |= {"place": words.text(f"causes.place.{place}", lang), "went": words.text(f"diagnosis.went.{went}", lang)}
+    values["place"] = words.text(f"causes.place.{place}", lang)
     values["place_share"] = whole_percent(diagnosis.numbers_shown[f"{place}.weight"])
-    values["share"] = whole_percent(shares[went])
     return [words.text("diagnosis.both_ends", lang, **values)]
-
-
-def _cause_with_shares(findings: Sequence[Finding], lang: str) -> str:
-    """Return the name of a cause, with the regions where it is likely and their shares of the loss, if it has any."""
-    name = words.text(f"diagnosis.cause.{findings[0].cause}", lang)
-    with_share = [finding for finding in findings if finding.where and finding.unit == "share"]
-    parts = [
-        f"{words.text(f'causes.place.{finding.where}', lang)} {whole_percent(finding.share)}"
-        for finding in with_share
-        if math.isfinite(finding.share)
-    ]
-    return words.text("diagnosis.named.shares", lang, name=name, parts=", ".join(parts)) if parts else name
 
 
 def cause_label(finding: Finding, lang: str = "en") -> str:
@@ -119,21 +122,26 @@ def share_lines(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
 
 def diagnoses_as_json(diagnoses: Sequence[Diagnosis], lang: str = "en") -> dict[str, Any]:
     """Return one object for JSON: the first diagnosis, with those of the other series under ``others``."""
-    first, *others = (diagnosis.to_json(lang) for diagnosis in diagnoses)
+    first, *others = (_with_why(diagnosis, lang) for diagnosis in diagnoses)
     return first | {"others": others}
+
+
+def _with_why(diagnosis: Diagnosis, lang: str) -> dict[str, Any]:
+    """Return a diagnosis as plain values, with the sentences that a page begins with."""
+    found = why(diagnosis, lang)
+    sentences = {"state": state_sentence(diagnosis, lang), "why": found.sentence, "how_sure": found.sure}
+    return diagnosis.to_json(lang) | sentences
 
 
 def diagnosis_lines(diagnosis: Diagnosis, lang: str = "en") -> list[str]:
     """Return the whole diagnosis for a terminal: fall, basis, shares, verdict, findings and open questions."""
-    lines = [f"{diagnosis.series} · {diagnosis.split}", "", diagnosis.answer.sentence(lang)]
+    lines = [f"{diagnosis.series} · {diagnosis.split}", "", why_sentence(diagnosis, lang)]
     lines += ["", fall_sentence(diagnosis.fall, lang)]
     lines += [end_sentence(diagnosis, lang), basis_sentence(diagnosis, lang)]
     if diagnosis.shares:
         lines += ["", words.text("diagnosis.shares.title", lang)]
         lines += [f"  {line}" for line in share_lines(diagnosis, lang)]
-    lines.append("")
-    for sentences in (likely_sentence, both_ends_sentence):
-        lines += sentences(diagnosis, lang)
+    lines += ["", *both_ends_sentence(diagnosis, lang)]
     lines.append(f"{words.text('diagnosis.harm', lang)} {diagnosis.harm.sentence(lang)}")
     lines += [measurement.sentence(lang) for measurement in diagnosis.probes]
     for finding in diagnosis.findings:
@@ -156,8 +164,8 @@ def _finding_lines(finding: Finding, lang: str) -> list[str]:
         lines.append(f"  {words.text('diagnosis.measured', lang)}: {finding.measured.sentence(lang)}")
     lines += [f"  {words.text('diagnosis.counter', lang)}: {line}" for line in finding.against(lang)]
     if finding.advice:
-        source = f" ({finding.source})" if finding.source else ""
-        lines.append(f"  {words.text('diagnosis.advice', lang)}: {words.text(finding.advice, lang)}{source}")
+        advice = with_source(words.text(finding.advice, lang), finding, lang)
+        lines.append(f"  {words.text('diagnosis.advice', lang)}: {advice}")
     if finding.pairs:
         lines.append(f"  {words.text('diagnosis.pairs', lang)}: {', '.join(finding.pairs[:TERMINAL_PAIRS])}")
     return lines

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from dpo_analysis import words
+from dpo_analysis.diagnosis.phrases.phrase import Example, Phrase
 
 FALL_KINDS = ("below_start", "below_peak", "offset", "noise", "none")
 """below_start: below the reference; below_peak: below the series' own highest checkpoint; offset: already below the
@@ -239,6 +240,12 @@ class Diagnosis:
         at_end: metrics of the last checkpoint, by name.
         probes: results of the last checkpoint's probes; empty where none were made.
         patterns: the bigrams that lost most and those that gained most; empty without a ledger.
+        phrases: the phrases that lost most at the checkpoint shown, the largest loss first; empty without tokens.
+        phrases_used: the same at the checkpoint used; empty where it is the checkpoint shown.
+        counted_split: split of the pairs whose texts the ledger and the phrases count; empty where nothing was counted.
+        example: the pair that shows the fall best at the checkpoint shown; None without tokens.
+        moved_to: words of other pairs' chosen responses that took probability at the place of the first cause by pull;
+            empty where no cause is a pull.
     """
 
     series: str
@@ -255,12 +262,35 @@ class Diagnosis:
     at_end: dict[str, float]
     probes: list[Measurement] = field(default_factory=list)
     patterns: list[BigramChange] = field(default_factory=list)
+    phrases: list[Phrase] = field(default_factory=list)
+    phrases_used: list[Phrase] = field(default_factory=list)
+    counted_split: str = ""
+    example: Example | None = None
+    moved_to: str = ""
     shares_shown: dict[str, Share] = field(default_factory=dict)
     numbers_shown: dict[str, float] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Finding]:
         """Iterate over the findings."""
         return iter(self.findings)
+
+    def __repr__(self) -> str:
+        """Return series, split and the answer; everything else is in the attributes."""
+        from dpo_analysis.diagnosis.outcome.notebook_card import one_line
+
+        return one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return the card that a notebook shows."""
+        from dpo_analysis.diagnosis.outcome.notebook_card import card_html
+
+        return card_html(self)
+
+    def _repr_markdown_(self) -> str:
+        """Return the same card as Markdown."""
+        from dpo_analysis.diagnosis.outcome.notebook_card import card_markdown
+
+        return card_markdown(self)
 
     @property
     def named(self) -> list[Finding]:
@@ -286,6 +316,11 @@ class Diagnosis:
             "at_end": _json_values(self.at_end),
             "probes": [measurement.sentence(lang) for measurement in self.probes],
             "patterns": [_json_values(bigram._asdict()) for bigram in self.patterns],
+            "phrases": [_json_values(phrase._asdict()) for phrase in self.phrases],
+            "phrases_used": [_json_values(phrase._asdict()) for phrase in self.phrases_used],
+            "counted_split": self.counted_split or None,
+            "moved_to": self.moved_to or None,
+            "example": _json_values(_field_values(self.example)) if self.example else None,
         }
 
 
@@ -310,7 +345,7 @@ def _finding_as_json(finding: Finding, lang: str) -> dict[str, Any]:
     return _json_values(_field_values(finding) | texts | {"values": dict(finding.values)} | examples)
 
 
-def _field_values(record: Fall | Share | Finding | ExampleToken) -> dict[str, Any]:
+def _field_values(record: Fall | Share | Finding | ExampleToken | Example) -> dict[str, Any]:
     """Return the fields of one dataclass by name, without descending into them as ``asdict`` does."""
     return {item.name: getattr(record, item.name) for item in fields(record)}
 

@@ -8,14 +8,14 @@ the manifest, so ``verify`` does not check it.
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from dpo_analysis.diagnosis import thresholds
 from dpo_analysis.diagnosis.causes import every_cause
-from dpo_analysis.diagnosis.checks import run_checks
+from dpo_analysis.diagnosis.checks import Check, run_checks
 from dpo_analysis.diagnosis.findings import (
     Answer,
     BigramChange,
@@ -28,6 +28,7 @@ from dpo_analysis.diagnosis.findings import (
     OpenQuestion,
     Share,
 )
+from dpo_analysis.diagnosis.phrases.phrase import Example, Phrase
 from dpo_analysis.diagnosis.series_diagnosis import diagnose, metrics_at_end, scored_series
 from dpo_analysis.diagnosis.series_log_ratios import default_split
 from dpo_analysis.errors import StorageError
@@ -67,7 +68,13 @@ def save_diagnoses(run: Run) -> None:
 
 
 def load_or_diagnose(
-    run: Run, *, series: str, split: str | None = None, model: str | None = None, beta: float | None = None
+    run: Run,
+    *,
+    series: str,
+    split: str | None = None,
+    model: str | None = None,
+    beta: float | None = None,
+    checks: Sequence[Check] | None = None,
 ) -> Diagnosis:
     """Return the saved diagnosis of one series on one split with its metrics at this beta, else make it now.
 
@@ -79,6 +86,7 @@ def load_or_diagnose(
         split: as in ``diagnose``.
         model: as in ``diagnose``.
         beta: as in ``diagnose``.
+        checks: as in ``diagnose``; those of a saved diagnosis are in it.
 
     Raises:
         InputError: as in ``diagnose``.
@@ -87,11 +95,17 @@ def load_or_diagnose(
     split = split or default_split(run)
     diagnosis = _load(run, series, split)
     if diagnosis is None or model not in (None, diagnosis.checkpoint_shown):
-        return diagnose(run, series=series, split=split, model=model, beta=beta)
+        return diagnose(run, series=series, split=split, model=model, beta=beta, checks=checks)
     if beta is None or beta == run.series[series].beta:
         return diagnosis
     last = [model for model in run.models if model.series == series and run.parts_done(model)][-1]
     return replace(diagnosis, at_end=metrics_at_end(run, last, split, beta=beta))
+
+
+def is_saved(run: Run) -> bool:
+    """Return whether the run folder holds valid diagnoses, so that ``load_or_diagnose`` is quick."""
+    stamp = _stamp(run)
+    return stamp is not None and (_read_file(run) or {}).get(STAMP) == stamp
 
 
 def _load(run: Run, series: str, split: str) -> Diagnosis | None:
@@ -150,8 +164,16 @@ def _diagnosis(raw: Mapping[str, Any]) -> Diagnosis:
         "at_end": _with_nan(raw["at_end"]),
         "probes": [Measurement(**item) for item in raw["probes"]],
         "patterns": [BigramChange(*item) for item in raw["patterns"]],
+        "phrases": [_phrase(item) for item in raw["phrases"]],
+        "phrases_used": [_phrase(item) for item in raw["phrases_used"]],
+        "example": Example(**_with_nan(raw["example"])) if raw["example"] else None,
     }
     return Diagnosis(**(dict(raw) | built))
+
+
+def _phrase(raw: Sequence[Any]) -> Phrase:
+    values: list[Any] = [math.nan if value is None else value for value in raw]
+    return Phrase(*values)
 
 
 def _harm(raw: Mapping[str, Any]) -> Harm:

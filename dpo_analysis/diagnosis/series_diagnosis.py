@@ -29,6 +29,11 @@ from dpo_analysis.diagnosis.outcome.harm_signs import read_harm_signs
 from dpo_analysis.diagnosis.outcome.limits import limit_findings
 from dpo_analysis.diagnosis.outcome.outcome import read_outcome
 from dpo_analysis.diagnosis.outcome.training_pairs import read_training_pairs
+from dpo_analysis.diagnosis.outcome.why import PULL_CAUSES
+from dpo_analysis.diagnosis.phrases.example import find_example
+from dpo_analysis.diagnosis.phrases.phrase import Example
+from dpo_analysis.diagnosis.phrases.phrases import find_phrases
+from dpo_analysis.diagnosis.phrases.replacement import find_replacement
 from dpo_analysis.diagnosis.probe_findings import read_probe_findings
 from dpo_analysis.diagnosis.series_log_ratios import SeriesLogRatios, default_split
 from dpo_analysis.diagnosis.symptoms import Symptoms
@@ -38,7 +43,10 @@ from dpo_analysis.runs import Model, Run
 from dpo_analysis.tables.steps import step_table
 from dpo_analysis.text.numbers import fixed
 
-METRICS_AT_END = ("chosen_drift", "chosen_reward", "rejected_reward", "margin", "accuracy", "ranking_accuracy", "loss")
+METRICS_AT_END = (
+    *("chosen_drift", "rejected_drift", "chosen_reward", "rejected_reward"),
+    *("margin", "accuracy", "ranking_accuracy", "loss"),
+)
 """Metrics of the last checkpoint that a diagnosis shows."""
 
 
@@ -189,9 +197,26 @@ def _diagnose_series(
         at_end=at_end,
         probes=read_probe_findings(run, last),
         patterns=find_top_bigrams(run, ledger) if ledger and symptoms.has_evidence else [],
+        phrases=find_phrases(run, shown.ledger) if shown.ledger else [],
+        phrases_used=find_phrases(run, ledger) if differs and ledger else [],
+        counted_split=ledger.bigrams.split if ledger else "",
+        example=_example(run, shown),
+        moved_to=_moved_to(run, ledger, findings),
         shares_shown=shown.shares if differs else {},
         numbers_shown=shown.statistics.to_json() if differs and shown.statistics else {},
     )
+
+
+def _example(run: Run, symptoms: Symptoms) -> Example | None:
+    if symptoms.ledger is None:
+        return None
+    return find_example(run, symptoms.ledger, symptoms.log_ratios.pair_ids[symptoms.ledger.pair_indices])
+
+
+def _moved_to(run: Run, ledger: Ledger | None, findings: Sequence[Finding]) -> str:
+    """Return what the model moved to at the place of the first likely or possible pull; empty for none."""
+    pulls = [finding for finding in findings if finding.cause in PULL_CAUSES and finding.verdict in (LIKELY, POSSIBLE)]
+    return find_replacement(run, ledger, pulls[0].where) if pulls and ledger else ""
 
 
 def _no_data(symptoms: Symptoms) -> float:
@@ -220,7 +245,7 @@ def _with_influence(finding: Finding, influence: InfluenceVerdict | None) -> Fin
 
 
 def _can_be_confirmed(findings: Sequence[Finding]) -> bool:
-    return any(finding.verdict == LIKELY and finding.cause in GROUP_OF_CAUSE for finding in findings)
+    return any(finding.verdict in (LIKELY, POSSIBLE) and finding.cause in GROUP_OF_CAUSE for finding in findings)
 
 
 def _ordered(findings: list[Finding], main_region: str) -> list[Finding]:

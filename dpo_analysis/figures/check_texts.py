@@ -1,7 +1,17 @@
-"""The texts of a check, for the Checks page and the report: its question, its verdict and its answer."""
+"""The texts of checks, for the Checks page and the report: their summary, and question, verdict and answer of one."""
+
+from collections.abc import Sequence
 
 from dpo_analysis import words
-from dpo_analysis.diagnosis import Check
+from dpo_analysis.diagnosis import CHECK_VERDICTS, Check
+
+
+def summary(checks: Sequence[Check], lang: str = "en") -> str:
+    """Return that no check failed, if so, then how many checks are in each state but passed."""
+    counts = {name: sum(check.verdict == name for check in checks) for name in CHECK_VERDICTS if name != "pass"}
+    said = [] if counts["fail"] else [words.text("checks.count.good", lang)]
+    said += [words.text(f"checks.count.{name}", lang, n=n) for name, n in counts.items() if n]
+    return ("" if lang == "zh" else " ").join(said)
 
 
 def question(check: Check, lang: str = "en") -> str:

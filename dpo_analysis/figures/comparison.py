@@ -6,8 +6,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dpo_analysis import words
-from dpo_analysis.figures.pair_scatter import HOVER_LETTERS, draw_box, sample_points
+from dpo_analysis.figures.pair_scatter import HOVER_LETTERS, TICKS, draw_box, sample_points
 from dpo_analysis.figures.panels import Axes, Line, Panel, draw_panels
+from dpo_analysis.figures.scales import axis_ticks
 from dpo_analysis.figures.theme import (
     LABEL,
     LINE_STYLES,
@@ -111,7 +112,8 @@ def _add_axes(figure: go.Figure, points: pd.DataFrame, axis: tuple[str, str, str
         pad = max(0.06 * (high - low), 1e-6)
         text = f"{policy.upper()}: {escaped(label)}, {quantity}"
         title = {"text": text, "standoff": 6, "font": {"size": LABEL}}
-        update(range=[low - pad, high + pad], gridcolor=color_of("grid", theme), zeroline=False, title=title)
+        look = {"gridcolor": color_of("grid", theme), "zeroline": False, "title": title}
+        update(range=[low - pad, high + pad], **axis_ticks(low - pad, high + pad, most=TICKS), **look)
 
 
 def _add_legend(figure: go.Figure, outcomes: pd.Series, lang: str, theme: str) -> None:
@@ -139,7 +141,7 @@ def position_change(profile: pd.DataFrame, *, lang: str = "en", theme: str = "li
         return empty_figure(lang=lang, theme=theme)
     lines = [_line(profile[profile["side"] == side], side, lang) for side in SIDES]
     last = int(profile["position"].max())
-    ticks = {float(position): str(position) for position in range(0, last + 1, max(1, last // 8))}
+    ticks = dict(zip(*axis_ticks(0, max(last, 1), most=TICKS, whole=True).values(), strict=True))
     panel = Panel(1, 1, "", [line for line in lines if len(line.points)], [], ticks)
     y_title = axis_title(words.text("compare.profile.axis", lang), "log_ratio", lang)
     figure = draw_panels([panel], Axes(words.text("figure.axis.position", lang), y_title), theme=theme)

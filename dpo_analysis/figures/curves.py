@@ -3,6 +3,7 @@
 Each function takes the step table (``dpo_analysis.tables.pairs.step_table``) and returns a Plotly figure.
 """
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -13,18 +14,21 @@ from dpo_analysis import words
 from dpo_analysis.figures.labels import hover_texts
 from dpo_analysis.figures.panels import Axes, HorizontalLine, Line, Panel, draw_panels
 from dpo_analysis.figures.theme import LINE_STYLES, LineStyle, axis_title, empty_figure, escaped
+from dpo_analysis.tables.steps import worst_series_first
 from dpo_analysis.text.numbers import percent, signed
 
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """The arguments that all three functions share: see ``reward_curves``."""
+    """The arguments that all three functions share, see ``reward_curves``, and the number of series."""
 
     logged: pd.DataFrame | None
     from_reference: Collection[str]
     layout: str
     lang: str
     theme: str
+    titles: bool = True
+    n_series: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ ACCURACY = Chart(
 
 LOGGED_AS = {"accuracy": "accuracy_trl"}
 """Metrics whose logged counterpart has another definition: a trainer counts ties as losses."""
+MOST_COLUMNS = 4
+"""Panels beside each other; their names would run into each other if there were more."""
 LAYOUTS = ("series", "free", "together")
 """A panel per series with one scale; a panel per series, each with its scale; a panel per curve with all series in it.
 """
@@ -109,6 +115,7 @@ def reward_curves(
     layout: str = "series",
     lang: str = "en",
     theme: str = "light",
+    titles: bool = True,
 ) -> go.Figure:
     """Draw the mean implicit reward of both sides and their margin (y, beta x nats) over training steps (x).
 
@@ -116,14 +123,15 @@ def reward_curves(
         steps: the step table; where it has ``<metric>_p10`` and ``_p90``, the band holds the middle 80 % of the pairs.
         logged: the trainer's own log, drawn thin with hollow markers (series, split, step, metric, value).
         from_reference: series whose training began at the reference: their curves begin at 0, exactly.
-        layout: one of ``LAYOUTS``; every split has its row of panels.
+        layout: one of ``LAYOUTS``; every split has its row of panels, and the series that ends lowest comes first.
         lang: "en" or "zh".
         theme: "light" or "dark".
+        titles: whether each panel names its series; False for a figure of one series beside its name.
 
     Returns:
         A figure; bars where a series has one checkpoint.
     """
-    return _draw(steps, REWARD, _Options(logged, from_reference, layout, lang, theme))
+    return _draw(steps, REWARD, _Options(logged, from_reference, layout, lang, theme, titles))
 
 
 def logp_curves(
@@ -161,9 +169,10 @@ def accuracy_curves(
 
 
 def _draw(steps: pd.DataFrame, chart: Chart, options: _Options) -> go.Figure:
-    steps = steps.loc[steps["n_used"] > 0]
+    steps = worst_series_first(steps.loc[steps["n_used"] > 0])
     if steps.empty:
         return empty_figure(lang=options.lang, theme=options.theme)
+    options = replace(options, n_series=steps["series"].nunique())
     splits = steps.groupby("split", sort=False)
     make = _curve_panels if options.layout == "together" else _series_panels
     panels = [panel for row, (_, rows) in enumerate(splits, start=1) for panel in make(rows, chart, options, row)]
@@ -176,14 +185,18 @@ def _draw(steps: pd.DataFrame, chart: Chart, options: _Options) -> go.Figure:
 
 
 def _series_panels(steps: pd.DataFrame, chart: Chart, options: _Options, row: int) -> list[Panel]:
-    """Return a panel per series: its curves, its log, its reference."""
+    """Return a panel per series: its curves, its log, its reference; many series take several rows for each split."""
     panels = []
-    for column, (name, rows) in enumerate(steps.groupby("series", sort=False), start=1):
+    series = steps.groupby("series", sort=False)
+    first = (row - 1) * math.ceil(options.n_series / MOST_COLUMNS)
+    for place, (name, rows) in enumerate(series):
         rows, ticks = _with_x(rows)
         logged = _log_of(options, str(name), str(rows["split"].iloc[0]))
         lines = [_line(rows, curve, chart, logged, options) for curve in chart.curves]
-        title, reference = _title(str(name), rows, options.lang), _reference_lines(rows.iloc[-1], chart)
-        panels.append(Panel(row, column, title, lines, reference, ticks))
+        title = _title(str(name), rows, options.lang) if options.titles else ""
+        reference = _reference_lines(rows.iloc[-1], chart)
+        down, across = divmod(place, MOST_COLUMNS)
+        panels.append(Panel(first + down + 1, across + 1, title, lines, reference, ticks))
     return panels
 
 
@@ -234,9 +247,10 @@ def _reference_lines(last: pd.Series, chart: Chart) -> list[HorizontalLine]:
     if chart.share:
         return [HorizontalLine("", "reference", 0.5)]
     curves = [curve for curve in chart.curves if curve.reference and curve.reference is not zero]
-    return [
+    lines = [
         HorizontalLine("", LINE_STYLES[curve.style].color, curve.reference(last)) for curve in curves if curve.reference
     ]
+    return [line for line in lines if math.isfinite(line.y)]
 
 
 def _line(rows: pd.DataFrame, curve: Curve, chart: Chart, logged: pd.DataFrame | None, options: _Options) -> Line:

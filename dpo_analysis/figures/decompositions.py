@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dpo_analysis import words
+from dpo_analysis.figures.scales import axis_ticks
 from dpo_analysis.figures.theme import (
     LABEL,
     TITLE,
@@ -135,7 +136,7 @@ def _with_axes(figure: go.Figure, rows: pd.DataFrame, part_labels: list[str], lo
         zeroline=True,
         zerolinecolor=color_of("zero", look.theme),
         zerolinewidth=1.4,
-        nticks=5,
+        **axis_ticks(*span, most=5),
         title={"text": words.text("causes.column.log_ratio", look.lang), "standoff": 4, "font": {"size": LABEL}},
     )
     figure.update_yaxes(

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dpo_analysis import schema, words
-from dpo_analysis.figures.scales import end_labels, scale_ends, scale_of
+from dpo_analysis.figures.scales import axis_ticks, end_labels, scale_ends, scale_of
 from dpo_analysis.figures.theme import (
     LABEL,
     TITLE,
@@ -28,8 +28,10 @@ from dpo_analysis.figures.token_view.glyphs import glyph_text, glyphs
 
 TOP, BOTTOM, TOKENS_BOTTOM, ROW, BETWEEN = 34, 44, 92, 26, 92
 """Pixels: above the first map, below the last one (with the texts of tokens more), one row, and between two maps."""
-MIN_ROWS = 3
-"""Rows that a map has room for at least, so that the scale beside it can be read."""
+MIN_ROWS, MOST_ROWS = 3, 12
+"""Rows that a map has room for at least, so that the scale beside it can be read, and at full height at most."""
+MOST_NAMES, MOST_POSITIONS, MOST_TOKENS = 20, 5, 16
+"""Checkpoints that are named beside a map, and positions below one of two maps, or below the map of tokens, at most."""
 MAX_NAMED_TOKENS = 64
 """Up to so many tokens have their texts under the map; longer responses have them on hover."""
 
@@ -60,13 +62,15 @@ def position_heatmap(positions: pd.DataFrame, *, lang: str = "en", theme: str = 
         for (series, split), _ in groups
         for side in schema.SIDES
     ]
-    rows_of_maps = [max(MIN_ROWS, rows["model"].nunique()) for _, rows in groups]
+    rows_of_maps = [_height(rows["model"].nunique()) for _, rows in groups]
     inner = sum(rows_of_maps) * ROW + (len(groups) - 1) * BETWEEN
     figure = _empty_maps((len(groups), 2), titles, rows_of_maps, BETWEEN / inner)
     limit = scale_of(positions["log_ratio"])
     for row, (_, rows) in enumerate(groups, start=1):
         for column, side in enumerate(schema.SIDES, start=1):
-            figure.add_trace(_position_map(rows[rows["side"] == side], lang), row=row, col=column)
+            drawn = _position_map(rows[rows["side"] == side], lang)
+            figure.add_trace(drawn, row=row, col=column)
+            _set_ticks(figure, drawn, MOST_POSITIONS, row=row, col=column)
     look = _Look(theme, inner + TOP + BOTTOM)
     _set_color_axis(figure, (-limit, limit), unit_label("log_ratio_per_token", lang), look)
     return _with_axes(figure, words.text("figure.axis.position", lang), look)
@@ -100,13 +104,15 @@ def token_heatmap(
     Returns:
         A figure; up to 64 tokens are written under the map, more are named on hover.
     """
-    count = max(MIN_ROWS, tokens["model"].nunique())
+    count = _height(tokens["model"].nunique())
     look = _Look(theme, 2 * count * ROW + TOP + BETWEEN + 18 + TOKENS_BOTTOM)
     titles = [f"<b>{words.text(f'side.{side}', lang)}</b>" for side in schema.SIDES]
     figure = _empty_maps((2, 1), titles, [count, count], (BETWEEN + 18) / (look.height - TOP - TOKENS_BOTTOM))
     for row, side in enumerate(schema.SIDES, start=1):
         of_side = tokens[tokens["side"] == side]
-        figure.add_trace(_token_map(of_side, color, lang), row=row, col=1)
+        drawn = _token_map(of_side, color, lang)
+        figure.add_trace(drawn, row=row, col=1)
+        _set_ticks(figure, drawn, MOST_TOKENS, row=row, col=1)
         _name_tokens(figure, of_side, row)
     limit, quantity = scale or scale_of(tokens[color]), BY_NAME[color]
     _set_color_axis(figure, scale_ends(limit, quantity.ramp), unit_label(quantity.unit, lang), look)
@@ -133,6 +139,18 @@ def _map(values: pd.DataFrame, labels: list[str], hover: str, customdata: Any, *
         xgap=gap,
         ygap=1,
     )
+
+
+def _height(models: int) -> int:
+    """Return the height of a map of so many models, in rows; more than ``MOST_ROWS`` share that height."""
+    return min(max(MIN_ROWS, models), MOST_ROWS)
+
+
+def _set_ticks(figure: go.Figure, drawn: Any, most: int, **place: Any) -> None:
+    """Name positions at equal distances, and every checkpoint or, of many, the last and those at equal distances."""
+    if len(drawn.x):
+        figure.update_xaxes(**axis_ticks(0, max(drawn.x[-1], 1), most=most, whole=True), **place)
+        figure.update_yaxes(tickvals=drawn.y[:: -math.ceil(len(drawn.y) / MOST_NAMES)][::-1], **place)
 
 
 def token_names(rows: pd.DataFrame) -> list[str]:

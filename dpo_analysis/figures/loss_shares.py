@@ -1,6 +1,7 @@
 """The shares of the lost log-prob as bars, with their intervals; the unexplained share in its own colour."""
 
 import math
+import textwrap
 
 import plotly.graph_objects as go
 
@@ -12,6 +13,8 @@ from dpo_analysis.text.numbers import percent
 
 MARGINS_HEIGHT = 64
 """Pixels above and below the bars."""
+LABEL_LETTERS = 24
+"""Letters of a line of a label."""
 ROLES = {"pushed": "rejected", "pulled": "chosen", "no_data": "negative", "unexplained": "reference"}
 """The palette's role of each share: words rejected in other pairs, words chosen there, words in no text, the rest."""
 
@@ -67,7 +70,7 @@ def _with_axes(figure: go.Figure, names: list[str], lang: str, theme: str) -> go
     title = {"text": words.text("diagnosis.shares.axis", lang), "standoff": 4, "font": {"size": LABEL}}
     figure.update_xaxes(
         range=[0, 1.12],
-        tickvals=[0, 0.25, 0.5, 0.75, 1],
+        tickvals=[0, 0.5, 1],
         tickformat=".0%",
         gridcolor=color_of("grid", theme),
         zerolinecolor=color_of("zero", theme),
@@ -75,7 +78,7 @@ def _with_axes(figure: go.Figure, names: list[str], lang: str, theme: str) -> go
     )
     figure.update_yaxes(
         tickvals=list(range(len(names))),
-        ticktext=[f"{words.text(f'diagnosis.share.{name}.short', lang)} " for name in names],
+        ticktext=[_label(name, lang) for name in names],
         tickfont={"size": LABEL, "color": color_of("text", theme)},
         autorange="reversed",
         showgrid=False,
@@ -83,3 +86,9 @@ def _with_axes(figure: go.Figure, names: list[str], lang: str, theme: str) -> go
         automargin=True,
     )
     return figure.update_layout(margin={"t": 8, "b": 48, "l": 12})
+
+
+def _label(name: str, lang: str) -> str:
+    """Return the name of a share in lines that leave the bars room on a narrow page."""
+    lines = textwrap.wrap(words.text(f"diagnosis.share.{name}.short", lang), LABEL_LETTERS)
+    return "<br>".join(f"{line} " for line in lines)

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dpo_analysis import words
+from dpo_analysis.figures.scales import axis_ticks
 from dpo_analysis.figures.theme import (
     LABEL,
     PALETTES,
@@ -22,7 +23,8 @@ from dpo_analysis.text.numbers import signed
 
 MAX_POINTS, LOWEST_POINTS = 4000, 1000
 """Of more than ``MAX_POINTS`` pairs a sample is drawn; the ``LOWEST_POINTS`` that fell most are always in it."""
-HEIGHT = 420
+HEIGHT, TICKS = 420, 8
+"""Pixels, and how many ticks an axis has at most."""
 HOVER_LETTERS = 80
 
 
@@ -113,7 +115,8 @@ def _add_axes(figure: go.Figure, points: pd.DataFrame, lang: str, theme: str) ->
     for side, update, span in (("rejected", figure.update_xaxes, x), ("chosen", figure.update_yaxes, y)):
         title = words.text(f"pairs.axis.{side}", lang, unit=unit_label("chosen_log_ratio", lang))
         grid = color_of("grid", theme)
-        update(range=list(span), gridcolor=grid, zeroline=False, title={"text": title, "standoff": 6})
+        ticks = axis_ticks(*span, most=TICKS)
+        update(range=list(span), **ticks, gridcolor=grid, zeroline=False, title={"text": title, "standoff": 6})
 
 
 def _axis_range(values: pd.Series, room: float) -> tuple[float, float]:

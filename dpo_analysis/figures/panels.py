@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dpo_analysis.figures.labels import spread_labels, text_width, thin_ticks
-from dpo_analysis.figures.scales import FLAT, tick_format
+from dpo_analysis.figures.scales import FLAT, axis_ticks
 from dpo_analysis.figures.theme import (
     LABEL,
     PALETTES,
@@ -32,8 +32,13 @@ TOP, BOTTOM, BETWEEN, RIGHT = 56, 44, 100, 44
 the last panel may take at the right where the page is narrow."""
 LARGE_MARKERS = 12
 """Up to so many logged values have markers large enough to be seen around the recomputed ones where both agree."""
-PAGE_WIDTH = 800
-"""Pixels a figure is likely to have; only used to leave room for the labels."""
+TOP_WITHOUT_TITLE = 10
+"""Pixels above the panels where none has a title."""
+PAGE_WIDTH, NARROW_WIDTH = 800, 660
+"""Pixels a figure is likely to have, and at least has; only used to leave room for the labels, which may reach into the
+next panel's margin unless that has ticks there."""
+MOST_MARKERS = 40
+"""Up to so many points of a line have markers; more of them would merge into a band, and the line says the same."""
 NEAR_END = 0.2
 """Share of a panel's steps: labels of lines that end so near the last point are kept apart from each other."""
 
@@ -123,17 +128,20 @@ def draw_panels(panels: list[Panel], axes: Axes, *, theme: str) -> go.Figure:
     """Draw panels as one figure; a panel in which every line has one point becomes bars or markers."""
     rows, columns = max(panel.row for panel in panels), max(panel.column for panel in panels)
     inner = rows * PANEL_HEIGHT + (rows - 1) * BETWEEN
+    drawn = {(panel.row, panel.column) for panel in panels}
     figure = make_subplots(
         rows,
         columns,
+        specs=[[{} if (row + 1, column + 1) in drawn else None for column in range(columns)] for row in range(rows)],
         vertical_spacing=BETWEEN / inner if rows > 1 else 0,
-        horizontal_spacing=0.05 if axes.same_scale else 0.07,
+        horizontal_spacing=0.05 if axes.same_scale else min(0.1, 0.3 / columns),
     )
     common = _y_range(panels, axes)
     for panel in panels:
         _draw_panel(figure, panel, axes, common if axes.same_scale else _y_range([panel], axes), theme)
-    apply_theme(figure, theme=theme, height=inner + TOP + BOTTOM)
-    return figure.update_layout(margin={"t": TOP, "b": BOTTOM, "r": RIGHT})
+    top = TOP if any(panel.title for panel in panels) else TOP_WITHOUT_TITLE
+    apply_theme(figure, theme=theme, height=inner + top + BOTTOM)
+    return figure.update_layout(margin={"t": top, "b": BOTTOM, "r": RIGHT})
 
 
 def _y_range(panels: list[Panel], axes: Axes) -> tuple[float, float]:
@@ -201,7 +209,7 @@ def _draw_line(figure: go.Figure, line: Line, place: dict[str, Any], theme: str)
         figure.add_scatter(
             x=logged["x"],
             y=logged["y"],
-            mode="lines+markers",
+            mode=_mode(logged),
             line={"color": with_opacity(color, 0.55), "width": 1},
             marker={"symbol": f"{style.symbol}-open", "size": size, "color": with_opacity(color, 0.8)},
             text=logged["note"],
@@ -211,7 +219,7 @@ def _draw_line(figure: go.Figure, line: Line, place: dict[str, Any], theme: str)
     figure.add_scatter(
         x=points["x"],
         y=points["y"],
-        mode="lines+markers",
+        mode=_mode(points),
         name=line.name,
         line={"color": color, "width": 2.2, "dash": style.dash},
         marker={"symbol": style.symbol, "size": 7, "color": color},
@@ -220,6 +228,10 @@ def _draw_line(figure: go.Figure, line: Line, place: dict[str, Any], theme: str)
         connectgaps=False,
         **place,
     )
+
+
+def _mode(points: pd.DataFrame) -> str:
+    return "lines+markers" if len(points) <= MOST_MARKERS else "lines"
 
 
 def _draw_end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float], theme: str) -> None:
@@ -256,13 +268,14 @@ def _draw_end_labels(figure: go.Figure, panel: Panel, span: tuple[float, float],
 
 
 def _draw_single_points(figure: go.Figure, panel: Panel, axes: Axes, theme: str) -> None:
-    """Draw one checkpoint: a bar or marker per line, its 10-90 % range, and its name and value below."""
+    """Draw one checkpoint: a bar or marker per line, its 10-90 % range, and its name and value in two lines below."""
     for line in panel.horizontal_lines:
         look = {"color": color_of(line.color, theme), "width": 1.3, "dash": "dot"}
         figure.add_hline(line.y, line=look, layer="below", **panel.place)
     for line in panel.lines:
         color = color_of(line.style.color, theme)
-        x = [line.label.replace(" ", "<br>") or line.name] * len(line.points)
+        value = line.label.removeprefix(line.name).strip()
+        x = ["<br>".join(filter(None, (line.name, value)))] * len(line.points)
         common = {"x": x, "y": line.points["y"], "error_y": _error_bars(line, color)}
         common |= {"hovertext": line.points["note"], "hovertemplate": "%{hovertext}<extra></extra>"} | panel.place
         if axes.bars:
@@ -285,9 +298,7 @@ def _set_y_axis(figure: go.Figure, panel: Panel, axes: Axes, span: tuple[float, 
     figure.update_yaxes(
         range=list(span),
         gridcolor=color_of("grid", theme),
-        nticks=6,
-        tickformat=".0%" if axes.share else "",
-        exponentformat=tick_format(*span),
+        **axis_ticks(*span, share=axes.share),
         zeroline=not axes.share,
         zerolinecolor=color_of("zero", theme),
         zerolinewidth=1.4,
@@ -303,7 +314,7 @@ def _set_x_axis(figure: go.Figure, panel: Panel, axes: Axes) -> None:
     low, high = float(xs.min()), float(xs.max())
     length = high - low or 1.0
     columns = len({axis.domain for axis in axes_of(figure, "x")})
-    pixels = PAGE_WIDTH / columns - 40
+    pixels = (PAGE_WIDTH if axes.same_scale else NARROW_WIDTH) / columns - 40
     labels = [line.label or line.name for line in panel.lines]
     labels += [line.label for line in panel.horizontal_lines if line.name]
     room = 14 + 7.4 * max(text_width(label) for label in labels)

@@ -46,9 +46,7 @@ def svg(figure: go.Figure, *, title: str, width: int = WIDTH) -> str:
     traces = traces_of(figure)
     kinds = sorted({trace.type for trace in traces} - set(TRACES))
     if kinds:
-        raise InputError(
-            f"no SVG of a {kinds[0]}: lines and bars are drawn here; save that one from the app's camera button"
-        )
+        raise InputError(f"no SVG of a {kinds[0]}: only lines and bars can be; save it with the app's camera button")
     layout = layout_of(figure)
     height = int(layout.height or 400)
     plane = Plane(figure, width, height)

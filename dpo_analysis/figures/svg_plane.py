@@ -1,17 +1,15 @@
 """The coordinates, axes and elements of a static SVG: the pixel of every number of a figure, and how it is written."""
 
 import html
-import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
+from dpo_analysis.figures.scales import axis_ticks
 from dpo_analysis.figures.theme import axes_of, layout_of, traces_of
-from dpo_analysis.text.numbers import with_minus_signs
 
 MARKUP = re.compile(r"(<br>|<b>|</b>|<span style='font-size:\d+px'>|</span>)")
 """What figures use of Plotly's markup."""
@@ -26,6 +24,14 @@ class Plane:
     figure: go.Figure
     width: int
     height: int
+    found: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def _once(self, kind: str, name: str, find: Callable[[str], Any]) -> Any:
+        """Return ``find(name)``, which is asked once: Plotly looks every attribute up anew, and every point asks."""
+        key = (kind, name)
+        if key not in self.found:
+            self.found[key] = find(name)
+        return self.found[key]
 
     @property
     def layout(self) -> Any:
@@ -34,10 +40,13 @@ class Plane:
 
     def axis(self, name: str) -> Any:
         """Return ``layout.xaxis2`` for ``x2``."""
-        return self.layout[f"{name[0]}axis{name[1:]}"]
+        return self._once("axis", name, lambda name: self.layout[f"{name[0]}axis{name[1:]}"])
 
     def span(self, name: str) -> tuple[float, float]:
         """Return the pixels of both ends of an axis; y runs downwards."""
+        return self._once("span", name, self._span)
+
+    def _span(self, name: str) -> tuple[float, float]:
         margin, low, high = self.layout.margin, *(self.axis(name).domain or (0, 1))
         if name[0] == "x":
             inner = self.width - self.left - margin.r
@@ -48,11 +57,17 @@ class Plane:
     @property
     def left(self) -> float:
         """Pixels left of the panels: the margin, or more where the ticks have long names."""
+        return self._once("left", "", self._left)
+
+    def _left(self, _: str) -> float:
         lengths = [len(str(t)) for axis in axes_of(self.figure, "y") if axis.automargin for t in axis.ticktext or ()]
         return max(self.layout.margin.l, 7 * max(lengths, default=0) + 12)
 
     def ends(self, name: str) -> tuple[float, float]:
         """Return the numbers at both ends of an axis."""
+        return self._once("ends", name, self._ends)
+
+    def _ends(self, name: str) -> tuple[float, float]:
         axis = self.axis(name)
         if axis.range is not None:
             return axis.range[0], axis.range[1]
@@ -62,6 +77,9 @@ class Plane:
 
     def categories(self, name: str) -> list[str]:
         """Return the words that stand for numbers on an axis, in the order in which the traces have them."""
+        return self._once("categories", name, self._categories)
+
+    def _categories(self, name: str) -> list[str]:
         traces = [trace for trace in traces_of(self.figure) if (trace[f"{name[0]}axis"] or name[0]) == name]
         values = [value for trace in traces for value in (trace[name[0]] if trace[name[0]] is not None else ())]
         return list(dict.fromkeys(value for value in values if isinstance(value, str)))
@@ -151,18 +169,8 @@ def _ticks(axis: Any, ends: tuple[float, float], categories: list[str]) -> list[
         texts = axis.ticktext if axis.ticktext is not None else [f"{value:g}" for value in axis.tickvals]
         ticks = zip(axis.tickvals, texts, strict=True)
         return [(float(value), str(text)) for value, text in ticks if low <= value <= high]
-    step = nice_step((high - low) / max(1, (axis.nticks or 6) - 1))
-    values = np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step
-    percent = "%" in (axis.tickformat or "")
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    texts = [f"{100 * value:.0f}%" if percent else f"{value:.{digits}f}" for value in values + 0.0]
-    return list(zip(values.tolist(), map(with_minus_signs, texts), strict=True))
-
-
-def nice_step(least: float) -> float:
-    """Return the smallest of 1, 2, 5 x a power of ten that is not below ``least``."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
+    ticks = axis_ticks(low, high, share="%" in (axis.tickformat or ""))
+    return list(zip(ticks["tickvals"], ticks["ticktext"], strict=True))
 
 
 def line_element(x0: float, y0: float, x1: float, y1: float, color: str, width: float, dash: str | None = None) -> str:

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from dpo_analysis import schema, words
 from dpo_analysis.figures.labels import checkpoint_label
+from dpo_analysis.figures.notebook.notebook_figure import in_notebooks
 
 FONT = (
     '"Source Sans", "Source Sans 3", "Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", sans-serif'
@@ -190,7 +191,7 @@ def apply_theme(figure: go.Figure, *, theme: str, height: int) -> go.Figure:
         template={"layout": {axis: {"exponentformat": "none"} for axis in ("xaxis", "yaxis")}},
     )
     figure.update_annotations(font_family=FONT)
-    return figure
+    return in_notebooks(figure)
 
 
 def empty_figure(*, lang: str, theme: str) -> go.Figure:

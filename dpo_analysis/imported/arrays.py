@@ -117,5 +117,7 @@ def _read_steps(steps: NDArray[Any] | None, count: int, name: str) -> list[int]:
         return list(range(count))
     whole = steps.shape == (count,) and steps.dtype.kind in "iu" and (steps >= 0).all()
     if not whole or len(np.unique(steps)) < count:
-        raise InputError(f"bad arrays in {name}: steps are not {count} different whole numbers; give one a checkpoint")
+        raise InputError(
+            f"bad arrays in {name}: steps must be {count} different whole numbers; give one per checkpoint"
+        )
     return [int(step) for step in steps]

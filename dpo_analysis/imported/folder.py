@@ -144,7 +144,7 @@ def _pick_reference(
     other = next((index for index in matches if not np.array_equal(values[index], sums, equal_nan=True)), None)
     if other is not None:
         both = f"{models[matches[0]].key} and {models[other].key}"
-        raise InputError(f"two references in {source}: {both} have other numbers; import them into two folders")
+        raise InputError(f"two references in {source}: {both} have different numbers; import them into two folders")
     policies = [index for index, model in enumerate(models) if index not in matches and model != THE_REFERENCE]
     if not policies:
         raise InputError(f"no policies in {source}: the reference is the only model; give the checkpoints, too")

@@ -94,8 +94,8 @@ class ImportedSums:
         for key, value in (fields or {}).items():
             if pair.fields.setdefault(key, value) != value:
                 raise InputError(
-                    f"bad row in {where}: pair {name[:40]!r} has another {key} than in {pair.where}; "
-                    "one pair_id is one pair, so give each its own"
+                    f"bad row in {where}: pair {name[:40]!r} has a different {key} in {pair.where}; "
+                    "give each pair a pair_id of its own"
                 )
         return index
 
@@ -111,8 +111,8 @@ class ImportedSums:
         step = self.models[index].step
         if step != model.step:
             raise InputError(
-                f"bad row in {where}: model {model.key} is at step {model.step} here and at {step} before; "
-                "one checkpoint has one step"
+                f"bad row in {where}: model {model.key} has step {model.step}, but step {step} in an earlier "
+                "row; give each checkpoint one step"
             )
         return index
 

@@ -73,8 +73,8 @@ def _match(imported: ImportedPair, by_id: dict[str, Pair], of_split: Sequence[Pa
         by_row = f"row {imported.name} of split {imported.split!r}"
         missing = f"pair_id {imported.name[:40]!r}" if imported.has_id else by_row
         raise InputError(
-            f"no texts for {imported.where}: the pairs given have no {missing} (they have {len(of_split)} of this "
-            "split); give the pairs that were scored, as [SPLIT=]PAIRS"
+            f"no texts for {imported.where}: {missing} is not among the pairs given for its split ({len(of_split)}); "
+            "give the pairs that were scored, as [SPLIT=]PAIRS"
         )
     return pair
 
@@ -117,4 +117,4 @@ def _refuse_equal_ids(pairs: Sequence[TokenizedPair]) -> None:
     twice = next((pair_id for pair_id, n in times.items() if n > 1), None)
     if twice is not None:
         where = " and ".join([pair.pair.where for pair in pairs if pair.pair.pair_id == twice][:2])
-        raise InputError(f"pair_id {twice[:40]!r} twice in {where}: it names one pair of the run; give each its own")
+        raise InputError(f"pair_id {twice[:40]!r} twice in {where}: a pair_id names one pair; change one of them")

@@ -146,7 +146,7 @@ def _displaced(pairs: Columns) -> RatioTerms:
 def _quantiles(column: str, quantity: str) -> dict[str, Metric]:
     return {
         f"{column}_p{percent}": Metric(
-            _mean(column), "beta x nats", f"{percent} % of the pairs lie at or below this {quantity}", percent / 100
+            _mean(column), "beta x nats", f"{percent}% of the pairs lie at or below this {quantity}", percent / 100
         )
         for percent in PERCENTS
     }
@@ -157,17 +157,19 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         _wins(lambda pairs: pairs["chosen_log_ratio"] - pairs["rejected_log_ratio"]),
         "share",
-        "wins / (wins + losses) of the implicit reward; within the noise floor is a tie; undefined when all are ties",
+        "wins / (wins + losses) of the implicit reward; a difference within the noise floor is a tie; undefined when "
+        "all pairs are ties",
     ),
     "accuracy_trl": Metric(
         lambda pairs: _equally_weighted(pairs["margin"] > 0),
         "share",
-        "share of margins above 0, ties lost: as TRL logs it",
+        "share of margins above 0, where a tie counts as lost: as TRL logs it",
     ),
     "ranking_accuracy": Metric(
         _wins(lambda pairs: pairs["chosen_logps"] - pairs["rejected_logps"]),
         "share",
-        "share of pairs, ties left out, whose chosen response the bare policy finds likelier than the rejected one",
+        "share of pairs, ties left out, whose chosen response is likelier than the rejected one under the policy "
+        "alone, without the reference",
     ),
     "reference_ranking_accuracy": Metric(
         _wins(lambda pairs: pairs["reference_margin"]), "share", "ranking accuracy of the reference on the same pairs"
@@ -215,7 +217,7 @@ METRICS: dict[str, Metric] = {
     "dpop_penalty": Metric(
         lambda pairs: _equally_weighted(rewards.dpop_penalty(pairs["chosen_log_ratio"])),
         "nats",
-        "mean fall of a chosen response below the reference, rises counted as 0: what DPO-Positive penalises",
+        "mean fall of a chosen response below the reference, where a rise counts as 0; DPO-Positive penalises it",
     ),
     "gradient_weight": Metric(
         _mean("gradient_weight"), "share", "mean of sigmoid(-margin): how much a pair still trains"

@@ -86,7 +86,9 @@ def check_loss(
     names = [loss_type] if isinstance(loss_type, str) else list(loss_type)
     weights = settings.get("loss_weights", [1.0] * len(names))
     if not names or len(weights) != len(names):
-        raise InputError(f"{len(weights)} loss_weights for {len(names)} losses: each loss has one; give as many")
+        raise InputError(
+            f"{len(weights)} loss_weights for {len(names)} losses: each loss needs one weight; give {len(names)}"
+        )
     if not (np.isfinite(beta) and beta >= 0):
         raise InputError(f"bad beta {beta}: it must be a number above 0; give the trainer's")
     for name in names:
@@ -126,7 +128,7 @@ def _check_parameters(names: Sequence[str], settings: Mapping[str, Any]) -> None
     without = [name for name in names if name not in WITH_DIVERGENCE]
     if divergence != "reverse_kl" and without:
         raise InputError(
-            f"loss_type {without[0]!r} with f_divergence_type {divergence!r}: TRL has none; use reverse_kl"
+            f"loss_type {without[0]!r} with f_divergence_type {divergence!r}: TRL does not define it; use reverse_kl"
         )
     if settings.get("use_weighting"):
         raise InputError(

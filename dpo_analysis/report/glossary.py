@@ -1,7 +1,7 @@
 """The glossary: every technical term with its formula and meaning, and every cause with the rule of "likely"."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis import thresholds
@@ -20,17 +20,23 @@ TERMS = (
     "advantage",
     "value",
     "displacement",
+    "state",
+    "fell",
     "lost",
     "lost_share",
+    "phrase",
     "ledger",
     "pushed",
     "pulled",
     "no_data",
+    "unexplained",
     "place",
     "near",
     "credit",
     "noise",
     "certainty",
+    "correlation",
+    "tested",
     "verdict",
 )
 """Keys of the terms, in the glossary's order: ``details.term.<key>`` in words."""
@@ -44,12 +50,21 @@ class Term(NamedTuple):
     meaning: str
 
 
+def term(name: str, lang: str = "en") -> Term:
+    """Return the entry of one of ``TERMS``."""
+    return Term(*(words.text(f"details.term.{name}{end}", lang, **_numbers()) for end in ("", ".formula", ".meaning")))
+
+
 def glossary(lang: str = "en") -> Iterator[Term]:
     """Yield every entry: the terms, then the causes by rank; both name the numbers of ``thresholds``."""
-    numbers = {name: value for name, value in vars(thresholds).items() if name.isupper()}
-    for term in TERMS:
-        yield Term(*(words.text(f"details.term.{term}{end}", lang, **numbers) for end in ("", ".formula", ".meaning")))
+    for name in TERMS:
+        yield term(name, lang)
     for cause in every_cause():
-        rule = words.text(f"glossary.{cause}.rule", lang, **numbers)
+        rule = words.text(f"glossary.{cause}.rule", lang, **_numbers())
         name = words.text(f"diagnosis.cause.{cause}", lang)
         yield Term(name, with_minus_signs(rule), words.text(f"glossary.{cause}.meaning", lang))
+
+
+def _numbers() -> dict[str, Any]:
+    """Return the numbers of ``thresholds`` that entries name, by name."""
+    return {name: value for name, value in vars(thresholds).items() if name.isupper()}

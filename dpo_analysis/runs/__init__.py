@@ -5,7 +5,7 @@
 
 from dpo_analysis.runs.parts import Part
 from dpo_analysis.runs.records import Model, NoiseFloor, Series
-from dpo_analysis.runs.run import Run, open_run
+from dpo_analysis.runs.run import Run, open_run, stored_series
 from dpo_analysis.runs.safe_files import atomic_file, atomic_write, decode_name, encode_name
 from dpo_analysis.runs.verify import verify_run
 from dpo_analysis.runs.writer import RunWriter
@@ -22,5 +22,6 @@ __all__ = [
     "decode_name",
     "encode_name",
     "open_run",
+    "stored_series",
     "verify_run",
 ]

@@ -134,7 +134,7 @@ def _refuse_other_counts(root: Path, count: int) -> None:
         if int(workers) != count and _is_held(root / name):
             raise InputError(
                 f"run folder {root} is being scored by {workers} workers ({name} is held by {_holder(root / name)}), "
-                f"not {count}: parts are shared out by that number; use --shard I/{workers}, or wait until they end"
+                f"not {count}: all workers must name the same number; use --shard I/{workers}, or wait until they end"
             )
 
 

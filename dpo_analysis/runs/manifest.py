@@ -151,9 +151,7 @@ def describe_differences(stored: Mapping[str, Any], new_record: Mapping[str, Any
     """Return how two identities, or other nested records, differ, in words; empty when they are equal."""
     old, new = _dotted_keys(stored), _dotted_keys(new_record)
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
-    shown = [
-        f"{key} is {_shortened(old, key)} there, {_shortened(new, key)} now" for key in changed[:SHOWN_DIFFERENCES]
-    ]
+    shown = [f"{key} was {_shortened(old, key)}, is {_shortened(new, key)} now" for key in changed[:SHOWN_DIFFERENCES]]
     more = len(changed) - len(shown)
     return ", ".join(shown) + (f", and {more} more" if more else "")
 
@@ -168,7 +166,7 @@ def refuse_other_run(root: Path, stored: Mapping[str, Any], new: Mapping[str, An
         {key: stored[key] for key in _PLAN_FIELDS}, {key: new[key] for key in _PLAN_FIELDS}
     )
     if difference:
-        raise InputError(f"run folder {root} holds another run: {difference}; give the same inputs, or another --out")
+        raise InputError(f"run folder {root} holds a different run: {difference}; give the same inputs, or a new --out")
 
 
 def new_manifest(identity: Mapping[str, Any], parts: "Sequence[Part]", part_size: int) -> dict[str, Any]:
@@ -208,9 +206,9 @@ def merge_series(
         difference = describe_differences(record, series.to_json() | {"parameters": added_parameters})
         if difference:
             raise InputError(
-                f"series {series.name!r} is in this run with other parameters: {difference}; another training needs "
-                "another series name; to correct what the run says give --beta or --loss-type; to look at another one, "
-                "tables take --beta"
+                f"series {series.name!r} has different parameters in this run: {difference}; name a second "
+                "training differently; to correct the run give --beta or --loss-type; to try a value, tables take "
+                "--beta"
             )
     return merged
 
@@ -252,8 +250,8 @@ def merge_models(
         weights = merged.get(model.key, {}).get("weights", model.weights)
         if weights != model.weights and scored(model):
             raise InputError(
-                f"model {model.key} is in this run with other weights: sha256 {str(weights)[:12]} there, "
-                f"{model.weights[:12]} now; score it under another name"
+                f"model {model.key} has different weights in this run: sha256 {str(weights)[:12]} stored, "
+                f"{model.weights[:12]} now; score it under a new name"
             )
         if weights != model.weights or model.key not in merged:
             merged[model.key] = model.to_json()

@@ -100,7 +100,7 @@ class Model:
             InputError: a policy has no series or no name, or its series has a ``/``.
         """
         if not self.name or "/" in self.series or (not self.series and self.name != schema.REFERENCE):
-            raise InputError(f"bad model name {self.key!r}: it is SERIES/NAME, neither empty; write SERIES/NAME=MODEL")
+            raise InputError(f"bad model name {self.key!r}: it must be SERIES/NAME; write SERIES/NAME=MODEL")
 
     @classmethod
     def reference(cls, *, source: str = "", weights: str = "") -> "Model":

@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from dpo_analysis import schema
-from dpo_analysis.errors import InputError, StorageError, counted
+from dpo_analysis.errors import DPOAnalysisError, InputError, StorageError, counted
 from dpo_analysis.runs.evidence.kinds import evidence_folder, evidence_label
 from dpo_analysis.runs.log import read_events
 from dpo_analysis.runs.manifest import MANIFEST_FILE, identity_hash, load_manifest, read_json, read_records
 from dpo_analysis.runs.parquet import read_table
 from dpo_analysis.runs.parts import PART_FILE, part_path, scores_folder
-from dpo_analysis.runs.records import Model, NoiseFloor
+from dpo_analysis.runs.records import Model, NoiseFloor, Series
 from dpo_analysis.runs.safe_files import reading, sha256_inside
 
 IMPORTED = "import"
@@ -40,6 +40,14 @@ def open_run(path: str | Path) -> "Run":
         raise InputError(
             f"{root} is not a run folder: it has no {MANIFEST_FILE}; give the folder that score wrote (--out)"
         ) from None
+
+
+def stored_series(path: str | Path) -> dict[str, Series]:
+    """Return the series of an existing run folder by name; empty where there is none, or none that can be opened."""
+    try:
+        return open_run(path).series
+    except DPOAnalysisError:
+        return {}
 
 
 def check_folder(path: Path) -> None:

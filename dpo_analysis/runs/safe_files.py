@@ -57,7 +57,7 @@ def storage_error(error: OSError, path: Path | str, doing: str = "writing") -> S
     """Return an error that says in a line what failed on ``path`` and what to do; a full disk is named as such."""
     if error.errno in DISK_FULL:
         return StorageError(
-            f"disk full {doing} {path}: {error.strerror}; free space and run the same command again, it goes on there"
+            f"disk full {doing} {path}: {error.strerror}; free space and run the same command again; it continues"
         )
     return StorageError(f"failed {doing} {path}: {error.strerror or error}; check the disk and the permissions")
 
@@ -70,7 +70,9 @@ def path_components(relative: str) -> list[str]:
     """
     parts = relative.split("/")
     if any(part in ("", ".", "..") for part in parts) or any(sign in relative for sign in "\\\0:"):
-        raise StorageError(f"unsafe path {relative!r} in a run folder: it could leave the folder; do not use this run")
+        raise StorageError(
+            f"unsafe path {relative!r} in a run folder: it points outside the folder; do not use this run"
+        )
     return parts
 
 

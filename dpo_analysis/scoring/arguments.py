@@ -50,99 +50,143 @@ class ScoreArguments:
     """What ``score`` takes. Each argument is documented in the string below it, for ``help(score)``."""
 
     pairs: "Sequence[Pair] | Iterable[object] | str | Path" = field(
-        metadata=_option("Preference pairs: [SPLIT=]FILE, FOLDER or hub id; repeatable.", list[str])
+        metadata=_option(
+            "The preference pairs: [SPLIT=]FILE, FOLDER or hub id. Give several, such as eval=A train=B.", list[str]
+        )
     )
     """From ``load_pairs``, or sources for it."""
     _: KW_ONLY
-    out: str | Path = field(metadata=_option("The run folder to make or to go on with.", Path))
+    out: str | Path = field(metadata=_option("The run folder to make, or to go on with.", Path))
     """The run folder: new, unfinished, or finished and given further policies."""
-    reference: object = field(default=None, metadata=_option("The reference: a folder or hub id.", str | None))
+    reference: object = field(
+        default=None, metadata=_option("The model that training started from: a folder or hub id.", str | None)
+    )
     """Path, hub id or loaded model. None: an adapter's saved ``ref/``, else its base; or the reference that a trainer's
     folder names."""
     policies: Mapping[str, object] | Iterable[object] = field(
         default=(),
-        metadata=_option("[[SERIES/]NAME=]MODEL; repeatable.", list[str] | None, default=None, name="policy"),
+        metadata=_option(
+            "A trained model: [[SERIES/]NAME=]FOLDER or hub id. Repeat for more.",
+            list[str] | None,
+            default=None,
+            name="policy",
+        ),
     )
     """``{"[SERIES/]NAME": path, hub id or loaded model}``, or strings ``[[SERIES/]NAME=]MODEL``."""
     trainer_outputs: Sequence[str | Path] = field(
         default=(),
         metadata=_option(
-            "A trainer's output folder; repeatable.", list[Path] | None, default=None, name="trainer_output"
+            "The output folder of a DPO trainer: all its checkpoints are scored. Repeat for more.",
+            list[Path] | None,
+            default=None,
+            name="trainer_output",
         ),
     )
     """Output folders of trainers; their checkpoints are policies, too, and their logs are imported."""
-    beta: float | None = field(default=None, metadata=_option("The trainer's beta.  [default: found, else 0.1]"))
+    beta: float | None = field(
+        default=None, metadata=_option("The trainer's beta.  [default: as in the trainer's folder, else 0.1]")
+    )
     """DPO's beta; None: the trainer's, else the run's, else 0.1. Rewards and losses are computed later, from the run: a
     beta that is given replaces the one that an existing run has for these series."""
     loss_type: str | list[str] | None = field(
-        default=None, metadata=_option("The trainer's loss_type.  [default: found, else sigmoid]", str | None)
+        default=None,
+        metadata=_option("The trainer's loss_type.  [default: as in the trainer's folder, else sigmoid]", str | None),
     )
     """TRL's name of the loss, or several; None: the trainer's, else the run's, else sigmoid."""
     parameters: Mapping[str, Any] | None = None
     """Further parameters of the loss, such as label_smoothing."""
     tokenizer: object = field(
-        default=None, metadata=_option("Tokenizer folder.  [default: the first policy's]", str | None)
+        default=None,
+        metadata=_option("The tokenizer: a folder or hub id.  [default: that of the first checkpoint]", str | None),
     )
     """Path, hub id or tokenizer; None: that of the first policy."""
-    max_length: int | None = field(default=None, metadata=_option("As the trainer's.  [default: found, else 1024]"))
+    max_length: int | None = field(
+        default=None,
+        metadata=_option("The trainer's max_length, in tokens.  [default: as in the trainer's folder, else 1024]"),
+    )
     """Tokens of the longest prompt + response; None: the trainer's, else 1024."""
-    truncation: str | None = field(default=None, metadata=_option("keep_start or keep_end.  [default: found]"))
+    truncation: str | None = field(
+        default=None,
+        metadata=_option(
+            "The trainer's truncation_mode: keep_start or keep_end.  [default: as in the trainer's folder]"
+        ),
+    )
     """keep_start or keep_end; None: the trainer's, else keep_start."""
-    tokenization: str = field(default="trl", metadata=_option("How rows become tokens: trl (exactly TRL 1.16)."))
+    tokenization: str = field(default="trl", metadata=_option("How pairs become tokens: trl (exactly as in TRL 1.16)."))
     """The preset that turns rows into tokens; ``trl`` is exactly TRL 1.16."""
     chat_template: str | Path | None = field(
-        default=None, metadata=_option("A chat template file, where the tokenizer has none.", Path | None)
+        default=None,
+        metadata=_option("A Jinja file to use as the chat template, instead of the tokenizer's own.", Path | None),
     )
     """A Jinja file that takes the place of the tokenizer's template."""
     base: str | Path | None = field(
-        default=None, metadata=_option("Base model of adapters whose recorded path is gone.", str | None)
+        default=None,
+        metadata=_option("The base model of adapters, if the path in their config no longer exists.", str | None),
     )
     """Base model of adapters whose recorded base is not on this machine."""
-    dtype: str | None = field(default=None, metadata=_option("float32, bfloat16 or float16.  [default: by size]"))
+    dtype: str | None = field(
+        default=None,
+        metadata=_option("The type of the weights: float32, bfloat16 or float16.  [default: by model size]"),
+    )
     """float32, bfloat16 or float16; None: float32, but bfloat16 above 3B parameters on CUDA."""
     numerics: str = field(
-        default="default", metadata=_option("default, or trainer: as bf16 training computed its log.")
+        default="default", metadata=_option("default, or trainer: compute log-probs exactly as a bf16 training did.")
     )
     """``default``, or ``trainer``: what TRL logs under bfloat16 autocast, from float32 weights."""
-    device: str = field(default="auto", metadata=_option("auto, cpu, cuda or mps."))
-    """auto, cpu, cuda or mps."""
+    device: str = field(default="auto", metadata=_option("Where to compute: auto, cpu, cuda or mps."))
+    """Where to compute: auto, cpu, cuda or mps."""
     device_map: str | dict[str, str | int] | None = field(
-        default=None, metadata=_option("auto: one model over all GPUs of this machine.", str | None)
+        default=None, metadata=_option("auto spreads one model over all GPUs of this machine.", str | None)
     )
     """Spreads each model over the devices of this machine, as for transformers (``auto``, or a dict)."""
-    limit: int | None = field(default=None, metadata=_option("Only the N smallest group hashes of each split.", min=1))
+    limit: int | None = field(
+        default=None, metadata=_option("Score only a fixed sample: the pairs of N prompts in each split.", min=1)
+    )
     """Only the pairs of this many smallest group hashes of each split."""
     evidence: str | Iterable[str] = field(
         default="topk,kl,hidden",
-        metadata=_option("Some of topk, kl, hidden; or none; or fallen: fallen pairs and like ones.", str),
+        metadata=_option(
+            "What to keep about each token: one or more of topk, kl and hidden, or none; or fallen, to keep it for the "
+            "pairs that fell and similar pairs.",
+            str,
+        ),
     )
     """Kinds of evidence to collect of some pairs: topk, kl, hidden; or none; or fallen, for pairs whose chosen response
     fell under a policy, beside similar pairs whose response did not fall, once all is scored."""
     evidence_pairs: int | str = field(
-        default=512, metadata=_option("Pairs of each split to collect it of, or all.", str, default="512")
+        default=512,
+        metadata=_option("Pairs of each split whose evidence is kept: a number, or all.", str, default="512"),
     )
     """Pairs of each split (fallen: of each policy) to collect evidence of, or all; 0 for none."""
-    batch_tokens: int | None = field(default=None, metadata=_option("Tokens of one forward pass.", min=1))
+    batch_tokens: int | None = field(
+        default=None, metadata=_option("Most tokens in one forward pass; a smaller number needs less memory.", min=1)
+    )
     """Padded tokens of one forward pass; None: by device."""
-    part_size: int = field(default=512, metadata=_option("Rows of one part.", min=1))
-    """Rows of one part."""
+    part_size: int = field(default=512, metadata=_option("Pairs that are saved at a time.", min=1))
+    """Pairs that are saved at a time."""
     shard: tuple[int, int] = field(
         default=(0, 1),
-        metadata=_option("I/N: this worker's share.  [default: its rank]", str | None, default=None),
+        metadata=_option(
+            "I/N: score part I of N, to use several machines.  [default: by the launcher's rank]",
+            str | None,
+            default=None,
+        ),
     )
     """Index of this worker and number of workers."""
     ray: str | None = field(
-        default=None, metadata=_option("Run on Ray: HOST:PORT, local, or nothing for a running one.")
+        default=None, metadata=_option("Use a Ray cluster: HOST:PORT or local; no value: a cluster that runs already.")
     )
     """Ray cluster that the models run on: HOST:PORT, ``local``, or ``auto`` for a running cluster, else ``local``."""
-    ray_workers: int | None = field(default=None, metadata=_option("[default: one per GPU, else per core]", min=1))
+    ray_workers: int | None = field(
+        default=None, metadata=_option("How many Ray workers to use.  [default: one per GPU, else one per core]", min=1)
+    )
     """Workers to ask the cluster for; None: one per GPU of the cluster, else one per core."""
     probes: int = field(
         default=0,
         metadata={
             "options": (
-                CommandOption("Then draw samples and greedy answers, and score them under every model.", bool, False),
-                CommandOption("Prompts of --probes.", int, 32, "probe_prompts", 1),
+                CommandOption("Also let every model write answers, and score them under all models.", bool, False),
+                CommandOption("How many prompts --probes uses.", int, 32, "probe_prompts", 1),
             )
         },
     )
@@ -150,9 +194,7 @@ class ScoreArguments:
     and the chosen core is scored after the opening of each policy; the worker of shard 0 does it, in this process."""
     confirm: "QuestionSource | None" = field(
         default=None,
-        metadata=_option(
-            "Then ask whose gradients push the fallen tokens down; needs train=PAIRS.", bool, default=False
-        ),
+        metadata=_option("Also test the likely causes by moving the weights; needs train=PAIRS.", bool, default=False),
     )
     """Says, once all is scored, which groups of pairs to follow the gradients of, as
     ``diagnosis.influence_groups.choose_questions`` does; the worker of shard 0 does it, in this process."""

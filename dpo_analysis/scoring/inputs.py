@@ -10,11 +10,12 @@ from dpo_analysis.data.compressed_pairs import load_compressed_pairs
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.tokenization import TokenizedPair, limit_groups, tokenize_pairs
 from dpo_analysis.data.vocab import tokenizer_fingerprint
-from dpo_analysis.errors import DPOAnalysisError, InputError
-from dpo_analysis.runs import Series, open_run
+from dpo_analysis.errors import InputError
+from dpo_analysis.runs import Series, stored_series
 from dpo_analysis.scoring.arguments import ScoreArguments
 from dpo_analysis.scoring.models.model_set import ModelSet, resolve_models
 from dpo_analysis.scoring.models.requirements import ModelRequirements, requirements_of
+from dpo_analysis.scoring.models.series import beta_sources
 from dpo_analysis.scoring.models.tokenizer_check import check_tokenizers, pick_tokenizer
 from dpo_analysis.scoring.workers.ray_driver import check_models_on_disk
 from dpo_analysis.trainer import Training, find_training
@@ -60,13 +61,14 @@ def prepare_inputs(arguments: ScoreArguments) -> ScoringInputs:
     trainings = [find_training(folder) for folder in arguments.trainer_outputs]
     parameters = dict(arguments.parameters) if arguments.parameters else None
     objective = {"beta": arguments.beta, "loss_type": arguments.loss_type, "parameters": parameters}
+    stored = stored_series(arguments.out)
     model_set = resolve_models(
         arguments.policies,
         arguments.reference,
         base=arguments.base,
         trainings=trainings,
         objective=objective,
-        stored_series=_stored_series(arguments.out),
+        stored_series=stored,
     )
     if arguments.ray is not None:
         check_models_on_disk(model_set.models)
@@ -95,18 +97,11 @@ def prepare_inputs(arguments: ScoreArguments) -> ScoringInputs:
         notes=[
             *model_set.notes,
             *_training_notes(trainings, arguments.reference),
+            *([] if arguments.beta is not None else beta_sources(model_set.series, trainings, stored)),
             *_beta_notes(model_set.series, trainings),
             *_template_notes(identity["template"], model_set),
         ],
     )
-
-
-def _stored_series(out: str | Path) -> dict[str, Series]:
-    """Return the series of an existing run; none without a run, or for a folder that ``RunWriter.open`` will refuse."""
-    try:
-        return open_run(out).series
-    except DPOAnalysisError:
-        return {}
 
 
 def _load_pairs(pairs: Sequence[Pair] | Iterable[object] | str | Path) -> Sequence[Pair]:

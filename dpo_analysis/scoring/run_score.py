@@ -67,7 +67,7 @@ def _check_options(arguments: ScoreArguments) -> None:
     check_ray_options(arguments.ray, arguments.shard)
     for name, is_set in (("probes", arguments.probes > 0), ("confirm", arguments.confirm is not None)):
         if is_set and arguments.ray is not None:
-            raise InputError(f"--{name} beside --ray: models run in this process for it; give it in a second command")
+            raise InputError(f"--{name} beside --ray: Ray does not run it; give it in a second command without --ray")
     if arguments.ray is None:
         pick_device(arguments.device)
 

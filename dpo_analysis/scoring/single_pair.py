@@ -97,7 +97,9 @@ def _token_table(
     policies = [policy] if isinstance(policy, str | Path) else {"policy/policy": policy}
     model_set = resolve_models(policies, reference, base=None, trainings=(), objective={"beta": beta})
     if len(model_set.policies) > 1:
-        raise InputError(f"{len(model_set.policies)} checkpoints in {policy}: one answer is scored by one; name it")
+        raise InputError(
+            f"{len(model_set.policies)} checkpoints in {policy}: an answer is scored by one checkpoint; name it"
+        )
     encoder = pick_tokenizer(tokenizer, model_set, None)
     pairs = load_pairs([{"prompt": prompt, "chosen": chosen, "rejected": rejected}])
     (tokenized,) = tokenize_pairs(pairs, encoder, max_length=None)

@@ -21,9 +21,11 @@ from dpo_analysis.schema import DIVISIONS, SIDES
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-QUANTILES = {"first1": 0.01, "to5": 0.05, "to10": 0.10, "to25": 0.25, "to50": 0.50, "rest": 1.0}
-"""Parts of the pairs sorted by their change, the deepest fall first: the share of the pairs (rounded up) at which each
-part ends."""
+CUTS = (0.01, 0.05, 0.10, 0.25, 0.50)
+"""Shares of the pairs, sorted by their change, the deepest fall first, at which a part of them ends (rounded)."""
+QUANTILES = ("first1", "first5", "first10", "first25", "first50", "to5", "to10", "to25", "to50", "rest")
+"""Parts of the sorted pairs: ``first5`` are the 5 % that fell most, ``to10`` the next ones up to 10 %, ``rest`` the
+half that fell least. The first part of a run is the smallest that holds a whole pair."""
 DECOMPOSITIONS = ("place", "kind", "span", "quantile")
 """By region of the response, by kind of token, by span shared with the other side (see ``text``), and by pairs."""
 COLUMNS = ["side", "by", "part", "n_pairs", "n_tokens", "log_ratio", "low", "high", "share", "log_ratio_per_token"]
@@ -53,7 +55,7 @@ def decomposition_table(
         where no tokens are stored); log_ratio (what the part adds to the mean change, nats per response) with its 95 %
         interval over groups (low, high; NaN for quantiles, whose parts depend on the change itself); share (of the mean
         change; NaN where that lies within the noise floor); log_ratio_per_token (nats per token of the part). A run
-        without stored tokens has quantiles only.
+        without stored tokens has quantiles only; one pair has none.
 
     Raises:
         InputError: nothing in the run has such a name, or the name means several models.
@@ -76,16 +78,15 @@ def decomposition_table(
             response_changes = (response_sums(run, policy).logps - response_sums(run, base).logps)[pairs.index]
             n_tokens = pair_index(run).n_tokens[pairs.index]
             parts = _quantile_rows(response_changes[:, index], n_tokens[:, index])
-            frames.append(
-                _with_shares(parts, noise).assign(side=side, by="quantile").loc[lambda rows: rows["n_pairs"] > 0]
-            )
-    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS)
+            if len(parts) > 1:
+                frames.append(_with_shares(parts, noise).assign(side=side, by="quantile"))
+    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS) if frames else pd.DataFrame(columns=COLUMNS)
 
 
 def _single_model(run: Run, name: str) -> Model:
     models = choose_models(run, None, name)
     if len(models) > 1:
-        raise InputError(f"several models {name!r} in run {run.path}: a split is of one; write SERIES/NAME")
+        raise InputError(f"several models {name!r} in run {run.path}: name one of them; write SERIES/NAME")
     return models[0]
 
 
@@ -131,15 +132,19 @@ def _part_rows(changes: Array, counts: Array, pairs: _CountedPairs, parts: Seque
 
 
 def _quantile_rows(changes: Array, lengths: Array) -> pd.DataFrame:
-    """Return one row per part of ``QUANTILES``, from changes (nats) and token counts, both of shape (pairs,)."""
+    """Return one row per part of the sorted pairs, from changes (nats) and token counts, both of shape (pairs,).
+
+    A cut that would hold less than one pair is left out, so that no part of few pairs is called 1 % of them.
+    """
     order = np.argsort(changes, kind="stable")
-    ends = np.minimum(np.ceil(np.array(list(QUANTILES.values())) * len(order) - 1e-9).astype(int), len(order))
-    pieces = np.split(order, ends[:-1])
+    cuts = [cut for cut in CUTS if cut * len(order) >= 1 - 1e-9]
+    names = [f"{'to' if place else 'first'}{cut:.0%}".removesuffix("%") for place, cut in enumerate(cuts)]
+    pieces = np.split(order, [int(cut * len(order) + 0.5 + 1e-9) for cut in cuts])
     totals = np.array([changes[piece].sum() for piece in pieces])
     n_tokens = np.nan_to_num(np.array([lengths[piece].sum() for piece in pieces])).astype(int)
     return pd.DataFrame(
         {
-            "part": list(QUANTILES),
+            "part": [*names, "rest"],
             "n_pairs": [len(piece) for piece in pieces],
             "n_tokens": n_tokens,
             "log_ratio": totals / max(len(order), 1),

@@ -90,7 +90,7 @@ def _log_ratios(
     lengths, policy_logp = flatten_lists(policy["logp"])
     reference_lengths, reference_logp = flatten_lists(reference["logp"])
     if not np.array_equal(lengths, reference_lengths):
-        raise InputError("policy and reference have other responses in one part; verify the run")
+        raise InputError("policy and reference have different responses in one part; verify the run")
     row = policy["row"].to_numpy()
     split = codes[np.searchsorted(rows, row)] if len(row) else np.zeros(0, dtype=np.int64)
     split_and_side = np.repeat(split * len(SIDES) + side_indices(policy), lengths)

@@ -65,6 +65,35 @@ def step_table(
     return pd.DataFrame(rows, columns=[*STEP_KEYS, *columns]).astype({"step": "Int64"})
 
 
+def series_by_severity(steps: pd.DataFrame) -> list[str]:
+    """Return the names of the series in a step table, that with the lowest chosen reward at the end first.
+
+    Readers are shown series in this order; files keep the order of the run. Of several splits the lowest reward counts.
+    Series that end alike keep the table's order, and series in which no pair counts come last.
+
+    Args:
+        steps: a step table, or any rows with series, split, n_used and chosen_reward in the order of training.
+    """
+    counted = steps[steps["n_used"] > 0]
+    ends = (
+        counted.drop_duplicates(["series", "split"], keep="last").groupby("series", sort=False)["chosen_reward"].min()
+    )
+    names = pd.Series(steps["series"].unique(), dtype=object)
+    order = names.map(ends).to_numpy(dtype=float).argsort(kind="stable")
+    return names.iloc[order].tolist()
+
+
+def worst_series_first(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return a step table with the series in the order of ``series_by_severity``."""
+    return in_series_order(steps, series_by_severity(steps))
+
+
+def in_series_order(rows: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of any table with the series in this order; the rows of a series keep their order."""
+    places = {name: place for place, name in enumerate(series)}
+    return rows.sort_values("series", key=lambda names: names.map(places), kind="stable", ignore_index=True)
+
+
 def status_table(run: Run, *, split: Names = None) -> pd.DataFrame:
     """Return one row per policy: series, model, ``used`` (pairs that count), and the number of pairs of every status.
 

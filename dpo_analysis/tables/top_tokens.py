@@ -12,6 +12,7 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Run
 from dpo_analysis.runs.list_columns import compute as pc
 from dpo_analysis.runs.summaries.pair_rows import find_pair
+from dpo_analysis.text.token_text import is_whole_text
 
 ITSELF, TOP, REST = "itself", "kept", "rest"
 """Kinds of rows: the token of the response; another token among the most likely of either model; all other tokens
@@ -70,6 +71,15 @@ def top_tokens(run: Run, *, pair_id: str, side: str, position: int, model: Model
     response = _responses(run.responses(part, ["row", "side", "token_ids"], [row]), row, side)
     token_id = response["token_ids"][0].as_py()[position]
     return TopTokens(_table(run, ids, token_id, policy, reference), float(evidence["gained"][position]))
+
+
+def without_fragments(table: pd.DataFrame) -> pd.DataFrame:
+    """Return ``TopTokens.table`` with other tokens that are parts of a character counted among all other tokens."""
+    is_fragment = (table["kind"] == TOP) & ~table["token_bytes"].map(is_whole_text).astype(bool)
+    numbers = ["probability", "reference_probability", "gain"]
+    kept = table[~is_fragment].copy()
+    kept.loc[kept["kind"] == REST, numbers] += table.loc[is_fragment, numbers].sum()
+    return kept
 
 
 def _responses(table: pa.Table, row: int, side: str) -> pa.Table:

@@ -32,17 +32,36 @@ def signed(value: float, digits: int = 2) -> str:
     return with_minus_signs(rounded)
 
 
+def decimal(value: float, digits: int = 2) -> str:
+    """Return a number with ``digits`` decimals as a table writes it; one that would round to 0 keeps one digit.
+
+    0.3 is "0.30", -0.004 is "−0.004", -6.318e-06 is "−6e−6" and 0 is "0".
+    """
+    return signed(value, digits).removeprefix("+")
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """Return a number with up to ``digits`` significant digits as a table writes it: -6.3184e-06 is "−6.318e−6"."""
+    return signed_significant(value, digits).removeprefix("+")
+
+
 def signed_fixed(value: float, digits: int = 2) -> str:
     """Return a number with its sign and exactly ``digits`` decimals, as the diagnosis writes nats.
 
-    0.3 is "+0.30" and -0.004 is "−0.00".
+    0.3 is "+0.30"; -0.004 is "0.00", without the sign of a number that is not shown.
     """
-    return with_minus_signs(f"{value:+.{digits}f}") if math.isfinite(value) else UNDEFINED
+    if not math.isfinite(value):
+        return UNDEFINED
+    text = f"{value:+.{digits}f}"
+    return with_minus_signs(text) if float(text) else f"{0:.{digits}f}"
 
 
 def fixed(value: float, digits: int = 2) -> str:
     """Return a number with exactly ``digits`` decimals and a sign only where it is negative: 0.3 is "0.30"."""
-    return with_minus_signs(f"{value:.{digits}f}") if math.isfinite(value) else UNDEFINED
+    if not math.isfinite(value):
+        return UNDEFINED
+    text = f"{value:.{digits}f}"
+    return with_minus_signs(text) if float(text) else f"{0:.{digits}f}"
 
 
 def signed_significant(value: float, digits: int = 4) -> str:

@@ -50,6 +50,7 @@ class Training:
         max_length: tokens; ``training_args.NO_LIMIT`` where the trainer set none.
         truncation: keep_start or keep_end.
         bf16: trained under bf16 autocast.
+        settings_path: the training_args.bin that beta, loss and lengths were read from.
         log_path: the trainer_state.json to read.
         notes: sentences for the user about what is missing, unreadable or assumed.
     """
@@ -63,6 +64,7 @@ class Training:
     max_length: int | None = None
     truncation: str | None = None
     bf16: bool | None = None
+    settings_path: str | None = None
     log_path: str | None = None
     notes: list[str] = field(default_factory=list)
 

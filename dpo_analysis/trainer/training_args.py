@@ -40,7 +40,7 @@ UNKNOWN_SETTINGS: dict[str, Any] = {
 
 
 def read_training_args(checkpoints: Sequence[Path], root: Path, notes: list[str]) -> dict[str, Any]:
-    """Return beta, loss_type, parameters, max_length, truncation and bf16, each None where it is not known.
+    """Return beta, loss_type, parameters, max_length, truncation, bf16 and settings_path, None where not known.
 
     They are read from the latest checkpoint, or from ``root`` where no checkpoint has the file. Sentences about files
     that could not be read and checkpoints that disagree are appended to ``notes``.
@@ -61,7 +61,7 @@ def read_training_args(checkpoints: Sequence[Path], root: Path, notes: list[str]
     path, state = next(iter(states.items()))
     _refuse_lost_rewards(path, state)
     _note_differences(states, notes)
-    return _settings(state)
+    return _settings(state) | {"settings_path": str(path)}
 
 
 def _read_state(path: Path, notes: list[str]) -> dict[str, Any] | None:

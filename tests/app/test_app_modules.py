@@ -1,12 +1,16 @@
 """The app's modules without a browser: pages are found by their files, and tables are kept by their function's name."""
 
+import html
 import importlib
 import sys
 
 import pytest
 
 import dpo_analysis as dpo
-from tests.app.drawn import PAGES, ROOT
+from dpo_analysis import words
+from dpo_analysis.diagnosis.findings import CERTAINTIES
+from dpo_analysis.report import glossary
+from tests.app.drawn import PAGES, ROOT, said
 
 pytestmark = pytest.mark.slow
 
@@ -59,3 +63,26 @@ def test_a_table_is_made_once_until_a_file_of_the_run_changes(app_path, runs):
     tables.cached(table, run)
     tables.cached(table, run)
     assert made == ["lone"]
+
+
+def test_a_label_shows_the_meaning_of_its_term(app_path):
+    terms = importlib.import_module("shared.terms")
+    label = terms.labelled("<b>Margin</b>", "margin", "en")
+    assert f'title="{glossary.term("margin").meaning}"' in label
+    assert "&lt;b&gt;Margin&lt;/b&gt;" in label
+    assert terms.term_help("advantage", "en").startswith(r"The implicit reward of a token")
+    assert r"a\_t = V(s\_t+1)" in terms.term_help("advantage", "en"), "no mark of Markdown"
+    assert terms.terms_help(("margin", "fell"), "zh").count("**") == 4
+
+
+@pytest.mark.parametrize("certainty", CERTAINTIES)
+def test_how_a_finding_is_known_has_a_term(app_path, certainty):
+    terms = importlib.import_module("shared.terms")
+    entry = glossary.term(terms.certainty_term(certainty))
+    assert words.text(f"diagnosis.certainty.{certainty}") in entry.name
+
+
+def test_the_columns_of_the_overview_explain_their_terms(show, runs):
+    shown = said(show(runs / "whole"))
+    for name in ("reward", "margin", "accuracy", "state"):
+        assert html.escape(glossary.term(name).meaning) in shown

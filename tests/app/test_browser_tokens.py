@@ -133,6 +133,22 @@ def test_keys_that_come_faster_than_pages_end_at_the_pair_that_the_url_names(tab
     eventually(lambda: page.wait_for_timeout(1000), same)
 
 
+@pytest.mark.parametrize("how", ["keys", "clicks"])
+def test_no_press_is_lost_while_a_page_is_computed(tab, how):  # noqa: F811
+    page = tab("tokens?run=whole")
+    selector = page.get_by_role("combobox", name=re.compile(re.escape(text("tokens.pair"))))
+    expect(selector).to_have_value(re.compile(r"^1\."))
+    if how == "keys":
+        page.locator(".panel.chosen .c").first.focus()
+        for key in "jjjjjjkjj":
+            page.keyboard.press(key)
+    else:
+        press = "() => document.querySelector('.st-key-go_chevron_right button').click()"
+        for _ in range(7):
+            page.evaluate(press)
+    expect(selector).to_have_value(re.compile(r"^8\."))
+
+
 def test_the_switches_dim_the_rest_and_mark_what_differs(tab):  # noqa: F811
     page = tab(PATH)
     expect(page.locator(".panel .most")).to_have_count(0)

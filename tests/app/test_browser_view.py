@@ -2,9 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 
+import dpo_analysis as dpo
 from dpo_analysis import figures
+from dpo_analysis.report.report import write_report
+from dpo_analysis.words import text
 from tests.app.test_browser import CHROMIUM, chromium, expect  # noqa: F401
 from tests.token_rows import token_rows
 
@@ -53,7 +57,7 @@ def test_the_cap_is_said_and_a_button_lifts_it(view):
     page.keyboard.press("End")
     expect(page.locator(".tip .quiet")).to_have_text(f"position {SHOWN - 1} of 0–{len(LONG) - 1}")
     more = page.locator(".panel.chosen .more").first
-    expect(more).to_have_text(f"Shown: the first {SHOWN} of {len(LONG)} pieces. Show all")
+    expect(more).to_have_text(text("tokens.view.all", shown=SHOWN, count=len(LONG)))
     more.click()
     expect(page.locator(".panel.chosen .more")).to_have_count(0)
     page.locator(".panel.chosen .c[tabindex]").first.focus()
@@ -98,6 +102,53 @@ def test_the_tip_shows_the_numbers_that_were_given(view):
     page = view(rows, color="entropy")
     drawn(page).first.hover()
     expect(page.locator(".tip .row span:last-child")).to_have_text(["0.5000", "0.5000"])
+
+
+BOXES = """() => [".tip", ".panel .c"].flatMap(name => [...document.querySelectorAll(name)]).map(element => {
+  const { left, right, top, bottom } = element.getBoundingClientRect();
+  return [left, right, top, bottom];
+})"""
+
+
+def overlap(first, second):
+    return max(0, min(first[1], second[1]) - max(first[0], second[0])) * max(
+        0, min(first[3], second[3]) - max(first[2], second[2])
+    )
+
+
+def test_the_tip_hides_none_of_two_short_responses_and_stays_in_the_window(view):
+    page = view(token_rows(chosen=(b"one", b" two", b" three")))
+    page.evaluate("() => { document.body.style.marginTop = '200px'; }")
+    for side in ("chosen", "rejected"):
+        for token in drawn(page, side).all():
+            token.hover()
+            expect(page.locator(".tip")).to_be_visible()
+            tip, *texts = page.evaluate(BOXES)
+            assert [box for box in texts if overlap(tip, box)] == []
+            assert 0 <= tip[0] <= tip[1] <= 1200
+            assert 0 <= tip[2] <= tip[3] <= 900
+
+
+def test_the_ring_of_a_token_lies_within_it(view):
+    page = view(token_rows(chosen=(b"one", b" two", b" three")))
+    drawn(page).nth(1).click()
+    picked = page.locator(".panel.chosen .c.picked").first
+    look = "span => { const s = getComputedStyle(span); return [s.outlineWidth, s.outlineOffset, s.boxShadow].join(); }"
+    width, offset, shadow = picked.evaluate(look).split(",", 2)
+    assert float(offset.removesuffix("px")) <= -float(width.removesuffix("px"))
+    assert "inset" in shadow
+
+
+def test_the_report_of_a_run_of_sums_runs_without_an_error(chromium, tmp_path):  # noqa: F811
+    sums = {"chosen": -np.array([[50.0, 40.0], [52.0, 41.0]]), "rejected": -np.array([[60.0, 50.0], [70.0, 51.0]])}
+    write_report(dpo.import_run(sums, out=tmp_path / "run", reference_checkpoint=0), tmp_path / "report.html")
+    wrong, page = [], chromium.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    page.goto((tmp_path / "report.html").as_uri())
+    expect(page.locator("footer")).to_be_visible()
+    page.close()
+    assert wrong == []
 
 
 def test_an_export_has_no_keys_for_pairs_and_lists_the_others(view):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dpo_analysis as dpo
+from dpo_analysis.text.numbers import signed
 from dpo_analysis.words import text
 from tests.app.drawn import PAGES, said
 
@@ -39,7 +40,7 @@ def test_every_page_of_an_imported_run_draws_and_says_what_needs_tokens(show, im
 
 
 def test_causes_and_checks_say_it_in_their_own_words(show, imported):
-    assert text("causes.sums_only") in said(show(imported / "texts", "causes"))
+    assert text("causes.sums_only") in said(show(imported / "texts", "causes", **{"causes-tab": "splits"}))
     assert text("checks.data.unknown") in said(show(imported / "texts", "checks"))
 
 
@@ -50,12 +51,25 @@ def test_the_texts_of_a_pair_are_shown_in_place_of_its_tokens(show, imported):
     assert "tokens" not in text("pairs.answers.sums")
 
 
+@pytest.mark.parametrize("run", ["texts", "bare"])
+def test_both_responses_of_a_pair_have_a_card_with_their_own_numbers(show, imported, run):
+    """Without texts, too: two unknown responses are not one."""
+    opened = dpo.open_run(imported / run)
+    row = dpo.pair_table(opened, model="policy/3").iloc[3]
+    page = said(show(imported / run, "tokens", pair=row["pair_id"]))
+    for side in ("chosen", "rejected"):
+        values = {"ratio": signed(row[f"{side}_log_ratio"]), "logps": signed(row[f"{side}_logps"], 1)}
+        assert text("pairs.answers.sums", side=text(f"side.{side}"), **values) in page
+    assert f"{text('side.chosen')} + {text('side.rejected')}" not in page
+
+
 def test_curves_per_token_are_not_drawn_without_tokens(show, imported):
-    drawn = [len(show(imported / "texts", "compare", **asked).get("plotly_chart")) for asked in ({}, {"bare": "1"})]
-    assert drawn[0] == drawn[1] + 1
+    tab = {"compare-tab": "curves"}
+    pages = [show(imported / "texts", "compare", **tab, **asked) for asked in ({}, {"bare": "1"})]
+    assert [len(page.get("plotly_chart")) for page in pages] == [1, 0]
 
 
 def test_answers_to_one_prompt_have_no_numbers_of_tokens(show, imported):
-    page = said(show(imported / "texts", "pairs"))
+    page = said(show(imported / "texts", "pairs", **{"pairs-tab": "answers"}))
     assert "yes 0" in page
     assert " per token" not in page

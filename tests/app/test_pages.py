@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 from dpo_analysis.cli.launcher import RUN_VARIABLE
@@ -22,7 +23,8 @@ def test_every_page_of_every_run_draws_in_both_languages(show, runs, page, run, 
     app = show(runs, page, run=run, lang=lang)
     assert [error.message for error in app.exception] == []
     assert not app.error
-    assert app.title[0].value == text(f"{page}.title", lang)
+    # These runs have too few pairs to say why a reward fell.
+    assert app.title[0].value == text("causes.title.rose" if page == "causes" else f"{page}.title", lang)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -33,26 +35,26 @@ def test_the_golden_folder_opens(show, page):
 
 
 def test_the_overview_says_how_many_pairs_count(show, runs):
-    assert "Pairs counted: 12 of 14." in said(show(runs / "whole"))
+    counts = show(runs / "whole", **{"overview-tab": "status"}).dataframe[-1].value
+    assert counts[text("overview.status.used")].tolist() == [12]
 
 
 def test_a_beta_is_a_matter_of_tables_only(show, runs):
-    own, half = (said(show(runs / "whole", **query)) for query in ({}, {"beta": "0.5"}))
-    first, second = (float(re.search(r"reward is −([\d.]+)", page)[1]) for page in (own, half))
-    assert second == pytest.approx(5 * first, abs=0.03)
-    assert "β 0.5 " in half
+    own, half = (show(runs / "whole", **query) for query in ({}, {"beta": "0.5"}))
+    first, second = (app.dataframe[-1].value[text("overview.column.chosen_reward")].iloc[0] for app in (own, half))
+    assert second == pytest.approx(5 * first)
+    assert "β 0.5 " in said(half)
 
 
 def test_the_split_in_the_url_is_shown(show, runs):
-    assert "Pairs counted: 12 of 12." in said(show(runs / "whole", split="train"))
+    assert "pairs: 12 of 26 (train)" in said(show(runs / "whole", split="train"))
 
 
 def test_a_token_in_the_url_is_followed(show, runs):
     app = show(runs / "whole", "tokens", token="rejected-2")
-    assert text("tokens.path.title") in [header.value for header in app.header]
-    assert not [
-        h for h in show(runs / "whole", "tokens", token="rejected-9999").header if h.value == text("tokens.path.title")
-    ]
+    assert text("tokens.path.title") in [header.value for header in app.subheader]
+    app = show(runs / "whole", "tokens", token="rejected-9999")
+    assert text("tokens.path.title") not in [header.value for header in app.subheader]
 
 
 @pytest.mark.parametrize("token", ["", "-", "rejected-", "x-1", "rejected-1e9", "chosen--1", "<script>"])
@@ -92,23 +94,24 @@ def test_a_folder_without_a_run_is_named(show, tmp_path, folder, why):
 
 def test_a_partial_run_says_so_and_shows_what_is_there(show, runs):
     app = show(runs / "partial")
-    assert "parts are there, and nobody is writing" in app.info[0].value
+    assert "parts are done, and no process on this machine" in app.info[0].value
     assert re.search(r"written at \d{4}-\d\d-\d\d \d\d:\d\d UTC", app.info[0].value)
-    assert "of 14." in said(app)
+    assert text("overview.cell.note") in said(app)
 
 
 def test_a_run_that_a_worker_holds_is_said_to_be_scored_now(show, runs):
     held = locks.acquire(runs / "partial", 0, 1)
     try:
-        assert "Being scored now (workers: 1)" in show(runs / "partial").info[0].value
+        assert "This run is being scored now (workers: 1)" in show(runs / "partial").info[0].value
     finally:
         held.release()
 
 
 def test_the_log_of_another_split_is_named_with_what_to_do(show, runs):
-    assert "choose that split in the sidebar" in said(show(runs / "whole"))
-    assert "“train” (gentle, strong)" in said(show(runs / "whole"))
-    assert "“eval” (gentle, strong)" in said(show(runs / "whole", split="train"))
+    tab = {"overview-tab": "series"}
+    assert "choose that split in the sidebar" in said(show(runs / "whole", **tab))
+    assert "“train” (gentle, strong)" in said(show(runs / "whole", **tab))
+    assert "“eval” (gentle, strong)" in said(show(runs / "whole", split="train", **tab))
 
 
 def test_a_broken_run_leaves_the_way_to_the_others_open(show, runs, tmp_path):
@@ -123,7 +126,8 @@ def test_a_broken_run_leaves_the_way_to_the_others_open(show, runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("run", "no such folder here"), ("color", "not on offer"), ("pair", "not in this run or split")]
+    ("name", "what"),
+    [("run", "no such folder, or"), ("color", "which this page does not know"), ("pair", "not in this run or split")],
 )
 def test_why_the_url_asks_in_vain_is_said(show, runs, name, what):
     assert what in said(show(runs, "tokens", **{name: "nowhere"}))
@@ -175,3 +179,11 @@ assert app.title and not app.exception
 print(" ".join(name for name in ("torch", "transformers", "peft", "tokenizers") if name in sys.modules))"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_fractions_of_a_table_have_a_minus_sign_and_a_zero_is_a_zero(show, runs):
+    frame = show(runs / "whole", "pairs").dataframe[0]
+    with pa.ipc.open_stream(frame.proto.arrow_data.styler.display_values) as stream:
+        shown = stream.read_pandas()["chosen_log_ratio"].tolist()
+    assert [value for value in shown if value.startswith("-") or re.fullmatch(r"\u2212?0\.0*", value)] == []
+    assert any(value.startswith("\u2212") for value in shown)

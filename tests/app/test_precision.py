@@ -37,7 +37,7 @@ def low(tmp_path_factory):
 def test_every_page_says_how_far_16_bits_go(show, runs, low, page):
     app = show(low.path, page)
     assert [error.message for error in app.exception] == []
-    assert f"scored in bfloat16: up to {low.noise_floor.response:.2g} nats of a response" in said(app)
+    assert f"scored in bfloat16: a change of up to {low.noise_floor.response:.2g} nats of a response" in said(app)
     assert "is rounding" not in said(show(runs / "whole", page))
 
 

@@ -107,8 +107,12 @@ def test_html_is_written_in_one_place_and_escaped_there():
     places = [
         (path.name, line) for path in SOURCES for line in path.read_text("utf-8").splitlines() if "st.html(" in line
     ]
-    assert [name for name, _ in places] == ["blocks.py"]
-    assert "html.escape(text, quote=True)" in places[0][1]
+    assert [name for name, _ in places] == ["layout.py", "markup.py"]
+    assert places[0][1].strip() == "st.html(STYLE)", "a constant of the module"
+    makers = [path.name for path in SOURCES if re.search(r"\bMarkup\(f?[\"'(\w]", path.read_text("utf-8"))]
+    assert makers == ["markup.py"], "no other module makes HTML"
+    markup = (APP / "shared" / "markup.py").read_text("utf-8")
+    assert "html.escape(str(content), quote=True)" in markup
 
 
 @pytest.mark.parametrize("path", PAGES, **ids)

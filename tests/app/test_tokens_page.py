@@ -41,8 +41,8 @@ def test_a_colour_is_offered_where_it_has_values_and_named_where_not(show, runs)
     with_it, without = (show(runs / "whole", "tokens", pair=pair) for pair in (EVIDENT, BARE))
     assert text("tokens.color.credit") in labels(with_it, "color")
     assert text("tokens.color.credit") not in labels(without, "color")
-    assert "Not offered, as this pair has no values: KL from the reference, credit" in said(without)
-    assert "Not offered" not in said(with_it)
+    assert "This pair has no values for: KL from the reference, credit" in said(without)
+    assert "This pair has no values" not in said(with_it)
 
 
 def test_a_colour_of_the_url_that_a_pair_lacks_is_said_to_be_missing(show, runs):
@@ -71,7 +71,7 @@ def test_what_is_sent_is_the_payload_of_what_the_url_says(show, runs):
 def test_a_scale_over_the_run_says_over_how_many_pairs_and_is_the_same_for_all(show, runs):
     apps = [show(runs / "whole", "tokens", pair=pair, at=STRONG, scale="run") for pair in (EVIDENT, BARE)]
     said_of = [sent(app)["words"] for app in apps]
-    assert all("99th percentile over 24 pairs drawn from the run" in words["about"] for words in said_of)
+    assert all("99th percentile of the values of 24 sampled pairs" in words["about"] for words in said_of)
     assert said_of[0]["low"] == said_of[1]["low"]
     alone = [sent(show(runs / "whole", "tokens", pair=pair, at=STRONG))["scale"] for pair in (EVIDENT, BARE)]
     assert alone[0] != alone[1]
@@ -86,10 +86,10 @@ def test_what_the_url_asks_for_in_vain_is_named(show, runs, name, value):
 
 def test_what_gained_at_a_token_is_a_table_whose_gains_add_up_to_nothing(show, runs):
     app = show(runs / "whole", "tokens", pair=EVIDENT, at=STRONG, token="chosen-1")
-    rows = app.dataframe[1].value
+    rows = app.dataframe[0].value
     assert rows[text("tokens.gain.column.gain")].sum() == pytest.approx(0, abs=1e-9)
     assert rows[text("tokens.gain.column.kind")].iloc[-1] == text("tokens.gain.rest")
-    assert "of all probability moved here" in said(app)
+    assert "of the probability at this place moved to other tokens" in said(app)
 
 
 @pytest.mark.parametrize(("pair", "at"), [(BARE, STRONG), (EVIDENT, ["gentle/checkpoint-60"])])
@@ -104,7 +104,7 @@ def test_another_checkpoint_of_those_shown_has_other_gains(show, runs):
         show(runs / "whole", "tokens", pair=EVIDENT, at=STRONG, token="chosen-1", under=key) for key in STRONG
     )
     column = text("tokens.gain.column.gain")
-    assert first.dataframe[1].value[column].abs().sum() < last.dataframe[1].value[column].abs().sum()
+    assert first.dataframe[0].value[column].abs().sum() < last.dataframe[0].value[column].abs().sum()
 
 
 @pytest.mark.parametrize("token", ["chosen-999", "nobody-0", "chosen"])

@@ -10,7 +10,8 @@ import pytest
 import dpo_analysis as dpo
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.diagnosis import diagnose
-from dpo_analysis.diagnosis.diagnosis_text import fall_sentence
+from dpo_analysis.diagnosis.diagnosis_text import fall_sentence, happened_sentences
+from dpo_analysis.diagnosis.outcome.why import normal_sentence, why_sentence
 from dpo_analysis.tables.export import csv_bytes
 from dpo_analysis.tables.filters import FILTERS, SORT_ORDERS
 from dpo_analysis.tables.policy_pairs import OUTCOMES
@@ -123,11 +124,12 @@ def test_a_filter_of_the_url_is_the_widgets_value_and_a_widget_writes_the_url(sh
 
 
 def test_other_answers_to_a_prompt_stand_side_by_side(show, runs):
-    page = said(show(runs / "whole", "pairs", model=KEY))
+    answers = {"pairs-tab": "answers"}
+    page = said(show(runs / "whole", "pairs", model=KEY, **answers))
     assert text("pairs.answers.none") not in page
-    assert page.count(" nats (") >= 3
+    assert page.count("in nats: change ") >= 3
     assert "<script>document" not in page
-    assert text("pairs.answers.none") in said(show(sample_run(), "pairs"))
+    assert text("pairs.answers.none") in said(show(sample_run(), "pairs", **answers))
 
 
 def test_a_download_is_harmless_in_a_spreadsheet():
@@ -140,8 +142,10 @@ def test_causes_add_up_on_the_page(show, runs):
     rows = app.dataframe[-1].value
     sums = rows.groupby([text("causes.column.side"), text("causes.column.by")])[text("causes.column.log_ratio")].sum()
     assert sums.loc[text("side.chosen")].nunique() == 1 or sums.loc[text("side.chosen")].std() < 1e-6
-    shown = [header.value for header in app.subheader]
-    assert shown == [text(f"causes.{by}.title") for by in ("place", "span", "kind", "quantile")]
+    for by in ("place", "span", "kind", "quantile"):
+        drawn = show(runs / "whole", "causes", model=KEY, **{"causes-tab": "splits", "by": by})
+        assert text(f"causes.{by}.caption") in said(drawn)
+        assert len(drawn.get("plotly_chart")) == len(app.get("plotly_chart"))
 
 
 @pytest.mark.parametrize("name", ["strong/checkpoint-60", KEY])
@@ -150,20 +154,50 @@ def test_the_checkpoint_chosen_governs_the_verdict(show, runs, name):
     found = diagnose(run, series="strong", model=name)
     assert found.fall.last_step == int(name.rpartition("-")[2])
     page = unescape(said(show(runs / "whole", "causes", model=name)))
-    for sentence in (found.answer.sentence(), fall_sentence(found.fall), found.harm.sentence()):
+    for sentence in (why_sentence(found), *happened_sentences(found), normal_sentence(found)):
         assert sentence in page
+    page = unescape(said(show(runs / "whole", "causes", model=name, **{"causes-tab": "numbers"})))
+    assert fall_sentence(found.fall) in page
 
 
 def test_two_checkpoints_are_compared(show, runs):
-    app = show(runs / "whole", "compare", a="gentle/checkpoint-60", b=KEY, judge="chosen")
+    ends = {"a": "gentle/checkpoint-60", "b": KEY, "judge": "chosen"}
+    app = show(runs / "whole", "compare", **ends)
     assert "12 pairs count under both" in said(app)
     assert len(app.dataframe[0].value) == 12
-    for name in ("scatter", "movers", "texts", "curves", "profile", "steps"):
-        assert text(f"compare.{name}.title") in headers(app)
+    assert text("compare.texts.title") in [header.value for header in app.subheader]
+    for tab, charts in {"pairs": 0, "map": 1, "curves": 1, "profile": 1, "steps": 0}.items():
+        app = show(runs / "whole", "compare", **ends, **{"compare-tab": tab})
+        assert not app.exception
+        assert len(app.get("plotly_chart")) == charts
+        assert said(app).count("12 pairs count under both") == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "tab"),
+    [
+        ("pairs", {}, "table"),
+        ("pairs", {"group": "any"}, "answers"),
+        ("pairs", {"box": "-999,999,-999,0"}, "map"),
+        ("compare", {"range": "-999,999,-999,999"}, "map"),
+        ("tokens", {}, "map"),
+        ("tokens", {"token": "chosen-1"}, "token"),
+        ("details", {}, "run"),
+    ],
+)
+def test_a_link_without_a_tab_opens_the_one_that_shows_what_it_names(show, runs, page, query, tab):
+    app = show(runs / "whole", page, **query)
+    assert app.session_state[f"w_{page}-tab"] == text(f"{page}.tab.{tab}")
+    first = show(runs / "whole", page, **query, **{f"{page}-tab": "nowhere"})
+    assert first.session_state[f"w_{page}-tab"] == text(f"{page}.tab.{tab}")
+    other = "glossary" if page == "details" else {"map": "table", "token": "map"}.get(tab, "map")
+    other = "pairs" if page == "compare" else other if (page, tab) != ("tokens", "map") else "token"
+    chosen = show(runs / "whole", page, **query, **{f"{page}-tab": other})
+    assert chosen.session_state[f"w_{page}-tab"] == text(f"{page}.tab.{other}")
 
 
 def test_the_entries_of_each_step_are_added_up_when_they_are_opened(show, runs):
-    app = show(runs / "whole", "compare", a="gentle/checkpoint-60", b=KEY)
+    app = show(runs / "whole", "compare", a="gentle/checkpoint-60", b=KEY, **{"compare-tab": "steps"})
     entries = text("compare.steps.column.n")
     assert not any(entries in table.value for table in app.dataframe)
     app.session_state["step_tokens"] = True
@@ -183,10 +217,11 @@ def test_an_outcome_keeps_its_pairs_or_says_that_there_is_none(show, runs, outco
 
 
 def test_the_reference_can_be_left_out(show, runs):
-    with_it, without = (said(show(runs / "whole", "compare", **query)) for query in ({}, {"bare": "1"}))
-    assert "(β × nats)" in with_it
-    assert "(nats)." in without
-    assert "the reference cancels in every difference" in without
+    queries = ({"compare-tab": "reference", **query} for query in ({}, {"bare": "1"}))
+    with_it, without = (said(show(runs / "whole", "compare", **query)) for query in queries)
+    assert "from A to B (β × nats)" in with_it
+    assert "from A to B (nats)" in without
+    assert "the reference has no part in it" in without
 
 
 def test_two_runs_are_compared_by_pair_id(show, runs):

@@ -1,60 +1,53 @@
-"""Why did the chosen reward fall? The diagnosis of one series, then the exact splits of a checkpoint's change."""
+"""Why did the chosen reward fall? The answer for one checkpoint, what happened, and a card for each cause."""
 
-import pandas as pd
 import streamlit as st
-from shared import blocks, cached_tables, choosers, state
+from shared import blocks, cached_tables, choosers, layout, state
+from shared.tabs import tabs
 
-from dpo_analysis import figures, words
+from dpo_analysis import words
+from dpo_analysis.diagnosis import Diagnosis
+from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, UNLIKELY
+from dpo_analysis.diagnosis.outcome.why import GRAVE_STATES, state_of, why
+from dpo_analysis.figures.theme import VERDICTS
 from dpo_analysis.runs import Run
-from views.causes import findings
+from views.causes import cards, evidence_tabs, what_happened
 
 ORDER, ICON = 20, ":material/account_tree:"
-SHOWN_SPLITS = ("place", "span", "kind", "quantile")
+VERDICT = "font-size:20px;line-height:1.4;font-weight:600;overflow-wrap:anywhere"
 
 
 def page(run: Run) -> None:
     """Draw the page of ``run``."""
     lang = state.language()
-    st.title(words.text("causes.title", lang), anchor=False)
-    facts = st.empty()
-    left, right = st.columns(2)
-    with left:
+    title, chooser = layout.columns([2, 1], "title", 12, vertical_alignment="bottom")
+    heading = title.empty()
+    heading.title(words.text("causes.title", lang), anchor=False)
+    with chooser:
         key = choosers.choose_model(run, lang)
-    if key is None:
+    blocks.facts(run, lang)
+    if key is None or cached_tables.decompositions(run, key, None).empty:
         st.info(words.text("causes.none", lang))
         return
-    with right:
-        base = choosers.choose_base(run, key, lang)
-    with facts.container():
-        blocks.facts(run, lang)
-    decompositions = cached_tables.decompositions(run, key, base)
-    if decompositions.empty:
-        st.info(words.text("causes.none", lang))
-        return
-    findings.draw(run, cached_tables.diagnosis(run, key), lang)
-    blocks.section("causes.splits", lang)
-    _decompositions(decompositions, lang)
+    diagnosis = cached_tables.diagnosis(run, key)
+    if state_of(diagnosis) not in GRAVE_STATES:
+        heading.title(words.text("causes.title.rose", lang), anchor=False)
+    _headline(run, diagnosis, lang)
+    what_happened.draw(diagnosis, lang)
+    cards.draw(run, diagnosis, lang)
+    with tabs("causes", evidence_tabs.TABS, lang, default=evidence_tabs.default_tab()) as opened:
+        evidence_tabs.draw(run, diagnosis, key, opened, lang)
 
 
-def _decompositions(decompositions: pd.DataFrame, lang: str) -> None:
-    """Show each decomposition as bars, then all of them as one table."""
-    for by in SHOWN_SPLITS:
-        rows = decompositions[decompositions["by"] == by]
-        if not rows.empty:
-            blocks.subsection(f"causes.{by}", lang)
-            chart = figures.split_bars(rows, lang=lang, theme=state.theme())
-            blocks.figure(chart, key=f"split_{by}", alt=words.text(f"causes.{by}.title", lang))
-        elif by == SHOWN_SPLITS[0]:
-            st.info(words.text("causes.sums_only", lang))
-    with st.expander(words.text("causes.table", lang)):
-        blocks.table(_rows(decompositions, lang))
-
-
-def _rows(decompositions: pd.DataFrame, lang: str) -> pd.DataFrame:
-    parts = zip(decompositions["by"], decompositions["part"], strict=True)
-    rows = decompositions.assign(
-        part=[words.text(f"causes.{by}.{part}", lang) for by, part in parts],
-        by=[words.text(f"causes.by.{by}", lang) for by in decompositions["by"]],
-        side=[words.text(f"side.{side}", lang) for side in decompositions["side"]],
+def _headline(run: Run, diagnosis: Diagnosis, lang: str) -> None:
+    """Show the answer for the checkpoint, how sure it is, and whether such a fall is normal."""
+    found = why(diagnosis, lang)
+    model = choosers.model_label(run.model(diagnosis.checkpoint_shown), False, lang)
+    values = {"series": diagnosis.series, "model": model, "why": found.sentence}
+    without_cause = LIKELY if diagnosis.named else CANNOT_TELL if diagnosis.numbers else UNLIKELY
+    verdict = found.finding.verdict if found.finding else without_cause
+    color = f"color:{VERDICTS[state.theme()][verdict]}"
+    sure = words.text("console.labelled", lang, label=words.text("diagnosis.sure", lang), text=found.sure)
+    blocks.safe_html(
+        (f"{VERDICT};{color}", words.text("causes.headline", lang, **values)),
+        *([(blocks.NOTE, sure)] if found.sure else []),
     )
-    return rows.rename(columns={name: words.text(f"causes.column.{name}", lang) for name in rows})

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import streamlit as st
-from shared import blocks, cached_tables, choosers, state
+from shared import blocks, cache, cached_tables, choosers, layout, markup, prompt_tables, state
+from shared.markup import Markup
+from shared.terms import terms_help
 
 from dpo_analysis import words
 from dpo_analysis.runs import Run
@@ -14,6 +15,8 @@ from dpo_analysis.text.numbers import signed
 
 MAX_ROWS = 200
 CHANGES = ["chosen_change", "rejected_change", "margin_change", "margin_a", "margin_b"]
+CELL = "border:1px solid var(--st-border-color, #8884);border-radius:6px;padding:6px 12px;min-width:118px"
+CELLS = "display:flex;flex-wrap:wrap;gap:8px;font-variant-numeric:tabular-nums"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def choose_checkpoints(run: Run, lang: str) -> tuple[Checkpoint, Checkpoint] | N
         return None
     last = choosers.lowest_checkpoint(run)
     first = next(key for key in choosers.scored_models(run) if key.startswith(f"{last.partition('/')[0]}/"))
-    left, *middle, right = st.columns(3 if len(runs) > 1 else 2)
+    left, *middle, right = layout.columns(3 if len(runs) > 1 else 2, "checkpoints", 12)
     a = _choose(left, "a", run, first, lang)
     for column in middle:
         value = state.run_name(other)
@@ -99,21 +102,24 @@ def choose_view(lang: str) -> tuple[str, str, bool]:
     """
     criterion = state.choice("judge", list(policy_pairs.CRITERIA), "margin")
     measure, bare = state.choice("measure", list(policy_pairs.COMPARED), "margin"), state.is_on("bare")
-    left, right = st.columns(2, vertical_alignment="bottom")
+    left, middle, right = layout.columns(3, "view", 12, vertical_alignment="bottom")
     left.selectbox(
         words.text("compare.criterion", lang),
         list(policy_pairs.CRITERIA),
+        help=terms_help(("accuracy",), lang),
         format_func=lambda name: words.text(f"compare.criterion.{name}", lang),
         **state.bind("judge", criterion),
     )
-    right.segmented_control(
+    middle.segmented_control(
         words.text("compare.measure", lang),
         list(policy_pairs.COMPARED),
         required=True,
+        help=terms_help(("reward", "margin"), lang),
         format_func=lambda name: words.text(f"compare.measure.{name}", lang),
         **state.bind("measure", measure),
     )
-    st.toggle(words.text("compare.bare", lang), help=words.text("compare.bare.help", lang), **state.bind("bare", bare))
+    widget = state.bind("bare", bare)
+    right.toggle(words.text("compare.bare", lang), help=words.text("compare.bare.help", lang), **widget)
     return criterion, measure, bare
 
 
@@ -125,7 +131,19 @@ def compare(ends: tuple[Checkpoint, Checkpoint], view: tuple[str, str, bool]) ->
 
 
 def _compared_pairs(a: Checkpoint, b: Checkpoint, *, bare: bool) -> pd.DataFrame:
-    first, second = cached_tables.pairs(a.run, a.key), cached_tables.pairs_of_all_splits(b.run, b.key)
+    """Return the pairs of both; kept with the run of A where B is of the same run."""
+    if a.run.path != b.run.path:
+        return _pairs_of_both(a.run, b=b.run, key_a=a.key, key_b=b.key, bare=bare)
+    selection = {"split": state.split(a.run), "beta": state.beta()}
+    return cache.cached(_pairs_of_one_run, a.run, key_a=a.key, key_b=b.key, bare=bare, **selection)
+
+
+def _pairs_of_one_run(run: Run, *, key_a: str, key_b: str, bare: bool, **_selection: object) -> pd.DataFrame:
+    return _pairs_of_both(run, b=run, key_a=key_a, key_b=key_b, bare=bare)
+
+
+def _pairs_of_both(a: Run, *, b: Run, key_a: str, key_b: str, bare: bool) -> pd.DataFrame:
+    first, second = cached_tables.pairs(a, key_a), cached_tables.pairs_of_all_splits(b, key_b)
     return policy_pairs.compare_pairs(first, second, bare=bare)
 
 
@@ -134,36 +152,46 @@ def have_tokens(comparison: Comparison, lang: str) -> bool:
     return all(blocks.has_tokens(end.run, lang) for end in (comparison.a, comparison.b))
 
 
-def summary(comparison: Comparison, lang: str) -> str:
-    """Return how far the means moved, and how many pairs were fixed and broken."""
-    pairs = comparison.pairs
-    means = {name: signed(pairs[f"{name}_change"].mean()) for name in policy_pairs.COMPARED}
-    unit = words.text("unit.nats" if comparison.bare else "unit.beta_x_nats", lang)
-    return words.text("compare.summary", lang, n=len(pairs), unit=unit, **means, **_counts(pairs["outcome"]))
-
-
-def left_out(comparison: Comparison, lang: str) -> list[tuple[str, str]]:
-    """Return a line for ``blocks.safe_html`` on how many of A's pairs are compared; none where all are."""
-    a, n_pairs = comparison.a, len(comparison.pairs)
+def show_summary(comparison: Comparison, lang: str) -> None:
+    """Show how far the means moved and how many pairs became right and wrong, and of which pairs this is."""
+    pairs, a = comparison.pairs, comparison.a
     total = int(cached_tables.pairs(a.run, a.key)["margin"].notna().sum())
-    line = words.text("compare.some", lang, shared=n_pairs, total=total)
-    return [] if n_pairs == total else [(blocks.FACTS, line)]
+    unit = words.text("unit.nats" if comparison.bare else "unit.beta_x_nats", lang)
+    cells = [
+        (words.text(f"compare.cell.{name}", lang), signed(pairs[f"{name}_change"].mean()))
+        for name in policy_pairs.COMPARED
+    ]
+    cells += [(words.text(f"compare.cell.{name}", lang), str(n)) for name, n in _counts(pairs["outcome"]).items()]
+    blocks.safe_html((blocks.EVIDENCE, words.text("compare.summary", lang, n=len(pairs), unit=unit)))
+    markup.show(markup.box(*(_cell(*cell) for cell in cells), style=CELLS))
+    if len(pairs) < total:
+        blocks.safe_html((blocks.FACTS, words.text("compare.some", lang, shared=len(pairs), total=total)))
 
 
-def reference_effect(comparison: Comparison, lang: str) -> str:
-    """Return what it changes to leave the reference out."""
+def _cell(label: str, value: str) -> Markup:
+    """Return a number under its name."""
+    parts = (markup.text(label, blocks.FACTS, tag="div"), markup.text(value, "font-size:20px", tag="div"))
+    return markup.box(*parts, style=CELL)
+
+
+def reference_effect(comparison: Comparison, lang: str) -> list[str]:
+    """Return what it changes to leave the reference out, one sentence each."""
     pairs = comparison.pairs
     outcomes = {name: policy_pairs.pair_outcomes(pairs, name) for name in ("margin", "ranking")}
-    bare_counts = {f"bare_{name}": n for name, n in _counts(outcomes["ranking"]).items()}
+    bare_counts = _counts(outcomes["ranking"])
     right_under_b = {name: outcome.isin(["fixed", "both"]) for name, outcome in outcomes.items()}
     disagree = int((right_under_b["margin"] != right_under_b["ranking"]).sum())
-    values = {**_counts(outcomes["margin"]), **bare_counts, "disagree": disagree}
+    counted = [
+        words.text("compare.effect.margin", lang, **_counts(outcomes["margin"])),
+        words.text("compare.effect.ranking", lang, **bare_counts),
+        words.text("compare.effect.disagree", lang, disagree=disagree),
+    ]
     if comparison.same_reference:
-        return words.text("compare.effect.same", lang, **values)
+        return [words.text("compare.effect.same", lang), *counted]
     logps = _compared_pairs(comparison.a, comparison.b, bare=True)
     rewards = pairs["reward_b"] - pairs["reward_a"]
-    values |= {"with_reference": signed(rewards.mean()), "without": signed(logps["chosen_change"].mean())}
-    return words.text("compare.effect.other", lang, **values)
+    values = {"with_reference": signed(rewards.mean()), "without": signed(logps["chosen_change"].mean())}
+    return [words.text("compare.effect.other", lang, **values), *counted]
 
 
 def _counts(outcomes: pd.Series) -> dict[str, Any]:
@@ -194,10 +222,9 @@ def listed_pairs(comparison: Comparison) -> pd.DataFrame:
 
 def table(run: Run, rows: pd.DataFrame, lang: str) -> pd.DataFrame:
     """Return the listed pairs as they are shown."""
-    questions = cached_tables.questions(run)
     shown = rows[CHANGES].reset_index(drop=True)
-    shown.insert(0, "prompt", [choosers.short_prompt(questions[pair_id]) for pair_id in rows["pair_id"]])
-    shown.insert(1, "outcome", [words.text(f"compare.outcome.{outcome}", lang) for outcome in rows["outcome"]])
+    shown["outcome"] = [words.text(f"compare.outcome.{outcome}", lang) for outcome in rows["outcome"]]
+    shown["prompt"] = prompt_tables.prompts(cached_tables.questions(run), rows["pair_id"].tolist())
     return shown.rename(columns={name: words.text(f"compare.column.{name}", lang) for name in shown})
 
 

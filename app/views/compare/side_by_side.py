@@ -14,7 +14,7 @@ from views.compare.comparison import Checkpoint, Comparison, have_tokens
 
 def draw(comparison: Comparison, pair_id: str, lang: str) -> None:
     """Show the prompt, both responses under A and B, and a button that opens the pair on the Tokens page."""
-    blocks.section("compare.texts", lang)
+    blocks.subsection("compare.texts", lang)
     run = comparison.a.run
     blocks.safe_html((blocks.FACTS, one_line(cached_tables.questions(run)[pair_id])))
     if not have_tokens(comparison, lang):

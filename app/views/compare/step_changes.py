@@ -2,16 +2,20 @@
 
 import pandas as pd
 import streamlit as st
-from shared import blocks, cached_tables, choosers, state
+from shared import blocks, cached_tables, choosers, prompt_tables, state
 
 from dpo_analysis import words
+from dpo_analysis.arrays.vocabulary import read_vocabulary
 from dpo_analysis.figures.labels import one_line
 from dpo_analysis.runs import Run
 from dpo_analysis.text.numbers import percent
+from dpo_analysis.text.token_text import is_whole_text
 from views.compare.comparison import Checkpoint
 
-PAIR_COLUMNS = ["between", "mean_change", "prompt", "change", "share"]
-TOKEN_COLUMNS = ["between", "mean_change", "text", "n", "change", "share"]
+PAIR_COLUMNS = ["between", "mean_change", "change", "share", "prompt"]
+TOKEN_COLUMNS = ["between", "mean_change", "change", "share", "n", "text"]
+ROWS, BETWEEN_WIDTH = 12, 170
+"""Rows that are seen at once, and pixels of the column that names the step."""
 
 
 def draw(end: Checkpoint, lang: str) -> None:
@@ -19,14 +23,16 @@ def draw(end: Checkpoint, lang: str) -> None:
 
     The table of tokens is computed when the reader opens it.
     """
-    blocks.section("compare.steps", lang)
     pairs = cached_tables.step_changes(end.run, end.key)
     if pairs.empty:
         st.info(words.text("compare.steps.one", lang))
         return
-    questions = cached_tables.questions(end.run)
-    pairs = pairs.assign(prompt=[choosers.short_prompt(questions[pair_id]) for pair_id in pairs["pair_id"]])
-    selected = blocks.selectable_table(_table(end.run, pairs, PAIR_COLUMNS, lang), key=state.STEPS)
+    st.caption(words.text("compare.steps.caption", lang))
+    pairs = pairs.assign(prompt=prompt_tables.prompts(cached_tables.questions(end.run), pairs["pair_id"].tolist()))
+    table = _table(end.run, pairs, PAIR_COLUMNS, lang)
+    columns = prompt_tables.columns(table, table.columns[-1], widths={table.columns[0]: BETWEEN_WIDTH})
+    height = prompt_tables.height(len(table), ROWS)
+    selected = blocks.selectable_table(table, key=state.STEPS, columns=columns, height=height)
     if selected is not None:
         row = pairs.iloc[selected]
         keys = [f"{row['series']}/{name}" for name in (row["before"], row["model"])]
@@ -37,8 +43,17 @@ def draw(end: Checkpoint, lang: str) -> None:
         if expander.open:
             with expander:
                 tokens = cached_tables.step_changes(end.run, end.key, by_token=True)
-                tokens = tokens.assign(text=[one_line(text) for text in tokens["text"]])
-                blocks.table(_table(end.run, tokens, TOKEN_COLUMNS, lang))
+                _draw_tokens(end.run, tokens, lang)
+
+
+def _draw_tokens(run: Run, tokens: pd.DataFrame, lang: str) -> None:
+    """Show the tokens, and how many are left out because nobody could read them: parts of a character."""
+    token_bytes = read_vocabulary(run).bytes_and_texts(tokens["token_id"].to_numpy())[0]
+    is_whole = [is_whole_text(content) for content in token_bytes]
+    whole = tokens[is_whole]
+    blocks.table(_table(run, whole.assign(text=[one_line(text) for text in whole["text"]]), TOKEN_COLUMNS, lang))
+    if not all(is_whole):
+        st.caption(words.text("compare.steps.fragments", lang, n=len(tokens) - len(whole)))
 
 
 def _table(run: Run, rows: pd.DataFrame, columns: list[str], lang: str) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What a run folder says about itself, as tables of text: inputs, series, models, log, columns."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -34,17 +34,18 @@ def inputs(run: Run) -> list[tuple[str, str]]:
     return _flattened(run.identity | counts)
 
 
-def series(run: Run, lang: str) -> pd.DataFrame:
-    """Return the settings of every series."""
-    rows = [{"series": name, **settings.to_json()} for name, settings in run.series.items()]
+def series(run: Run, order: Sequence[str], lang: str) -> pd.DataFrame:
+    """Return the settings of every series: those of ``order``, then those without a checkpoint."""
+    names = dict.fromkeys([*order, *run.series])
+    rows = [{"series": name, **run.series[name].to_json()} for name in names]
     frame = pd.DataFrame([{name: _text(value) for name, value in row.items()} for row in rows])
     return _with_headings(frame[SERIES_COLUMNS], lang)
 
 
-def models(run: Run, lang: str) -> pd.DataFrame:
-    """Return every model with its source, its hash and how many of its parts are scored."""
+def models(run: Run, order: Sequence[str], lang: str) -> pd.DataFrame:
+    """Return every model, series in this order, with its source, its hash and how many of its parts are scored."""
     rows = []
-    for model in (run.reference, *run.models):
+    for model in (run.reference, *sorted(run.models, key=lambda model: order.index(model.series))):
         step, parts = "" if model.step is None else str(model.step), f"{len(run.parts_done(model))}/{run.n_parts}"
         weights = model.weights[:HASH_LETTERS]
         rows.append((model.series, model.name, step, model.kind, model.source, weights, parts))

@@ -6,6 +6,7 @@ from shared import blocks, cached_tables
 from dpo_analysis import words
 from dpo_analysis.runs import Run
 from dpo_analysis.tables.trainer_log import explain_difference
+from dpo_analysis.text.numbers import significant
 
 REWARD_METRICS = ("chosen_reward", "rejected_reward", "margin")
 """Metrics of the trainer's log that are drawn behind the reward curves."""
@@ -16,6 +17,12 @@ def draw(run: Run, lang: str) -> None:
     _differences(run, lang)
     notes = cached_tables.logs_of_other_splits(run)
     blocks.safe_html(*((blocks.NOTE, words.text(why, lang, log=name, series=series)) for name, series, why in notes))
+
+
+def has_log(run: Run, series: str) -> bool:
+    """Return whether the trainer's log is drawn behind the reward curves of a series."""
+    log = cached_tables.logged(run)
+    return bool((log["metric"].isin(REWARD_METRICS) & (log["series"] == series)).any()) if len(log) else False
 
 
 def _differences(run: Run, lang: str) -> None:
@@ -48,7 +55,7 @@ def _largest(run: Run, lang: str) -> list[str]:
             step=row["step"],
             n=row["n_points"],
             metric=words.text(f"figure.log.{row['metric']}", lang),
-            difference=f"{row['largest_difference']:.4f}",
+            difference=significant(row["largest_difference"], 2),
         )
         for row in rows.drop_duplicates("series").to_dict("records")
     ]

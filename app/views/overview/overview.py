@@ -1,15 +1,13 @@
-"""Did it learn, and at whose cost? Rewards, log-probs and accuracy over steps, and where in the response."""
+"""What did DPO change? The answer on one screen: a row per series with the reason, its curves, and one example."""
 
-from typing import Any
-
-import pandas as pd
 import streamlit as st
-from shared import blocks, cached_tables, choosers, state
+from shared import blocks, cached_tables, layout, one_series, state
+from shared.tabs import tabs
 
-from dpo_analysis import figures, words
+from dpo_analysis import words
 from dpo_analysis.report.report import ReportOptions, report_html
 from dpo_analysis.runs import Run
-from views.overview import log_notes, lowest_pairs
+from views.overview import curve_tabs, selected_series, series_rows
 
 ORDER, ICON = 10, ":material/show_chart:"
 
@@ -17,22 +15,20 @@ ORDER, ICON = 10, ":material/show_chart:"
 def page(run: Run) -> None:
     """Draw the page of ``run``."""
     lang = state.language()
-    st.title(words.text("overview.title", lang), anchor=False)
-    blocks.facts(run, lang)
     steps = cached_tables.steps(run)
-    for series, _, verdict, evidence in figures.headline(steps, lang=lang):
-        blocks.safe_html((f"{blocks.VERDICT};font-weight:600", f"{series}: {verdict}"), (blocks.EVIDENCE, evidence))
-    if st.button(words.text("overview.why", lang), icon=":material/account_tree:", type="primary", width="content"):
-        state.open_page("causes")
-    _report_button(run, lang)
-    _curves(run, steps, lang)
-    lowest_pairs.draw(run, lang)
-    blocks.section("overview.positions", lang)
-    if blocks.has_tokens(run, lang):
-        chart = figures.position_heatmap(cached_tables.positions(run), lang=lang, theme=state.theme())
-        blocks.figure(chart, key="positions", alt=words.text("overview.positions.title", lang))
-    blocks.section("overview.status", lang)
-    blocks.status_counts(run, lang)
+    diagnoses = {series: one_series.series_diagnosis(run, series) for series in cached_tables.series_order(run)}
+    # The answer fits on one screen of 1440 x 900 only where its parts stand close together.
+    with st.container(gap="xxsmall"):
+        title, report = layout.line([4, 1], "title", vertical_alignment="bottom")
+        title.title(words.text("overview.title", lang), anchor=False)
+        with report:
+            _report_button(run, lang)
+        blocks.facts(run, lang)
+        series_rows.draw(run, steps, diagnoses, lang)
+        if diagnoses:
+            selected_series.draw(run, diagnoses, lang)
+    with tabs("overview", curve_tabs.TABS, lang, default="series" if "layout" in st.query_params else "") as opened:
+        curve_tabs.draw(run, steps, opened, lang)
 
 
 def _report_button(run: Run, lang: str) -> None:
@@ -46,21 +42,5 @@ def _report_button(run: Run, lang: str) -> None:
         on_click="ignore",
         icon=":material/download:",
         help=words.text("report.download.help", lang),
+        width="stretch",
     )
-
-
-def _curves(run: Run, steps: pd.DataFrame, lang: str) -> None:
-    layout = choosers.choose_layout(steps, lang)
-    options: dict[str, Any] = {"layout": layout, "lang": lang, "theme": state.theme()}
-    options["logged"] = cached_tables.logged(run)
-    options["from_reference"] = [name for name, series in run.series.items() if series.start == "reference"]
-    blocks.section("overview.reward", lang)
-    blocks.figure(figures.reward_curves(steps, **options), key="reward", alt=words.text("overview.reward.title", lang))
-    if layout != "together":
-        log_notes.draw(run, lang)
-    blocks.section("overview.logp", lang)
-    if blocks.has_tokens(run, lang):
-        blocks.figure(figures.logp_curves(steps, **options), key="logp", alt=words.text("overview.logp.title", lang))
-    blocks.section("overview.accuracy", lang)
-    accuracy = figures.accuracy_curves(steps, **options)
-    blocks.figure(accuracy, key="accuracy", alt=words.text("overview.accuracy.title", lang))

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
-from shared import cached_tables, choosers, state
+from shared import cached_tables, prompt_tables, state
 
 from dpo_analysis import schema, words
 from dpo_analysis.runs import Run
@@ -14,9 +14,21 @@ from dpo_analysis.tables.pairs import source_numbers
 from dpo_analysis.text.numbers import signed
 
 MAX_ROWS = 200
-COLUMNS = ["chosen_log_ratio", "rejected_log_ratio", "margin", "chosen_n_tokens", "flip_margin"]
-FORMATS = (("%.2f", 75), ("%.2f", 75), ("%.3f", 75), ("%d", 62), ("%.3f", 75))
-"""Format and width (px) of each column; with the prompt they fill a page of 1024 px."""
+FORMATS = {
+    "chosen_log_ratio": "%.2f",
+    "rejected_log_ratio": "%.2f",
+    "margin": "%.2f",
+    "chosen_n_tokens": "%d",
+    "flip_margin": "%.2f",
+}
+"""Columns of numbers and their formats."""
+OPTIONAL = {
+    "chosen_n_tokens": {"tokens", "chosen_longer", "rejected_longer", "long"},
+    "flip_margin": {"flip_margin", "unflipped", "cannot_flip"},
+}
+"""Columns that are shown only with one of these orders or filters."""
+PATH_WIDTH = 110
+"""Pixels of the small curve."""
 FILTERS = ("filter", "status", "find", "box")
 """URL parameters that filter the pairs."""
 
@@ -52,7 +64,7 @@ def filtered_pairs(run: Run, key: str) -> FilteredPairs:
 
 
 def choose_filters(run: Run, key: str, lang: str) -> None:
-    """Draw the chips, the search and the selector of statuses; each writes the URL."""
+    """Draw the chips and, where the pairs differ in it, the selector of statuses; each writes the URL."""
     names, statuses = list(filters.FILTERS), _statuses(cached_tables.pairs(run, key))
     st.pills(
         words.text("pairs.filter", lang),
@@ -61,16 +73,21 @@ def choose_filters(run: Run, key: str, lang: str) -> None:
         format_func=lambda name: words.text(f"pairs.filter.{name}", lang),
         **state.bind("filter", state.choices("filter", names)),
     )
-    search, status = st.columns([3, 2], vertical_alignment="bottom")
+    requested = state.choices("status", statuses)
+    if len(statuses) > 1:
+        st.pills(
+            words.text("pairs.status", lang),
+            statuses,
+            selection_mode="multi",
+            format_func=lambda name: words.text(f"status.{name}", lang),
+            **state.bind("status", requested),
+        )
+
+
+def choose_search(lang: str) -> None:
+    """Draw the search in the texts of the pairs; it writes the URL."""
     widget = state.bind("find", state.search_text())
-    search.text_input(words.text("pairs.search", lang), icon=":material/search:", **widget)
-    status.multiselect(
-        words.text("pairs.status", lang),
-        statuses,
-        placeholder=words.text("pairs.status.any", lang),
-        format_func=lambda name: words.text(f"status.{name}", lang),
-        **state.bind("status", state.choices("status", statuses)),
-    )
+    st.text_input(words.text("pairs.search", lang), icon=":material/search:", **widget)
 
 
 def choose_order(lang: str) -> None:
@@ -83,6 +100,11 @@ def choose_order(lang: str) -> None:
     )
 
 
+def mentions_flips() -> bool:
+    """Return whether the chosen order or filters are about pairs that DPO cannot turn."""
+    return "flip_margin" in _shown_columns()
+
+
 def flip_rule(lang: str) -> str:
     """Return what "DPO cannot flip it" means, with its numbers."""
     weight, needed = filters.FLIP_WEIGHT, filters.FLIP_MARGIN
@@ -90,49 +112,51 @@ def flip_rule(lang: str) -> str:
 
 
 def counts(filtered: FilteredPairs, lang: str) -> str:
-    """Return how many pairs the filters keep, and their means."""
-    rows, total = filtered.rows, len(filtered.pairs)
-    line = words.text("pairs.count", lang, kept=len(rows), total=total, shown=min(MAX_ROWS, len(rows)))
+    """Return how many pairs the filters keep, how many are listed where these are fewer, and their means."""
+    rows, space = filtered.rows, "" if lang == "zh" else " "
+    line = words.text("pairs.count", lang, kept=len(rows), total=len(filtered.pairs))
+    if len(rows) > MAX_ROWS:
+        line += space + words.text("pairs.count.shown", lang, shown=MAX_ROWS)
     means = rows[["chosen_log_ratio", "rejected_log_ratio", "margin"]].astype(float).mean()
     if means.isna().all():
         return line
     chosen, rejected, margin = (signed(value) for value in means)
     means_line = words.text("pairs.count.mean", lang, chosen=chosen, rejected=rejected, margin=margin)
-    return f"{line}{'' if lang == 'zh' else ' '}{means_line}"
+    return line + space + means_line
 
 
 def table(run: Run, key: str, rows: pd.DataFrame, lang: str) -> pd.DataFrame:
-    """Return the first rows as they are shown: prompt, numbers, and the chosen reward over checkpoints."""
+    """Return the first rows as they are shown: numbers, the chosen reward over checkpoints, and the prompt."""
     first = rows.head(MAX_ROWS)
     paths = cached_tables.reward_paths(run, key, first["pair_id"].tolist())
-    questions = cached_tables.questions(run)
-    shown = pd.DataFrame({"prompt": [choosers.short_prompt(questions[pair_id]) for pair_id in first["pair_id"]]})
+    shown = first[_shown_columns()].reset_index(drop=True)
     shown["path"] = [path.dropna().tolist() for _, path in paths.iterrows()]
-    shown = pd.concat([shown, first[COLUMNS].reset_index(drop=True)], axis=1)
     if set(first["status"]) != {"ok"}:
-        shown.insert(1, "status", [words.text(f"status.{name}", lang) for name in first["status"]])
+        shown["status"] = [words.text(f"status.{name}", lang) for name in first["status"]]
+    shown["prompt"] = prompt_tables.prompts(cached_tables.questions(run), first["pair_id"].tolist())
     return shown
 
 
 def columns(shown: pd.DataFrame, lang: str) -> dict[str, Any]:
     """Return Streamlit's configuration of the columns of ``table``: headings, help, formats and widths."""
     ends = [value for path in shown["path"] for value in path]
-    headings = {name: words.text(f"pairs.column.{name}", lang) for name in shown}
-    explained = {name: words.text(f"pairs.help.{name}", lang) for name in (*COLUMNS, "path")}
-    numbers = {
-        name: st.column_config.NumberColumn(headings[name], help=explained[name], format=form, width=width)
-        for name, (form, width) in zip(COLUMNS, FORMATS, strict=True)
-    }
-    path = st.column_config.LineChartColumn(
-        headings["path"],
-        help=explained["path"],
-        width="small",
-        y_min=min(ends, default=0.0),
-        y_max=max(ends, default=1.0),
+    found = prompt_tables.columns(shown, "prompt", widths={"path": PATH_WIDTH})
+    found["path"] = st.column_config.LineChartColumn(
+        width=PATH_WIDTH, y_min=min(ends, default=0.0), y_max=max(ends, default=1.0)
     )
-    prompt = st.column_config.TextColumn(headings["prompt"], width=205)
-    status = {"status": st.column_config.TextColumn(headings["status"])} if "status" in shown else {}
-    return {"prompt": prompt, **status, **numbers, "path": path}
+    for name in set(FORMATS) & set(found):
+        found[name] = st.column_config.NumberColumn(width=found[name]["width"], format=FORMATS[name])
+    for name, column in found.items():
+        column["label"] = words.text(f"pairs.column.{name}", lang)
+        if name in (*FORMATS, "path"):
+            column["help"] = words.text(f"pairs.help.{name}", lang)
+    return found
+
+
+def _shown_columns() -> list[str]:
+    """Return the columns of numbers: those of every pair, and those that the chosen order or filters speak of."""
+    spoken_of = {_order(), *state.choices("filter", list(filters.FILTERS))}
+    return [name for name in FORMATS if name not in OPTIONAL or OPTIONAL[name] & spoken_of]
 
 
 def as_csv(run: Run, rows: pd.DataFrame) -> bytes:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import streamlit as st
-from shared import blocks, cached_tables, choosers, state
+from shared import blocks, cached_tables, choosers, layout, markup, state
+from shared.terms import terms_help
 
 from dpo_analysis import figures, words
 from dpo_analysis.figures.token_view.colors import missing_colors
@@ -13,18 +14,21 @@ from views.tokens.panels import Display
 
 SCALES = ("pair", "run")
 """What the full colour is taken over: the pair, or a sample of the run's pairs."""
+COLOR_TERMS = ("logp", "advantage", "value", "credit")
+"""The terms of the glossary that explain the colours."""
 
 
 def choose(run: Run, pair_id: str, lang: str) -> Display:
     """Draw the widgets, and return what is chosen."""
-    left, right = st.columns([5, 2], vertical_alignment="bottom")
+    left, right = layout.columns([5, 2], "colours", 12, vertical_alignment="bottom")
     with left:
         models = choosers.choose_checkpoints(run, pair_id, lang)
     missing = missing_colors(cached_tables.tokens(run, pair_id))
     with right:
-        color = _select("color", [name for name in figures.COLORS if name not in missing], lang)
+        colors = [name for name in figures.COLORS if name not in missing]
+        color = _select("color", colors, lang, about=terms_help(COLOR_TERMS, lang))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        unit = _select("unit", figures.UNITS, lang, help_key="tokens.unit.help", width=150)
+        unit = _select("unit", figures.UNITS, lang, about=words.text("tokens.unit.help", lang), width=150)
         over_run = _choose_scale(lang) == SCALES[1]
         marks = _toggle("marks", lang)
         most = _toggle("most", lang)
@@ -50,7 +54,7 @@ def choose_gain_model(run: Run, models: tuple[str, ...], lang: str) -> str:
             words.text("tokens.gain.under", lang),
             list(models),
             required=True,
-            format_func=lambda key: choosers.model_label(scored[key], len(run.series) > 1, lang),
+            format_func=lambda key: markup.label(choosers.model_label(scored[key], len(run.series) > 1, lang)),
             **state.bind("under", value),
         )
     return value
@@ -64,14 +68,14 @@ def _missing_colors_note(missing: dict[str, str], lang: str) -> None:
 
 
 def _select(
-    name: str, options: Sequence[str], lang: str, *, help_key: str = "", width: int | Literal["stretch"] = "stretch"
+    name: str, options: Sequence[str], lang: str, *, about: str, width: int | Literal["stretch"] = "stretch"
 ) -> str:
     value = state.choice(name, list(options), options[0])
     st.selectbox(
         words.text(f"tokens.{name}", lang),
         list(options),
         width=width,
-        help=words.text(help_key, lang) if help_key else None,
+        help=about,
         format_func=lambda option: words.text(f"tokens.{name}.{option}", lang),
         **state.bind(name, value),
     )

@@ -6,18 +6,19 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from shared import blocks, cached_tables, state
+from shared import blocks, cache, cached_tables, state
 from shared.choosers import Token
 
 from dpo_analysis import words
 from dpo_analysis.arrays.selection import sample_pair_ids
+from dpo_analysis.figures.heatmaps import token_names
 from dpo_analysis.figures.scales import with_change
 from dpo_analysis.figures.token_view.glyphs import visible
 from dpo_analysis.figures.token_view.grid import color_scale
 from dpo_analysis.figures.token_view.payload import payload
 from dpo_analysis.runs import Run
 from dpo_analysis.tables.tokens import token_table
-from dpo_analysis.tables.top_tokens import TopTokens, top_tokens
+from dpo_analysis.tables.top_tokens import ITSELF, TopTokens, top_tokens, without_fragments
 from dpo_analysis.text.numbers import percent
 
 TOKEN_COLUMNS = ["series", "model", "advantage", "logp", "reference_logp", "rank", "entropy"]
@@ -52,11 +53,11 @@ def token_panels(run: Run, display: Display) -> dict[str, Any]:
     lang = state.language()
     about = words.text("tokens.scale.pair.about", lang)
     if display.over_run:
-        about = words.text("tokens.scale.run.about", lang, pairs=len(cached_tables.cached(sample_pair_ids, run)))
+        about = words.text("tokens.scale.run.about", lang, pairs=len(cache.cached(sample_pair_ids, run)))
     selection = {"pair_id": display.pair_id, "models": display.models, "beta": state.beta()}
     options = {"color": display.color, "unit": display.unit, "marks": display.marks, "most": display.most, "lang": lang}
     scale = _scale(run, display, display.unit)
-    return cached_tables.cached(_payload, run, **selection, scale=scale, about=about, **options)
+    return cache.cached(_payload, run, **selection, scale=scale, about=about, **options)
 
 
 def colored_tokens(run: Run, display: Display) -> tuple[pd.DataFrame, float]:
@@ -74,18 +75,26 @@ def token_rows(tokens: pd.DataFrame, token: Token, lang: str) -> pd.DataFrame:
 
 def top_tokens_of(run: Run, display: Display, token: Token, model: str) -> TopTokens | None:
     """Return the tokens that gained where ``token`` stands, under one checkpoint; None where it was not collected."""
-    return cached_tables.cached(top_tokens, run, pair_id=display.pair_id, model=model, **token)
+    return cache.cached(top_tokens, run, pair_id=display.pair_id, model=model, **token)
 
 
-def draw_top_tokens(top: TopTokens | None, lang: str) -> None:
-    """Show the tokens that gained at a position, and how much probability moved there in all."""
+def token_name(tokens: pd.DataFrame, token: Token) -> str:
+    """Return how a token of a pair is written; one of several that share a character is numbered: ``好 1/2``."""
+    return token_names(tokens[tokens["side"] == token["side"]])[token["position"]]
+
+
+def draw_top_tokens(top: TopTokens | None, name: str, lang: str) -> None:
+    """Show the tokens that gained where the token ``name`` stands, and how much probability moved there in all."""
     if top is None:
         st.caption(words.text("tokens.gain.none", lang))
         return
     st.caption(words.text("tokens.gain.moved", lang, moved=percent(top.moved)))
-    rows = top.table[TOP_COLUMNS].assign(
-        text=[visible(text) for text in top.table["text"]],
-        kind=[words.text(f"tokens.gain.{kind}", lang) for kind in top.table["kind"]],
+    table = without_fragments(top.table)
+    rows = table[TOP_COLUMNS].assign(
+        text=[
+            name if kind == ITSELF else visible(text) for text, kind in zip(table["text"], table["kind"], strict=True)
+        ],
+        kind=[words.text(f"tokens.gain.{kind}", lang) for kind in table["kind"]],
     )
     headings = {name: words.text(f"tokens.gain.column.{name}", lang) for name in TOP_COLUMNS}
     blocks.table(rows.rename(columns=headings), "%.4f")
@@ -96,7 +105,7 @@ def _scale(run: Run, display: Display, unit: str) -> float:
     series = tuple(dict.fromkeys(key.partition("/")[0] for key in display.models))
     options = {"color": display.color, "unit": unit, "base": display.models[0], "beta": state.beta()}
     pair = {} if display.over_run else {"pair_id": display.pair_id}
-    return cached_tables.cached(_color_scale, run, series=series, **pair, **options)
+    return cache.cached(_color_scale, run, series=series, **pair, **options)
 
 
 def _color_scale(

@@ -61,7 +61,6 @@ def find(symptoms: Symptoms) -> list[Finding]:
         pairs=tuple(pair_id for name in blamed for pair_id in checks[name].pair_ids)[:10],
         counter=("diagnosis.artefact.counter",) if blamed else (),
         advice=_advice(verdict, only),
-        source="dpo_analysis.diagnosis.checks",
     )
     return [finding]
 

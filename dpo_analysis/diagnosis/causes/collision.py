@@ -55,7 +55,7 @@ def _pushed(symptoms: Symptoms, ledger: Ledger, region: str, direction: str) -> 
         tokens=tokens,
         counter=tuple(counter),
         advice="diagnosis.collision.advice",
-        source="arXiv:2410.08847",
+        source="arXiv:2405.16436",
     )
 
 
@@ -71,7 +71,7 @@ def _unlikely(symptoms: Symptoms) -> Finding:
         pushed.high,
         key="diagnosis.collision.unlikely",
         values=_values(symptoms) | {"share": whole_percent(pushed.share)},
-        source="arXiv:2410.08847",
+        source="arXiv:2405.16436",
     )
 
 

@@ -19,4 +19,4 @@ RANK = 4
 
 def find(symptoms: Symptoms) -> list[Finding]:
     """Return a finding about the core; none without a ledger."""
-    return find_pull(symptoms, "competing_answer", ("core",), "arXiv:2410.08847")
+    return find_pull(symptoms, "competing_answer", ("core",), "arXiv:2410.11677")

@@ -40,7 +40,7 @@ def find(symptoms: Symptoms) -> list[Finding]:
         pairs=symptoms.most_fallen() if shown else (),
         counter=(f"diagnosis.generic_drift.counter{left}",) if shown else (),
         advice="diagnosis.generic_drift.advice" if shown else "",
-        source="arXiv:2407.10490",
+        source="arXiv:2406.02900, arXiv:2408.09834",
     )
     return [finding]
 

@@ -46,6 +46,6 @@ def find(symptoms: Symptoms) -> list[Finding]:
         tokens=tokens,
         counter=("diagnosis.length_or_eos.counter",) if shown else (),
         advice="diagnosis.length_or_eos.advice" if shown else "",
-        source="arXiv:2403.19159",
+        source="arXiv:2405.14734",
     )
     return [finding]

@@ -39,7 +39,7 @@ def find(symptoms: Symptoms) -> list[Finding]:
         pairs=symptoms.most_fallen() if shown else (),
         counter=("diagnosis.near_identical.counter",) if shown else (),
         advice="diagnosis.near_identical.advice" if shown else "",
-        source="arXiv:2402.13228, arXiv:2410.13828",
+        source="arXiv:2410.08847, arXiv:2402.13228",
     )
     return [finding]
 

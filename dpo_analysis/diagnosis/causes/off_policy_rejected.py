@@ -28,6 +28,6 @@ def find(symptoms: Symptoms) -> list[Finding]:
         values={"gap": fixed(statistics.gap)},
         pairs=symptoms.most_fallen() if symptoms.off_policy else (),
         advice="diagnosis.off_policy_rejected.advice" if symptoms.off_policy else "",
-        source="arXiv:2404.14367",
+        source="arXiv:2508.10530, arXiv:2407.10490",
     )
     return [finding]

@@ -39,7 +39,7 @@ def find(symptoms: Symptoms) -> list[Finding]:
         values=values,
         counter=(counter,) if shown else (),
         advice="diagnosis.reference_effect.advice" if shown else "",
-        source="arXiv:2404.12358",
+        source="arXiv:2404.12358, arXiv:2405.16436",
     )
     return [finding]
 

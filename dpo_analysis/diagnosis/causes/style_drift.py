@@ -18,4 +18,4 @@ RANK = 5
 
 def find(symptoms: Symptoms) -> list[Finding]:
     """Return a finding for the opening, for the closing or for both, else an unlikely one; none without a ledger."""
-    return find_pull(symptoms, "style_drift", ("opening", "closing"), "arXiv:2407.10490")
+    return find_pull(symptoms, "style_drift", ("opening", "closing"), "arXiv:2502.14340")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpo_analysis.arrays.vocabulary import read_vocabulary
+from dpo_analysis.arrays.vocabulary import Vocabulary, read_vocabulary
 from dpo_analysis.diagnosis.findings import BigramChange
 from dpo_analysis.diagnosis.ledger.bigram_counts import RESPONSE_START
 from dpo_analysis.diagnosis.ledger.ledger import Ledger
@@ -15,6 +15,8 @@ from dpo_analysis.text.regions import REGIONS
 
 LOST, GAINED = "lost", "gained"
 KEY = ["before", "token"]
+SPARE = 4
+"""So many times as many bigrams are ranked as are shown, in place of those that are no whole text."""
 Ints = NDArray[np.int64]
 
 
@@ -57,16 +59,35 @@ def gained_bigrams(ledger: Ledger) -> BigramAmounts:
 def find_top_bigrams(run: Run, ledger: Ledger, count: int = 12) -> list[BigramChange]:
     """Return the ``count`` bigrams that lost most, then the ``count`` that gained most.
 
+    Bigrams with a token that is no whole text, such as a part of a Chinese character, are left out.
+
     Raises:
         StorageError: a part is damaged.
     """
     amounts = {LOST: lost_bigrams(ledger), GAINED: gained_bigrams(ledger)}
-    table = pd.concat([_largest(ledger, part, way, count) for way, part in amounts.items()], ignore_index=True)
-    previous, tokens = (table[name].to_numpy() for name in KEY)
     vocabulary = read_vocabulary(run)
+    ways = [_readable(_largest(ledger, part, way, SPARE * count), vocabulary) for way, part in amounts.items()]
+    table = pd.concat([way.head(count) for way in ways], ignore_index=True)
+    previous, tokens = (table[name].to_numpy() for name in KEY)
     before = np.where(previous == RESPONSE_START, "", vocabulary.texts(previous))
     table = table.assign(before=before, token=vocabulary.texts(tokens))[list(BigramChange._fields)]
     return [BigramChange(*row) for row in zip(*(table[name].tolist() for name in table), strict=True)]
+
+
+def _readable(table: pd.DataFrame, vocabulary: Vocabulary) -> pd.DataFrame:
+    """Return the rows of which both tokens are whole text."""
+    contents = [vocabulary.bytes_and_texts(table[name].to_numpy())[0] for name in KEY]
+    whole = [[_is_text(before) and _is_text(token) for before, token in zip(*contents, strict=True)]]
+    return table[np.array(whole, dtype=bool).reshape(-1)]
+
+
+def _is_text(content: bytes | None) -> bool:
+    """Return whether the bytes of a token are whole characters; True for an id without bytes."""
+    try:
+        (content or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _largest(ledger: Ledger, amounts: BigramAmounts, way: str, count: int) -> pd.DataFrame:

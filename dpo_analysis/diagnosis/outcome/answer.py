@@ -133,7 +133,8 @@ def _nothing_fell(outcome: Outcome) -> Answer | None:
         return None
     values = _mean_values(outcome)
     if outcome.fall.kind != "below_peak":
-        return Answer("nothing_fell", "diagnosis.answer.nothing_fell", values)
+        key = "diagnosis.answer.nothing_fell" if mean.low > 0 else "diagnosis.answer.nothing_fell.level"
+        return Answer("nothing_fell", key, values | {"gain": fixed(mean.share)})
     values |= {"drop": fixed(abs(outcome.fall.drop)), "step": str(outcome.fall.from_step)}
     return Answer("nothing_fell", "diagnosis.answer.nothing_fell.peak", values)
 

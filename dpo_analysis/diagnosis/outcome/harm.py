@@ -34,7 +34,9 @@ def judge_harm(signs: HarmSigns) -> Harm:
     damage = damage_signs(signs)
     verdict = _verdict(signs, damage)
     values = {"slip": whole_percent(signs.slip_chance), "entropy": _signed_percent(signs.entropy_ratio - 1)}
-    values |= {"lost": fixed(-min(signs.change_per_token, 0), 3), "change": signed_fixed(signs.change_per_token, 3)}
+    values |= {"lost": fixed(-min(signs.change_per_token, 0)), "change": signed_fixed(signs.change_per_token, 3)}
+    values |= {"calm": whole_percent(CALM_SLIP_CHANCE), "broke": whole_percent(DAMAGE_SLIP_CHANCE)}
+    values["broke_nats"] = f"{DAMAGE_NATS_PER_TOKEN:g}"
     values |= {"top": _signed_percent(signs.top_mass_ratio - 1), "kept": whole_percent(signs.kept_mass)}
     return Harm(verdict, harm_score(signs), _key(verdict, signs), values, asdict(signs), damage)
 
@@ -66,6 +68,8 @@ def _key(verdict: str, signs: HarmSigns) -> str:
     """Return the key of the verdict's sentence."""
     if verdict == COSTLY and signs.entropy_ratio <= 1 - CALM_ENTROPY_CHANGE:
         return "diagnosis.harm.costly.diversity"
+    if verdict == COSTLY and signs.slip_chance < CALM_SLIP_CHANCE:
+        return "diagnosis.harm.costly.entropy"
     if not math.isfinite(signs.slip_chance) and verdict in (HARMLESS, DAMAGE):
         return f"diagnosis.harm.{verdict}.no_evidence"
     return f"diagnosis.harm.{verdict}"

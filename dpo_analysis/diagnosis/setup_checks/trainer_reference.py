@@ -11,6 +11,7 @@ from dpo_analysis.runs import Run
 from dpo_analysis.schema import SIDES
 from dpo_analysis.tables.steps import step_table
 from dpo_analysis.tables.trainer_log import trainer_log_table
+from dpo_analysis.text.numbers import significant
 
 SAME_LOGPS_NATS = 0.01
 """Nats by which a mean logged log-prob may differ from the recomputed one to count as that of the same pairs."""
@@ -38,7 +39,7 @@ def check_same_reference(run: Run) -> Check:
     if len(rest) < LEAST_POINTS and not betas:
         return Check("same_reference", "unknown")
     allowed, worst = _allowed(run, rest), float(rest.median()) if len(rest) else 0.0
-    values = {"n": len(rest), "off": f"{worst:.4f}", "allowed": f"{allowed:.4f}"}
+    values = {"n": len(rest), "off": significant(worst, 2), "allowed": significant(allowed, 2)}
     if len(rest) >= LEAST_POINTS and worst > allowed:
         return Check("same_reference", "fail", values)
     if not betas:

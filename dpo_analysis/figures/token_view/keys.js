@@ -17,12 +17,30 @@ function show(view, place, span) {
   view.tip.replaceChildren(...lines);
   view.tip.hidden = false;
   view.spoken.textContent = lines.map((line) => [...line.childNodes].map((node) => node.textContent).join(" ")).join(", ");
-  const anchor = span.getClientRects()[0] || span.getBoundingClientRect(), frame = view.box.getBoundingClientRect();
-  const width = view.tip.offsetWidth, height = view.tip.offsetHeight;
-  const below = anchor.bottom - frame.top + 6, above = anchor.top - frame.top - height - 6;
-  const fits = below + height <= frame.height && anchor.bottom + height + 12 < window.innerHeight;
-  view.tip.style.left = `${Math.max(0, Math.min(anchor.left - frame.left, frame.width - width))}px`;
-  view.tip.style.top = `${fits || above < 0 ? below : above}px`;
+  const frame = view.box.getBoundingClientRect(), [left, top] = spot(view, span, frame);
+  view.tip.style.left = `${left - frame.left}px`;
+  view.tip.style.top = `${top - frame.top}px`;
+}
+
+/* Returns where in the window the tip stands: near the token, where it hides as little of the responses as it can.
+   FAR pixels away are as bad as a tip that lies on text with all of it. */
+const FAR = 400, GAP = 6;
+
+function spot(view, span, frame) {
+  const anchor = span.getClientRects()[0] || span.getBoundingClientRect(), panel = span.place.one.element.getBoundingClientRect();
+  const width = view.tip.offsetWidth, height = view.tip.offsetHeight, texts = view.panels.map((one) => one.text.getBoundingClientRect());
+  const along = Math.max(frame.left, Math.min(anchor.left, frame.right - width)), above = anchor.top - height - GAP;
+  const beside = Math.max(GAP, Math.min(anchor.top - height / 2, window.innerHeight - height - GAP));
+  const spots = [[along, above], [along, panel.top - height - GAP], [along, panel.bottom + GAP], [along, anchor.bottom + GAP]];
+  spots.push([anchor.right + GAP, beside], [anchor.left - width - GAP, beside]);
+  const inside = ([x, y]) => x >= 0 && y >= 0 && x + width <= window.innerWidth && y + height <= window.innerHeight;
+  const overlap = (a, b, c, d) => Math.max(0, Math.min(b, d) - Math.max(a, c));
+  const cost = ([x, y]) => {
+    const hidden = texts.reduce((sum, box) => sum + overlap(x, x + width, box.left, box.right) * overlap(y, y + height, box.top, box.bottom), 0);
+    return hidden / (width * height) + Math.max(anchor.top - y - height, y - anchor.bottom, 0) / FAR;
+  };
+  const best = spots.filter(inside).sort((a, b) => cost(a) - cost(b))[0];
+  return best || [along, Math.max(GAP, above)];
 }
 
 function describe(view, { one, index }) {

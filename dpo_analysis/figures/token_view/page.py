@@ -20,8 +20,22 @@ POLES = "pnu"
 SCRIPTS = ("tokens.js", "keys.js", "find.js")
 PAGE_COLORS = """:root{color-scheme:light dark;--st-background-color:#ffffff;--st-text-color:#31333f}
 @media (prefers-color-scheme:dark){:root{--st-background-color:#0e1117;--st-text-color:#fafafa}}
+:root[data-scheme=light]{color-scheme:light;--st-background-color:#ffffff;--st-text-color:#31333f}
+:root[data-scheme=dark]{color-scheme:dark;--st-background-color:#0e1117;--st-text-color:#fafafa}
 body{margin:16px;background:var(--st-background-color);color:var(--st-text-color)}"""
 START = "mountTokenView(document.getElementById('view'), JSON.parse(document.getElementById('data').textContent));"
+IN_A_FRAME = """
+if (parent !== window) {
+  const view = document.getElementById("view");
+  const tell = () => parent.postMessage({ tokenViewHeight: Math.ceil(view.getBoundingClientRect().height) + 32 }, "*");
+  tell();
+  new ResizeObserver(tell).observe(view);
+  addEventListener("message", ({ source, data }) => {
+    const known = source === parent && data && ["light", "dark"].includes(data.scheme);
+    if (known) document.documentElement.dataset.scheme = data.scheme;
+  });
+}"""
+"""Tells the page around a frame how high the view is, and takes the frame's colour scheme from it."""
 
 
 @cache
@@ -52,7 +66,7 @@ def _without_comments(name: str) -> str:
 def html_page(data: dict[str, Any]) -> str:
     """Return a self-contained page that shows a payload, which stands in a JSON block without ``<``."""
     css = f"{PAGE_COLORS}\n{style()}"
-    js = f"{script()}\n{START}"
+    js = f"{script()}\n{START}{IN_A_FRAME}"
     sources = f"script-src '{policy_hash(js)}'; style-src '{policy_hash(css)}'"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     content = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")

@@ -10,6 +10,28 @@ from dpo_analysis.figures.token_view.grid import Noise
 from dpo_analysis.figures.token_view.page import html_page
 from dpo_analysis.figures.token_view.payload import payload
 
+FRAME_CLASS = "dpo-analysis-token-view"
+AROUND_FRAMES = (
+    """<script>
+window.dpoAnalysisTokenViews ||= addEventListener("message", ({ data, source }) => {
+  const height = data && data.tokenViewHeight;
+  if (!(height > 0 && height < 1e5)) return;
+  for (const frame of document.querySelectorAll("iframe.FRAME_CLASS")) {
+    if (frame.contentWindow !== source) continue;
+    frame.style.height = `${height}px`;
+    let behind = frame, color = [];
+    do {
+      color = (getComputedStyle(behind).backgroundColor.match(/[\\d.]+/g) || []).map(Number);
+      behind = behind.parentElement;
+    } while (behind && (color.length < 3 || color[3] === 0));
+    const isDark = color.length > 2 && color[3] !== 0 && 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] < 128;
+    source.postMessage({ scheme: isDark ? "dark" : "light" }, "*");
+  }
+}) || true;
+</script>"""
+).replace("FRAME_CLASS", FRAME_CLASS)
+"""Makes every frame as high as its view and as light or dark as the notebook behind it; a frame cannot do so itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
@@ -26,9 +48,9 @@ class TokenView:
         tokens = max((side["count"] for side in self.payload["sides"]), default=0)
         height = 190 + len(self.payload["sides"]) * min(480, 70 + 10 * max(6, tokens // 3))
         source = html.escape(self.html, quote=True)
-        return (
-            f'<iframe sandbox="allow-scripts" srcdoc="{source}" style="width:100%;height:{height}px;border:0"></iframe>'
-        )
+        style = f"width:100%;height:{height}px;border:0"
+        frame = f'<iframe class="{FRAME_CLASS}" sandbox="allow-scripts" srcdoc="{source}" style="{style}"></iframe>'
+        return f"{AROUND_FRAMES}{frame}"
 
 
 def token_view(

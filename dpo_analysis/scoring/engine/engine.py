@@ -179,7 +179,7 @@ class Engine:
             self.fallback_reason = self.fallback_reason or reason
         if is_trainer:
             why = self.fallback_reason or "its head is no plain linear map"
-            raise InputError(f"no numerics of a trainer for this model: {why}; leave out --numerics")
+            raise InputError(f"no --numerics trainer for this model: {why}; leave out --numerics")
         raise DamagedWeights("no two forwards of it agree; use another checkpoint")
 
     def _plain_columns(self, request: Request) -> tuple[np.ndarray, np.ndarray]:
@@ -198,7 +198,7 @@ class Engine:
         longer, _ = self._plain_columns(request)
         shorter, _ = self._plain_columns(Request(request.prompt_token_ids, request.token_ids[:-2]))
         if not columns_agree(longer[:, : shorter.shape[1]], shorter, self.dtype):
-            raise InputError("not a causal language model: a token's score depends on what follows; use a decoder")
+            raise InputError("not a causal language model: a token's score depends on later tokens; use a decoder")
 
     def _mismatch(self, route: Route, requests: Sequence[Request], expected: np.ndarray) -> str:
         """Return why ``route`` does not fit this model; empty where it does.

@@ -50,7 +50,7 @@ def generate_continuations(
     limit = position_limit(generator.config.to_dict())
     room = max_new_tokens if limit is None else min(max_new_tokens, limit - len(prompt))
     if room < 1:
-        raise InputError(f"a prompt of {len(prompt)} tokens fills the {limit} positions; nothing can be said after it")
+        raise InputError(f"a prompt of {len(prompt)} tokens leaves no room for a reply: the model takes {limit} tokens")
     device = input_device(model)
     ids = torch.from_numpy(prompt.astype(np.int64))[None].to(device)
     sampling: dict[str, Any] = {"do_sample": True, "num_return_sequences": n_samples}

@@ -58,8 +58,8 @@ def check_class(files: ModelFiles) -> None:
         return
     if files.config.get("auto_map"):
         raise InputError(
-            f"model code asked for in {folder}: code from a checkpoint is never run, and transformers "
-            f"{transformers.__version__} does not know model type {kind!r}; use a version that has it built in"
+            f"model code needed in {folder}: code from a checkpoint is never run, and transformers "
+            f"{transformers.__version__} does not know model type {kind!r}; use a version that does"
         )
     raise InputError(
         f"model type {kind!r} in {folder}: transformers {transformers.__version__} has no causal language model of it; "
@@ -177,7 +177,7 @@ def check_embedding(model: nn.Module, largest_token_id: int, source: str) -> Non
     rows = causal.get_input_embeddings().weight.shape[0]
     if largest_token_id >= rows:
         raise InputError(
-            f"token id {largest_token_id} for {source}: it knows {rows}; use the tokenizer it was trained with"
+            f"token id {largest_token_id} for {source}: its vocabulary has {rows} tokens; use its tokenizer"
         )
 
 

@@ -150,7 +150,7 @@ def _refuse_config(config: Mapping[str, Any], folder: Path) -> None:
             f"remove auto_map from config.json and the .py files if transformers' own class fits"
         )
     if not config.get("model_type"):
-        raise InputError(f"no model_type in {folder / 'config.json'}: its class cannot be told; copy it again")
+        raise InputError(f"no model_type in {folder / 'config.json'}: its class is unknown; copy the file again")
 
 
 def check_weights(files: ModelFiles) -> int:

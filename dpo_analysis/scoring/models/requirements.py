@@ -36,12 +36,12 @@ class ModelRequirements:
         limit, size = position_limit(config), vocabulary_size(config)
         if limit is not None and self.longest_sequence > limit:
             raise InputError(
-                f"a pair of {self.longest_sequence} tokens for {source}: its positions end at {limit}; "
+                f"a pair of {self.longest_sequence} tokens for {source}: it takes at most {limit}; "
                 f"pass --max-length {limit}"
             )
         if size is not None and self.largest_token_id >= size:
             raise InputError(
-                f"token id {self.largest_token_id} for {source}: its vocabulary has {size}; use its own tokenizer"
+                f"token id {self.largest_token_id} for {source}: its vocabulary has {size} tokens; use its tokenizer"
             )
 
 

@@ -8,6 +8,7 @@ from dpo_analysis.numerics.losses import REFERENCE_FREE
 from dpo_analysis.numerics.pair_loss import check_loss
 from dpo_analysis.runs import Series
 from dpo_analysis.trainer import Training
+from dpo_analysis.trainer.training_args import FILE_NAME
 
 
 def resolve_series(
@@ -39,6 +40,33 @@ def resolve_series(
     series = Series(name, parameters=parameters, **values)
     _check_objective(series)
     return series
+
+
+def beta_sources(series: Sequence[Series], trainings: Sequence[Training], stored: Mapping[str, Series]) -> list[str]:
+    """Return where each beta comes from that the caller did not give, a line for each source.
+
+    Args:
+        series: the series of this command.
+        trainings: from ``trainer.find_training``.
+        stored: the series of an existing run folder, by name.
+    """
+    files = {one.series: one.settings_path for one in trainings if one.beta is not None}
+    lines: dict[tuple[str, float], list[str]] = {}
+    for one in series:
+        kind = "file" if one.name in files else "run" if one.name in stored else "default"
+        lines.setdefault((kind, one.beta), []).append(one.name)
+    return [_beta_source(kind, beta, names, files) for (kind, beta), names in lines.items()]
+
+
+def _beta_source(kind: str, beta: float, names: Sequence[str], files: Mapping[str, str | None]) -> str:
+    listed = ", ".join(names)
+    if kind == "run":
+        return f"beta {beta:g} of {listed} is the one that the run folder had before"
+    if kind == "default":
+        return f"beta {beta:g} is assumed for {listed}, DPO's default; give the trainer's as --beta"
+    if len(names) == 1:
+        return f"beta {beta:g} from {files[names[0]]}"
+    return f"beta {beta:g} from {FILE_NAME} of {listed}"
 
 
 def _recorded(key: str, training: Training | None, stored: Series | None) -> Any:

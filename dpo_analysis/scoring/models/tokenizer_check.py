@@ -61,7 +61,9 @@ def check_tokenizers(
         model_tokenizer = load_tokenizer(folder)
         difference = _difference(tokenizer, model_tokenizer, used)
         if difference:
-            raise InputError(f"other tokenizer in {folder}: {difference}; score models of one tokenizer together")
+            raise InputError(
+                f"different tokenizer in {folder}: {difference}; score together only models of one tokenizer"
+            )
         if model_tokenizer.chat_template and not resolved.model.is_reference:
             templates.setdefault(tokenizer_fingerprint(model_tokenizer)["template"], folder)
     if conversational and len(templates) > 1 and not template_given:

@@ -119,7 +119,7 @@ class Worker:
             return
         if weights_sha256(resolved.files) != resolved.model.weights:
             raise InputError(
-                f"other weights in {resolved.files.folder} on host {socket.gethostname()} than on {self._driver_host}: "
+                f"different weights in {resolved.files.folder} on {socket.gethostname()} and {self._driver_host}: "
                 "use a folder that all machines share, or copy the model again"
             )
         self._checked.add(key)

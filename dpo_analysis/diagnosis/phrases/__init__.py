@@ -1,0 +1,1 @@
+"""Phrases at which the chosen responses lost log-prob, and what other pairs do with them."""
