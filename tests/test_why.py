@@ -35,7 +35,7 @@ def test_the_reason_names_the_words_and_how_many_pairs_reject_them(sample):
     sentence = why_sentence(sample["lora"])
     assert sentence.startswith("Words you want are rejected in other pairs")
     assert "“Is there anything else I can help you with?”" in sentence
-    assert "20 training pairs have" in sentence
+    assert "20 scored training pairs have" in sentence
     assert "4 only in the chosen response" in sentence
     sure = why(sample["lora"]).sure
     assert sure.startswith("likely · correlation only · measured at checkpoint-90, when 33%")

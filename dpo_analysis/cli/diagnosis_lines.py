@@ -7,9 +7,9 @@ from pathlib import Path
 from dpo_analysis import words
 from dpo_analysis.cli.console import wrapped
 from dpo_analysis.diagnosis import Diagnosis
-from dpo_analysis.diagnosis.diagnosis_text import diagnosis_lines, end_sentence, happened_sentences
+from dpo_analysis.diagnosis.diagnosis_text import diagnosis_lines, happened_sentences
 from dpo_analysis.diagnosis.outcome.cause_cards import CauseCard, cause_cards
-from dpo_analysis.diagnosis.outcome.why import why_sentence
+from dpo_analysis.diagnosis.outcome.why import state_of, why_sentence
 from dpo_analysis.text.numbers import whole_percent
 
 MAX_LINES = 29
@@ -74,14 +74,14 @@ def _answer(diagnosis: Diagnosis, width: int, lang: str) -> list[str]:
 
 
 def _happened(diagnosis: Diagnosis, width: int, lang: str) -> list[str]:
-    sentences = [end_sentence(diagnosis, lang), *happened_sentences(diagnosis, lang)]
+    sentences = happened_sentences(diagnosis, lang)
     bullets = [line for sentence in sentences for line in wrapped(f"- {sentence}", width, indent=2)]
     return ["", words.text("console.happened", lang), *bullets]
 
 
 def _shares(diagnosis: Diagnosis, lang: str) -> list[str]:
     """Return where the lost probability went, the largest part first, at the checkpoint that the causes are read at."""
-    if not diagnosis.shares:
+    if not diagnosis.shares or state_of(diagnosis) == "too_few":
         return []
     parts = sorted(diagnosis.shares.items(), key=lambda part: -part[1].share)
     rows = [

@@ -10,7 +10,7 @@ from dpo_analysis.diagnosis.diagnosis_text import both_ends_sentence, phrase_sen
 from dpo_analysis.diagnosis.findings import Finding
 from dpo_analysis.diagnosis.influence_verdict import GROUP_OF_CAUSE
 from dpo_analysis.diagnosis.outcome.cause_cards import CauseCard, cause_cards
-from dpo_analysis.diagnosis.outcome.why import how_sure, phrase_of, state_of
+from dpo_analysis.diagnosis.outcome.why import how_sure, phrase_of
 from dpo_analysis.diagnosis.phrases.phrase import Phrase
 from dpo_analysis.figures.labels import one_line
 from dpo_analysis.figures.theme import VERDICTS
@@ -27,7 +27,7 @@ CONFIRM = "diagnosis.open.confirm"
 
 def draw(run: Run, diagnosis: Diagnosis, lang: str) -> None:
     """Show the cards, two beside each other, the gravest first."""
-    cards = cause_cards(diagnosis, lang) if state_of(diagnosis) != "too_few" else []
+    cards = cause_cards(diagnosis, lang)
     for start in range(0, len(cards), 2):
         columns = layout.columns(2, f"cards-{start}", 20) if len(cards) > 1 else [st.container()]
         for column, card in zip(columns, cards[start : start + 2], strict=False):

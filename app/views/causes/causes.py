@@ -7,7 +7,7 @@ from shared.tabs import tabs
 from dpo_analysis import words
 from dpo_analysis.diagnosis import Diagnosis
 from dpo_analysis.diagnosis.findings import CANNOT_TELL, LIKELY, UNLIKELY
-from dpo_analysis.diagnosis.outcome.why import GRAVE_STATES, state_of, why
+from dpo_analysis.diagnosis.outcome.why import GRAVE_STATES, state_of, state_sentence, why
 from dpo_analysis.figures.theme import VERDICTS
 from dpo_analysis.runs import Run
 from views.causes import cards, evidence_tabs, what_happened
@@ -46,8 +46,11 @@ def _headline(run: Run, diagnosis: Diagnosis, lang: str) -> None:
     without_cause = LIKELY if diagnosis.named else CANNOT_TELL if diagnosis.numbers else UNLIKELY
     verdict = found.finding.verdict if found.finding else without_cause
     color = f"color:{VERDICTS[state.theme()][verdict]}"
-    sure = words.text("console.labelled", lang, label=words.text("diagnosis.sure", lang), text=found.sure)
+    labelled = [("causes.state", state_sentence(diagnosis, lang)), ("diagnosis.sure", found.sure)]
+    notes = [
+        words.text("console.labelled", lang, label=words.text(key, lang), text=text) for key, text in labelled if text
+    ]
     blocks.safe_html(
         (f"{VERDICT};{color}", words.text("causes.headline", lang, **values)),
-        *([(blocks.NOTE, sure)] if found.sure else []),
+        *((blocks.NOTE, note) for note in notes),
     )

@@ -52,6 +52,8 @@ def _nothing(diagnosis: Diagnosis) -> str:
     """Return the key of the sentence that stands in place of phrases."""
     if state_of(diagnosis) == "too_few":
         return "causes.few"
+    if diagnosis.numbers and not diagnosis.counted_split:
+        return "causes.sums_only"
     return "causes.no_phrases" if diagnosis.numbers else "causes.no_loss"
 
 

@@ -49,7 +49,7 @@ def _pushed(symptoms: Symptoms, ledger: Ledger, region: str, direction: str) -> 
         pushed.share,
         pushed.low,
         pushed.high,
-        key="diagnosis.undecided" if direction == UNDECIDED else "diagnosis.collision.likely",
+        key=_key(symptoms, direction),
         values=values,
         pairs=pairs,
         tokens=tokens,
@@ -57,6 +57,13 @@ def _pushed(symptoms: Symptoms, ledger: Ledger, region: str, direction: str) -> 
         advice="diagnosis.collision.advice",
         source="arXiv:2405.16436",
     )
+
+
+def _key(symptoms: Symptoms, direction: str) -> str:
+    """Return the key of the sentence for a region that is pushed or undecided."""
+    if direction != UNDECIDED:
+        return "diagnosis.collision.likely"
+    return "diagnosis.undecided" if symptoms.has_evidence else "diagnosis.undecided.no_evidence"
 
 
 def _unlikely(symptoms: Symptoms) -> Finding:

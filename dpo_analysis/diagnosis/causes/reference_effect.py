@@ -28,7 +28,8 @@ def find(symptoms: Symptoms) -> list[Finding]:
     values = {"both": fixed(statistics.both_expected), "z": fixed(statistics.credit_size)}
     values |= {"gap": fixed(statistics.gap), "limit": fixed(REFERENCE_LIKE_CREDIT), "near": fixed(REFERENCE_LIKE_GAP)}
     values |= {"edit": fixed(statistics.edit), "times": fixed(statistics.rejected_times)}
-    counter = f"diagnosis.reference_effect.counter{'.possible' if verdict == POSSIBLE else ''}"
+    compared = "possible" if statistics.rejected_times > 0 else "alone"
+    counter = f"diagnosis.reference_effect.counter{f'.{compared}' if verdict == POSSIBLE else ''}"
     finding = Finding(
         "reference_effect",
         verdict,

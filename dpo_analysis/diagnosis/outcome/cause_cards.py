@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dpo_analysis import words
 from dpo_analysis.diagnosis.findings import LIKELY, POSSIBLE, Diagnosis, Finding, fill_sentence
-from dpo_analysis.diagnosis.outcome.why import with_source
+from dpo_analysis.diagnosis.outcome.why import state_of, with_source
 from dpo_analysis.text.numbers import whole_percent
 
 
@@ -37,7 +37,9 @@ class CauseCard(NamedTuple):
 
 
 def cause_cards(diagnosis: Diagnosis, lang: str = "en") -> list[CauseCard]:
-    """Return a card for every cause that is likely or possible, in the order of the findings."""
+    """Return a card for every cause that is likely or possible, in the order of the findings; none of too few pairs."""
+    if state_of(diagnosis) == "too_few":
+        return []
     by_cause: dict[str, list[Finding]] = {}
     for finding in diagnosis.findings:
         if finding.verdict in (LIKELY, POSSIBLE):
@@ -56,10 +58,20 @@ def _card(findings: Sequence[Finding], lang: str) -> CauseCard:
         certainty=words.text(f"diagnosis.certainty.{gravest.certainty}", lang),
         evidence=gravest.sentence(lang),
         measured=measured,
-        against=list(dict.fromkeys(line for finding in findings for line in finding.against(lang))),
+        against=_against(findings, lang),
         advice=with_source(advice, gravest, lang),
         pairs=list(dict.fromkeys(pair for finding in findings for pair in finding.pairs)),
     )
+
+
+def _against(findings: Sequence[Finding], lang: str) -> list[str]:
+    """Return the counter-evidence, each sentence once; what keeps a cause from being likely comes first."""
+    lines = [
+        (key.split(".")[1] != "limit", fill_sentence(key, finding.values, lang))
+        for finding in findings
+        for key in finding.counter
+    ]
+    return list(dict.fromkeys(line for _, line in sorted(lines, key=lambda line: line[0])))
 
 
 def _title(findings: Sequence[Finding], lang: str) -> str:

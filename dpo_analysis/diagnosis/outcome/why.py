@@ -59,7 +59,8 @@ def state_sentence(diagnosis: Diagnosis, lang: str = "en") -> str:
     """Return what the chosen responses of a series did, and since which step where they fell."""
     found, since = state_of(diagnosis), diagnosis.fall.from_step
     text = words.text(f"diagnosis.state.{found}", lang)
-    if found not in ("fell", "fell_from_peak") or since is None:
+    seen_before = since is not None and since != diagnosis.fall.last_step
+    if found not in ("fell", "fell_from_peak") or not seen_before:
         return text
     return words.text("diagnosis.state.since", lang, state=text, step=since)
 
