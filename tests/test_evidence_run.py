@@ -152,7 +152,7 @@ def test_the_match_of_a_fallen_pair_is_as_near_as_any_that_did_not_fall(tmp_path
 def test_fallen_pairs_of_a_run_with_missing_parts_wait_for_them(tmp_path):
     tokenized = pairs(12)
     run = collect(tmp_path / "run", tokenized, two(), EvidenceRequest(max_pairs=3, fallen=True), shard=(0, 2))
-    assert "no evidence of fallen pairs yet" in notes(run)[-1]
+    assert "no evidence of pairs that fell yet" in notes(run)[-1]
     for shard in (1, 0):
         collect(tmp_path / "run", tokenized, two(), EvidenceRequest(max_pairs=3, fallen=True), shard=(shard, 2))
     assert verify_run(run.path) == []

@@ -39,7 +39,7 @@ def short_lines(diagnosis: Diagnosis, run: str | Path, *, width: int, lang: str 
     """Return a diagnosis in at most ``MAX_LINES`` lines: as many causes as there is room for, the gravest first."""
     command = words.text("console.next_diagnose", lang, run=shlex.quote(str(run)))
     last = ["", *wrapped(command, width, indent=2)]
-    lines = [*_answer(diagnosis, width, lang), *_happened(diagnosis, width, lang), *_shares(diagnosis, lang)]
+    lines = [*_answer(diagnosis, width, lang), *_happened(diagnosis, width, lang), *_shares(diagnosis, width, lang)]
     cards = cause_cards(diagnosis, lang)
     drawn = [_card_parts(card, width, lang) for card in cards]
     for number, card in enumerate(drawn):
@@ -79,16 +79,17 @@ def _happened(diagnosis: Diagnosis, width: int, lang: str) -> list[str]:
     return ["", words.text("console.happened", lang), *bullets]
 
 
-def _shares(diagnosis: Diagnosis, lang: str) -> list[str]:
+def _shares(diagnosis: Diagnosis, width: int, lang: str) -> list[str]:
     """Return where the lost probability went, the largest part first, at the checkpoint that the causes are read at."""
     if not diagnosis.shares or state_of(diagnosis) == "too_few":
         return []
     parts = sorted(diagnosis.shares.items(), key=lambda part: -part[1].share)
-    rows = [
-        f"{whole_percent(share.share):>5}  {words.text(f'diagnosis.share.{name}.short', lang)}" for name, share in parts
-    ]
+    names = {name: words.text(f"diagnosis.share.{name}.short", lang) for name, _ in parts}
+    shares = [f"{whole_percent(share.share)} {names[name]}" for name, share in parts]
+    listed = words.text("check.understood.comma", lang).join(shares)
     title = words.text("diagnosis.shares.title", lang)
-    return ["", words.text("console.at", lang, title=title, model=diagnosis.checkpoint_used), *rows]
+    heading = words.text("console.at", lang, title=title, model=diagnosis.checkpoint_used)
+    return ["", heading, *wrapped(f"- {listed}", width, indent=2)]
 
 
 def _card_parts(card: CauseCard, width: int, lang: str) -> list[list[str]]:

@@ -35,10 +35,10 @@ NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class FallStatistics:
-    """Statistics of the fallen pairs at one checkpoint of a series.
+    """Statistics of the pairs that fell, at one checkpoint of a series.
 
-    The field names are those in the JSON of a diagnosis. "Lost log-prob" is that of the fallen chosen responses at this
-    checkpoint, every fallen pair counting the same, unless nats are named.
+    The field names are those in the JSON of a diagnosis. "Lost log-prob" is that of the chosen responses that fell, at
+    this checkpoint, every such pair counting the same, unless nats are named.
 
     Attributes:
         lost: mean over all pairs of max(0, -change), nats per pair.
@@ -48,7 +48,7 @@ class FallStatistics:
         pulled: P, share of it that went to tokens that other pairs choose in this context.
         no_data: share of it that went to improbable tokens that no text of the run has in this context.
         x: X, mean over the lost log-prob of (r - c) / (r + c + K), from -1 to 1; above 0 other pairs push it down.
-        n_fallen: number of fallen pairs.
+        n_fallen: number of pairs that fell.
         n_groups: number of their prompts.
         lost_per_token: nats that a token of a fallen chosen response lost.
         end_per_token: mean over all pairs of max(0, -change) at the last checkpoint, over the mean number of tokens of
@@ -62,11 +62,11 @@ class FallStatistics:
             responses that did not fall, nats per token and measured as in ``ledger.unfallen_gains``, with the lower end
             of its interval, ``gain_low``; and ``gain_times``, the gain over ``lost_per_token``.
         concentration: share of the lost nats on the five bigrams that lost most.
-        edit: mean edit distance between the two responses of fallen pairs, in tokens, share of the longer response.
+        edit: mean edit distance between the two responses of pairs that fell, in tokens, share of the longer response.
         edit_median: its median.
         gap: how much less likely a rejected token is than a chosen one under the reference, nats per token.
         rise: highest mean change of the chosen responses on the whole curve, nats; NaN where its start was not seen.
-        expected: fall over what the policy's movement explains, -sum KL(pi_ref || pi), of fallen pairs; 1 is just that.
+        expected: fall over what the movement of the policy explains, -sum KL(pi_ref || pi); 1 is exactly as expected.
         rejected_expected: the same of the rejected responses of the same pairs.
         credit_size: mean |credit_z| over both responses of all pairs with evidence, standard deviations.
         end: share of the lost log-prob on end-of-text tokens.
@@ -79,7 +79,7 @@ class FallStatistics:
         turned_pairs: share of all pairs that are so, from a sample.
         both_expected: change of both responses of all pairs over -2 sum KL(pi_ref || pi); 1 is what answers of the
             reference show, whichever of them is labelled chosen.
-        longer: share of the fallen pairs whose chosen response is the longer one, in tokens.
+        longer: share of the pairs that fell whose chosen response is the longer one, in tokens.
         argmax_gain: share of the gained probability that went to the token that the reference found likeliest.
         no_data_at_end: ``no_data`` at the last checkpoint: how much of the loss is damage by then.
     """
@@ -226,7 +226,7 @@ def _rejected_times(run: Run, log_ratios: SeriesLogRatios, index: int) -> float:
 
 
 def _text_statistics(run: Run, log_ratios: SeriesLogRatios, index: int) -> dict[str, float]:
-    """Return the statistics of token ids and of the reference's log-probs; nothing without fallen pairs or tokens."""
+    """Return statistics of token ids and of the reference's log-probs; nothing without tokens or pairs that fell."""
     fallen = log_ratios.fallen(index)
     if not fallen.any() or not run.has_tokens:
         return {}

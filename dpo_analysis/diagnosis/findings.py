@@ -145,7 +145,7 @@ class BigramChange(NamedTuple):
         place: region of the response in which the largest amount occurred: opening, core, closing or end.
         before: text of the previous token; empty at the start of a response.
         token: text of the token.
-        n_pairs: fallen pairs in which it happened.
+        n_pairs: pairs that fell in which it happened.
         nats: log-prob lost there, nats per fallen pair and not negative; for a token that gained, the nats lost at that
             position times the token's share of the probability that moved there.
         rejects: other pairs whose rejected response alone has the bigram, mean over the positions where it happened.

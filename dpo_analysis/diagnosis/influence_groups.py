@@ -1,6 +1,6 @@
 """The groups of training pairs whose influence on the lost tokens ``score --confirm`` measures, formed by the ledger.
 
-own: the fallen pairs whose tokens are the targets. rejected_has_lost: pairs whose rejected response alone has one of
+own: the pairs that fell whose tokens are the targets. rejected_has_lost: pairs whose rejected response alone has one of
 the bigrams that lost most. chosen_has_gained: pairs whose chosen response alone has one of the bigrams that gained
 most. rest: all other pairs. A pair belongs to the first of these groups that it fits.
 
@@ -48,7 +48,7 @@ def choose_questions(run: Run, series: str | None = None, split: str | None = No
     Args:
         run: a run whose parts are all scored.
         series: a single series; None for all.
-        split: split of the fallen pairs; None for ``default_split``.
+        split: split of the pairs that fell; None for ``default_split``.
 
     Raises:
         InputError: the run has no such series or split.
@@ -80,7 +80,7 @@ def _questions_of_series(run: Run, series: str, split: str, bigrams: BigramCount
     ledgers = (read_ledger(run, log_ratios, index, bigrams) for index in log_ratios.readable)
     ledger = next((ledger for ledger in ledgers if ledger is not None), None)
     if ledger is None:
-        return "no evidence topk of its fallen pairs is in this run; score with --evidence fallen"
+        return "no evidence topk of its pairs that fell is in this run; score with --evidence fallen"
     lost, gained = _worst(lost_bigrams(ledger)), _worst(gained_bigrams(ledger))
     if lost.share < CONCENTRATED_SHARE:
         return (

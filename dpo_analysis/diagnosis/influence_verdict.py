@@ -125,7 +125,7 @@ def read_influence_verdict(run: Run, series: str, split: str | None = None) -> I
     Args:
         run: an open run.
         series: the series.
-        split: split of the fallen pairs that were watched; None for ``default_split``.
+        split: split of the pairs that fell and were watched; None for ``default_split``.
 
     Raises:
         StorageError: a file is damaged.

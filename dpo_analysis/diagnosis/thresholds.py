@@ -55,7 +55,7 @@ the mean fell from the very beginning."""
 EARLY_TRAINING_SHARE = 0.25
 """Share of the training by which the curve must have a first value, so that its highest value means anything."""
 NEAR_COPY_DISTANCE = 0.22
-"""Median edit distance of the two responses of fallen pairs: below it the rejected responses are near copies."""
+"""Median edit distance of the two responses of pairs that fell: below it the rejected responses are near copies."""
 FAR_APART_DISTANCE = 0.34
 """Mean edit distance from which on a fall without a pattern in the data is possibly a generic drift."""
 NEAR_DUPLICATE_DISTANCE = 0.1

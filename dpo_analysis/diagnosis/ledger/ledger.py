@@ -101,7 +101,7 @@ class Ledger:
 
     Attributes:
         model: the checkpoint.
-        rows: rows of the fallen pairs that have evidence, sorted, shape (pairs,).
+        rows: rows of the pairs that fell and have evidence, sorted, shape (pairs,).
         pair_indices: index of each of them in the series' ``SeriesLogRatios``, shape (pairs,).
         tokens: the tokens of their chosen responses.
         top_tokens: the named tokens at each of those positions.

@@ -34,7 +34,7 @@ def read_ledger(
         log_ratios: the log-ratios of the series.
         index: index of the checkpoint in them.
         bigrams: what the other pairs choose and reject.
-        without_evidence: read the tokens alone, of ``MAX_FALLEN_PAIRS`` fallen pairs at most, those that fell most.
+        without_evidence: read the tokens alone, of ``MAX_FALLEN_PAIRS`` pairs that fell at most, the largest falls.
 
     Raises:
         StorageError: a part is damaged.

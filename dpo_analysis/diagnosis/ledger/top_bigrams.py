@@ -12,6 +12,7 @@ from dpo_analysis.diagnosis.ledger.bigram_counts import RESPONSE_START
 from dpo_analysis.diagnosis.ledger.ledger import Ledger
 from dpo_analysis.runs import Run
 from dpo_analysis.text.regions import REGIONS
+from dpo_analysis.text.token_text import is_whole_text
 
 LOST, GAINED = "lost", "gained"
 KEY = ["before", "token"]
@@ -77,17 +78,8 @@ def find_top_bigrams(run: Run, ledger: Ledger, count: int = 12) -> list[BigramCh
 def _readable(table: pd.DataFrame, vocabulary: Vocabulary) -> pd.DataFrame:
     """Return the rows of which both tokens are whole text."""
     contents = [vocabulary.bytes_and_texts(table[name].to_numpy())[0] for name in KEY]
-    whole = [[_is_text(before) and _is_text(token) for before, token in zip(*contents, strict=True)]]
-    return table[np.array(whole, dtype=bool).reshape(-1)]
-
-
-def _is_text(content: bytes | None) -> bool:
-    """Return whether the bytes of a token are whole characters; True for an id without bytes."""
-    try:
-        (content or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    whole = [is_whole_text(before) and is_whole_text(token) for before, token in zip(*contents, strict=True)]
+    return table[np.array(whole, dtype=bool)]
 
 
 def _largest(ledger: Ledger, amounts: BigramAmounts, way: str, count: int) -> pd.DataFrame:

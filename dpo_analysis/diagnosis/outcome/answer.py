@@ -40,7 +40,7 @@ responses are as likely as before; too_few: too few pairs fell to say why; cause
 that were trained on are won and kept, held-out pairs are not; ordinary_fall: both sides lost, the rejected faster, as
 in most runs; cannot_tell: none of these."""
 SETUP_CAUSES = ("artefact", "swapped_columns")
-"""Causes that are judged by the setup or by all pairs, so that a small number of fallen pairs does not weaken them."""
+"""Causes that are judged by the setup or by all pairs: a small number of pairs that fell does not weaken them."""
 UNMOVED_REASONS = ("same_weights", "beta", "identical", "gradient", "learning_rate", "unknown")
 
 

@@ -46,7 +46,7 @@ def score_with_evidence(
 ) -> None:
     """Score everything that is missing, and collect the evidence of ``request``; errors as ``loop.score_parts``.
 
-    Evidence of fallen pairs is collected once everything is scored.
+    Evidence of pairs that fell is collected once everything is scored.
 
     Args:
         writer: the open run folder.
@@ -69,7 +69,7 @@ def score_with_evidence(
     score(writer, sources, batch_tokens=batch_tokens, report=report)
     run = open_run(writer.path)
     if not all(done == total for done, total in run.progress().values()):
-        log_note(writer, "no evidence of fallen pairs yet: parts are missing; run the same command when all are scored")
+        log_note(writer, "no evidence of pairs that fell yet, as parts are missing; run the same command again later")
         return
     rows = fallen_rows(run, [source.model for source in sources[1:]], request.max_pairs)
     if any(rows.values()):

@@ -1,4 +1,4 @@
-"""Which pairs evidence is collected for: a random sample, or fallen pairs with matched pairs that did not fall.
+"""Which pairs evidence is collected for: a random sample, or pairs that fell, with matched pairs that did not.
 
 A pair is fallen where the policy's log-prob of the chosen response lies below the reference's. No torch.
 """
@@ -25,8 +25,8 @@ class EvidenceRequest:
 
     Attributes:
         kinds: of ``runs.evidence.kinds.EVIDENCE_KINDS``; empty for no evidence.
-        max_pairs: pairs of each split for a sample, fallen pairs of each policy otherwise; None for all.
-        fallen: collect it for fallen pairs and matched pairs instead of a sample.
+        max_pairs: pairs of each split for a sample, pairs that fell under each policy otherwise; None for all.
+        fallen: collect it for pairs that fell and matched pairs instead of a sample.
     """
 
     kinds: tuple[str, ...] = EVIDENCE_KINDS
@@ -63,7 +63,7 @@ def _pair_count(pairs: int | str) -> int:
 
 
 def fallen_rows(run: Run, models: Iterable[Model], max_pairs: int | None) -> dict[str, frozenset[int]]:
-    """Return, for each policy by key, the rows of its fallen pairs and of as many matched pairs that did not fall.
+    """Return, for each policy by key, the rows of its pairs that fell and of as many matched pairs that did not fall.
 
     A pair is fallen where the chosen log-prob changed by less than minus the run's noise floor. Of more than
     ``max_pairs`` those are taken that ``runs.evidence.kinds.draw_key`` puts first. The match of a fallen pair is the
@@ -73,7 +73,7 @@ def fallen_rows(run: Run, models: Iterable[Model], max_pairs: int | None) -> dic
     Args:
         run: a run with all its parts.
         models: policies.
-        max_pairs: fallen pairs of each policy; None for all.
+        max_pairs: pairs that fell under each policy; None for all.
     """
     inputs, reference = read_pair_index(run), read_summary(run, PAIR_SUMS, run.reference)
     noise_floor = run.noise_floor
@@ -124,7 +124,7 @@ def _chosen_logps(rows: NDArray[np.int64], table: pa.Table) -> NDArray[np.float6
 def _with_matches(
     pairs: _PairFeatures, change: NDArray[np.float64], noise: float, max_pairs: int | None
 ) -> NDArray[np.int64]:
-    """Return the indices of the fallen pairs, then of the pairs matched with them.
+    """Return the indices of the pairs that fell, then of the pairs matched with them.
 
     Args:
         pairs: every pair of the run.
