@@ -16,7 +16,7 @@ from shared.choosers import Token, write_token
 
 MOUNT = """
 const BUTTONS = { ".st-key-go_chevron_left": -1, ".st-key-go_chevron_right": 1 }, RETRY = 1000;
-const turns = { pair: "", steps: 0, number: 0, seen: 0, timer: 0, root: null, tell: null };
+const turns = { pair: "", steps: 0, number: 0, timer: 0, root: null, tell: null };
 document.addEventListener("click", (event) => {
   const pressed = (name) => event.target.closest && event.target.closest(`${name} button:enabled`);
   const name = Object.keys(BUTTONS).find(pressed);
@@ -42,10 +42,10 @@ function turnBy(step) {
 function countTurns(root, { pair, done }, tell) {
   clearTimeout(turns.timer);
   Object.assign(turns, { root, tell });
-  const news = done && done.number > turns.seen && done.pair === turns.pair && done.target === pair;
-  if (news) Object.assign(turns, { pair, steps: turns.steps - done.steps, seen: done.number });
-  else if (pair !== turns.pair) Object.assign(turns, { pair, steps: 0 });
-  if (turns.steps) turns.timer = setTimeout(() => turnBy(0), news ? 0 : RETRY);
+  const ours = done && done.pair === turns.pair;
+  if (ours && done.target === pair && done.steps === turns.steps) Object.assign(turns, { pair, steps: 0 });
+  else if (pair !== turns.pair && !(ours && turns.steps)) Object.assign(turns, { pair, steps: 0 });
+  else if (turns.steps) turns.timer = setTimeout(() => turnBy(0), ours && done.number === turns.number ? 0 : RETRY);
 }"""
 """Draws the token view, and adds up the keys and clicks that turn to another pair.
 
