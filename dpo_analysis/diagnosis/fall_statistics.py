@@ -50,7 +50,7 @@ class FallStatistics:
         x: X, mean over the lost log-prob of (r - c) / (r + c + K), from -1 to 1; above 0 other pairs push it down.
         n_fallen: number of pairs that fell.
         n_groups: number of their prompts.
-        lost_per_token: nats that a token of a fallen chosen response lost.
+        lost_per_token: nats that a token of a chosen response that fell lost.
         end_per_token: mean over all pairs of max(0, -change) at the last checkpoint, over the mean number of tokens of
             a chosen response, nats per token.
         fallen_at_end: share of the pairs that are fallen at the last checkpoint.

@@ -138,7 +138,7 @@ class Finding:
 
 
 class BigramChange(NamedTuple):
-    """A bigram, a token behind its previous token, at which fallen chosen responses lost log-prob or which gained it.
+    """A bigram, a token behind its previous token, where chosen responses lost log-prob, or gained it.
 
     Attributes:
         way: ``lost`` or ``gained``.

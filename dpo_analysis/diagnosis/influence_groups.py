@@ -34,7 +34,7 @@ GROUP_PAIRS = 48
 LEAST_GROUP_PAIRS = 8
 """Pairs below which a group is left out."""
 MAX_TARGETS = 24
-"""Fallen responses whose tokens are targets at most: those that lost most on the worst bigrams."""
+"""Responses that fell whose tokens are targets at most: those that lost most on the worst bigrams."""
 WORST_BIGRAMS = 5
 """Bigrams that lost most, and bigrams that gained most, by which the groups are formed."""
 Array = NDArray[np.float64]

@@ -74,7 +74,7 @@ def effect_table(run: Run, series: str, split: str) -> pd.DataFrame:
     targets cannot be compared.
 
     Returns:
-        Columns: model, step, group, n_group_pairs, n_targets (fallen responses watched). net: change of a target's
+        Columns: model, step, group, n_group_pairs, n_targets (responses watched). net: change of a target's
         summed log-prob by a unit SGD step down the group's mean DPO loss, mean over targets, nats per unit step;
         negative pushes the targets down, 0 does nothing. low, high: its 95 % interval over the targets' groups. chosen,
         rejected: the parts of net that come from the two responses in the loss. error: by how much net differs at a

@@ -74,7 +74,7 @@ GAIN_NATS_PER_TOKEN = 0.02
 """Nats per token that chosen responses which did not fall gained in a region, measured on other tokens than those that
 select them: from here on the wording of that region moves towards what other pairs choose."""
 SHIFT_TIMES = 0.5
-"""That gain over what a token of a fallen chosen response lost, from which on the movement of the wording by itself
+"""That gain over what a token of a chosen response that fell lost, from which on the movement of the wording by itself
 names a cause."""
 END_GAIN_NATS = 0.4
 """Nats that the end of text gained in chosen responses which did not fall: from here on responses end earlier."""

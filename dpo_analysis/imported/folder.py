@@ -59,8 +59,7 @@ def import_run(
             do not match, or ``out`` holds another run.
         StorageError: the folder cannot be written.
     """
-    if beta == 0:
-        raise InputError("bad beta 0: it must be above 0; give the trainer's")
+    objective = _objective(beta, loss_type)
     source = ", ".join(str(table) if isinstance(table, str | Path) else type(table).__name__ for table in tables)
     imported = _read_tables(tables, series, out)
     values = imported.to_array(source)
@@ -69,8 +68,6 @@ def import_run(
     ids = [pair.pair.pair_id for pair in run_pairs]
     sums = {_make_model(imported.models[index], values[index], ids, source): values[index] for index in policies}
     reference = Model.reference(source=source, weights=_sums_sha256(ids, reference_sums))
-    objective: dict[str, Any] = {"beta": beta, "loss_type": loss_type}
-    objective = {name: value for name, value in objective.items() if value is not None}
     start = "unknown" if reference_checkpoint is None else "reference"
     names = dict.fromkeys(model.series for model in sums)
     identity = {"source": IMPORTED, "pairs": pairs_sha256(run_pairs), "reference": reference.weights}
@@ -86,6 +83,14 @@ def import_run(
         writer.log("import", tables=source, unused=imported.unused)
         _write(writer, {reference: reference_sums, **sums}, dict(zip(ids, range(len(ids)), strict=True)))
     return open_run(out)
+
+
+def _objective(beta: float | None, loss_type: str | None) -> dict[str, Any]:
+    """Return beta and the loss type as far as they are given."""
+    if beta == 0:
+        raise InputError("bad beta 0: it must be above 0; give the trainer's")
+    given = {"beta": beta, "loss_type": loss_type}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _read_tables(tables: Sequence[object], series: str, out: str | Path) -> ImportedSums:

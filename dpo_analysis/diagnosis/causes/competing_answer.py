@@ -3,7 +3,7 @@
 Signature: in the core P, the share of the lost log-prob that went to tokens which other pairs choose in this context,
 is large and exceeds what random labels of the other pairs give, by far more than C does; where both exceed chance
 alike, X near or below 0 decides. Or the chosen responses that did not fall gained in the core and at neither opening
-nor closing, about as much per token as a fallen chosen response lost, in pairs whose two responses are neither near
+nor closing, about as much per token as a chosen response that fell lost, in pairs whose two responses are neither near
 copies nor far apart. Counter-evidence: C, and what neither explains. Certainty: association. Unit: share of the lost
 log-prob. On planted runs a competing answer in the core and a collision there are often two sides of one fact: the
 verdict is then "undecided".

@@ -2,7 +2,7 @@
 
 Signature: in the opening or the closing P is large and exceeds what random labels of the other pairs give, by far more
 than C does; where both exceed chance alike, X near or below 0 decides. Or the chosen responses that did not fall gained
-there, about as much per token as a fallen chosen response lost, where nothing is pushed and no end of text lost most
+there, about as much per token as a chosen response that fell lost, where nothing is pushed and no end of text lost most
 of it.
 Counter-evidence: C, and what neither explains. Certainty: association; the opening swap of ``score --probes`` answers
 whether the core is kept behind the policy's own opening. Unit: share of the lost log-prob. Source: learning dynamics of

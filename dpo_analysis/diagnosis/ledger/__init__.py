@@ -1,1 +1,1 @@
-"""The mass ledger: which tokens of the fallen chosen responses lost probability, and where it went."""
+"""The mass ledger: which tokens of the chosen responses that fell lost probability, and where it went."""

@@ -1,4 +1,4 @@
-"""The mass ledger: where the probability that fallen chosen responses lost went, token by token.
+"""The mass ledger: where the probability went that the chosen responses lost, token by token.
 
 At one position the probabilities of all tokens sum to 1 before and after, so their changes sum to 0: what the label
 lost, other tokens gained. The evidence ``topk`` names the tokens that matter and the full softmax gives the rest, so
@@ -37,7 +37,7 @@ TINY = 1e-12
 
 
 class LedgerTokens(NamedTuple):
-    """The tokens of the fallen chosen responses, as concatenated responses; each of shape (tokens,).
+    """The tokens of the chosen responses that fell, as concatenated responses; each of shape (tokens,).
 
     Attributes:
         pair: index of the token's pair in ``Ledger.rows``.

@@ -61,7 +61,7 @@ def read_ledger(
 
 
 class FallenResponses(NamedTuple):
-    """Fallen chosen responses that have evidence: per response, per token and per named token, each concatenated.
+    """Chosen responses that fell and have evidence: per response, per token and per named token, each concatenated.
 
     Attributes:
         rows, lengths: shape (responses,).
@@ -82,7 +82,7 @@ class FallenResponses(NamedTuple):
 
 
 def _read_part(run: Run, model: Model, part: int, fallen: Ints) -> FallenResponses | None:
-    """Read the fallen responses of one part; None where none of them has evidence."""
+    """Read the responses that fell of one part; None where none of them has evidence."""
     evidence = _chosen_responses(run.evidence("topk", model, part), fallen)
     # Evidence is null where a response did not fit into memory while it was collected.
     evidence = evidence.filter(pc.is_valid(evidence["gained"]))
@@ -108,7 +108,7 @@ def _read_part(run: Run, model: Model, part: int, fallen: Ints) -> FallenRespons
 
 
 def _read_tokens(run: Run, model: Model, part: int, fallen: Ints) -> FallenResponses | None:
-    """Read the fallen responses of one part without evidence; None where the part holds none of them."""
+    """Read the responses that fell of one part without evidence; None where the part holds none of them."""
     columns = ["row", "side", "logp"]
     responses = _chosen_responses(run.responses(part, columns=["row", "side", "token_ids"]), fallen)
     if not responses.num_rows:
@@ -186,7 +186,7 @@ def _top_tokens(
     """Return the named tokens and who of them got the probability.
 
     Args:
-        responses: the fallen chosen responses.
+        responses: the chosen responses that fell.
         rows: row of each token's pair, shape (tokens,).
         previous: id of each previous token, shape (tokens,).
         bigrams: what the other pairs choose and reject.

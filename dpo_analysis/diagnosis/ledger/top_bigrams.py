@@ -41,13 +41,13 @@ class BigramAmounts(NamedTuple):
 
 
 def lost_bigrams(ledger: Ledger) -> BigramAmounts:
-    """Return what the bigrams of the fallen chosen responses lost, in nats."""
+    """Return what the bigrams of the chosen responses that fell lost, in nats."""
     tokens = ledger.tokens
     return BigramAmounts(tokens.previous_ids, tokens.token_ids, tokens.region, tokens.pair, tokens.lost)
 
 
 def gained_bigrams(ledger: Ledger) -> BigramAmounts:
-    """Return what the named tokens gained behind the previous tokens of the fallen chosen responses, in nats."""
+    """Return what the named tokens gained behind the previous tokens of the chosen responses that fell, in nats."""
     tokens, top_tokens = ledger.tokens, ledger.top_tokens
     named = top_tokens.recipient >= 0
     index = top_tokens.index[named]

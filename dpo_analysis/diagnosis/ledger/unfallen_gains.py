@@ -36,7 +36,7 @@ class Gain(NamedTuple):
         nats_per_token: mean change of a token, nats; negative where it lost, NaN where no token counts.
         low: lower end of the 95 % interval over groups, nats per token; NaN with fewer than two groups.
         high: upper end.
-        times: the change as a multiple of what a token of a fallen chosen response lost; NaN where none fell.
+        times: the change as a multiple of what a token of a chosen response that fell lost; NaN where none fell.
         n_tokens: number of tokens that were measured.
     """
 
@@ -99,7 +99,7 @@ def unfallen_gains(changes: TokenChanges, lost_per_token: float = NAN) -> dict[s
 
     Args:
         changes: the responses.
-        lost_per_token: what a token of a fallen response lost, nats, positive; NaN for unknown.
+        lost_per_token: what a token of a response that fell lost, nats, positive; NaN for unknown.
     """
     n_responses, n_parts = len(changes.lengths), len(REGIONS)
     response = np.repeat(np.arange(n_responses), changes.lengths)
@@ -125,7 +125,7 @@ def unfallen_gains(changes: TokenChanges, lost_per_token: float = NAN) -> dict[s
 
 
 def _lost_per_token(run: Run, log_ratios: SeriesLogRatios, index: int) -> float:
-    """Return what a token of a fallen chosen response lost, nats; NaN where none fell."""
+    """Return what a token of a chosen response that fell lost, nats; NaN where none fell."""
     fallen = log_ratios.fallen(index)
     pairs = pair_index(run)
     n_tokens = pairs.n_tokens[pairs.indices(log_ratios.rows[fallen]), SIDES.index(CHOSEN)].sum()
