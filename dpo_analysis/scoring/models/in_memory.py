@@ -10,6 +10,7 @@ from peft import PeftModel
 from torch import nn
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.scoring.models.adapters.kinds import LEAVES_BASE
 
 ADAPTERS_OFF = ""
 """Stands in place of an adapter's name where every adapter is off."""
@@ -41,10 +42,23 @@ def reference_adapter(module: nn.Module) -> str | None:
     """Return the adapter that makes the reference of a ``PeftModel``: ``ref`` where saved, else ``ADAPTERS_OFF``.
 
     None for any other model.
+
+    Raises:
+        InputError: an adapter changed the base, which therefore is no reference with its adapters off.
     """
     if not isinstance(module, PeftModel):
         return None
-    return SAVED_REFERENCE if SAVED_REFERENCE in module.peft_config else ADAPTERS_OFF
+    if SAVED_REFERENCE in module.peft_config:
+        return SAVED_REFERENCE
+    for config in module.peft_config.values():
+        values = {key: getattr(config, key, None) for key in ("init_lora_weights", "bias", "layer_replication")}
+        start = str(values["init_lora_weights"]).lower()
+        if values["layer_replication"] or values["bias"] not in (None, "none") or start not in LEAVES_BASE:
+            raise InputError(
+                "no reference in this PeftModel: its adapter changed the base, which with adapters off is not the "
+                "model before training; pass that model as reference="
+            )
+    return ADAPTERS_OFF
 
 
 def loaded_sha256(module: nn.Module, adapter: str | None) -> str:
@@ -75,7 +89,8 @@ def active_adapter(peft: PeftModel | None, name: str) -> Iterator[None]:
     if peft is None:
         yield
     elif name:
-        peft.set_adapter(name, inference_mode=True)
+        if peft.active_adapters != [name]:  # some types have no inference mode, and a base of their own
+            peft.set_adapter(name, inference_mode=True)
         yield
     else:
         with peft.disable_adapter():

@@ -1,32 +1,30 @@
-"""Loading of models whose folders were checked, and of adapters onto their base.
+"""Loading of full models whose folders were checked.
 
-transformers and PEFT initialise weights that a checkpoint lacks at random, with a warning; such a checkpoint is refused
-here. Neither code nor pickles of a checkpoint are run.
+transformers initialises weights that a checkpoint lacks at random, with a warning; such a checkpoint is refused here.
+Neither code nor pickles of a checkpoint are run.
 """
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
-from peft import PeftConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
 from torch import nn
-from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.engine.memory import is_out_of_memory
-from dpo_analysis.scoring.engine.placement import DeviceMap, is_offloaded
+from dpo_analysis.scoring.engine.placement import DeviceMap
+from dpo_analysis.scoring.models.adapters.four_bit import check_four_bit
+from dpo_analysis.scoring.models.adapters.load_errors import LOAD_ERRORS, first_line, first_names
 from dpo_analysis.scoring.models.devices import DTYPES
 from dpo_analysis.scoring.models.preflight import ModelFiles
-from dpo_analysis.scoring.models.weight_files import DamagedWeights, adapter_does_not_fit, safetensors_header
-
-_LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
+from dpo_analysis.scoring.models.weight_files import KEY_MAPPING, DamagedWeights, plain_name, safetensors_header
 
 
 @contextmanager
@@ -46,11 +44,12 @@ def quiet() -> Iterator[None]:
 
 
 def check_class(files: ModelFiles) -> None:
-    """Check that transformers has a causal language model of this model's type.
+    """Check that transformers has a causal language model of this model's type, and what 4-bit weights need.
 
     Raises:
-        InputError: it has none; code in a checkpoint is never run.
+        InputError: it has none; code in a checkpoint is never run. Or bitsandbytes is not installed.
     """
+    check_four_bit(files.full.four_bit, files.full.folder)
     kind, folder = str(files.config.get("model_type")), files.full.folder
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return
@@ -87,84 +86,89 @@ def load_full(
     """
     folder = files.folder
     options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
+    wrapped = _wrapped_name(files)
+    if wrapped:
+        options["key_mapping"] = KEY_MAPPING
+    if files.four_bit is not None:
+        options |= _four_bit_options(files, dtype, device, device_map)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=DTYPES[dtype], device_map=device_map, output_loading_info=True, **options
+            str(folder), dtype=DTYPES[dtype], **{"device_map": device_map, "output_loading_info": True, **options}
         )
         model, info = loaded
-    except _LOAD_ERRORS as error:
+    except LOAD_ERRORS as error:
         if is_out_of_memory(error):
             raise
-        why = _first_line(error)
+        why = first_line(error)
         raise DamagedWeights(f"cannot load {folder}: {why}; check its config.json and weights") from error
-    for kind, keys in (("missing", info["missing_keys"]), ("misshapen", info["mismatched_keys"])):
-        if keys:
-            raise DamagedWeights(
-                f"{kind} weights in {folder}: {_first_names(keys)} would be random; the save was not finished or the "
-                f"config is another model's; use another checkpoint"
-            )
     unexpected = sorted(map(str, info["unexpected_keys"]))
-    if any("lora_" in key for key in unexpected):
-        raise InputError(f"unmerged LoRA weights in {folder}: {unexpected[0]}; save the adapter alone, or merge it")
-    notes = [f"{folder}: ignored weights {_first_names(unexpected)}"] if unexpected else []
+    _check_keys(files, info, unexpected)
+    notes = [f"{folder}: ignored weights {first_names(unexpected)}"] if unexpected else []
+    if wrapped:
+        notes.append(
+            f"{folder}: weights are named as in a wrapped model, such as {wrapped}; read without what torch.compile, "
+            "DDP, FSDP or PEFT add"
+        )
+    if files.four_bit is not None:
+        _compute_in(model, DTYPES[dtype])
+        notes.append(f"{folder}: loaded in 4 bits ({files.four_bit}), as {files.four_bit.source} says")
     return (model.to(device) if device_map is None else model).eval(), notes
 
 
-def attach_adapter(
-    model: nn.Module, peft: PeftModel | None, files: ModelFiles, name: str, device: torch.device
-) -> tuple[PeftModel, list[str]]:
-    """Put an adapter on its base.
+def _compute_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Let 4-bit layers compute in the type of the run, on the CPU without a faster layout that rounds their scales."""
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):
+            layer: Any = module
+            layer.compute_dtype, layer.compute_type_is_set = dtype, True
+            layer.support_avx512bf16_for_cpu = False
 
-    Args:
-        model: the base.
-        peft: the base with other adapters already on it; None for none.
-        files: the adapter's files.
-        name: name for the adapter.
-        device: where its weights are put.
 
-    Returns:
-        The base with its adapters, and notes for the log.
-
-    Raises:
-        InputError: the adapter's weights do not fit the base, or part of the base is not in memory.
-    """
-    if is_offloaded(model):
-        raise InputError(
-            f"adapter {files.folder} on a base that does not fit into memory: PEFT cannot put it on weights that are "
-            "on disk; merge it into its base, or use larger devices"
+def _check_keys(files: ModelFiles, info: dict[str, Any], unexpected: Sequence[str]) -> None:
+    """Check what transformers says of the names in a checkpoint; errors as ``load_full``."""
+    folder = files.folder
+    if any("lora_" in key for key in unexpected):
+        raise InputError(f"unmerged LoRA weights in {folder}: {unexpected[0]}; save the adapter alone, or merge it")
+    missing = sorted(map(str, info["missing_keys"]))
+    longer = next((key for key in unexpected if any(key.endswith("." + name) for name in missing)), None)
+    if longer is not None:
+        name = max((name for name in missing if longer.endswith("." + name)), key=len)
+        prefix = longer.removesuffix(name)
+        raise DamagedWeights(
+            f"misnamed weights in {folder}: {longer} where transformers looks for {name}; take {prefix!r} off the "
+            "names: t = safetensors.torch.load_file(FILE); safetensors.torch.save_file("
+            f"{{k.removeprefix({prefix!r}): v for k, v in t.items()}}, FILE, {{'format': 'pt'}})"
         )
-    try:
-        config = PeftConfig.from_pretrained(str(files.folder), local_files_only=True)
-        config.inference_mode = True
-        if peft is None:
-            base: Any = model
-            peft = cast(PeftModel, get_peft_model(base, config, adapter_name=name))
-        else:
-            peft.add_adapter(name, config)
-        loaded = peft.load_adapter(str(files.folder), name, torch_device=str(device))
-    except _LOAD_ERRORS as error:
-        if is_out_of_memory(error):
-            raise
-        raise adapter_does_not_fit(files.folder, files.full.folder, _first_line(error)) from error
-    wrong = sorted([*loaded.missing_keys, *loaded.unexpected_keys]) or _unsaved_modules(files)
-    if wrong:
-        why = f"weights do not match, such as {_first_names(wrong)}"
-        raise adapter_does_not_fit(files.folder, files.full.folder, why)
-    peft.eval()
-    no_effect = _has_no_effect(peft, name)
-    return peft, [f"{files.folder}: all lora_B are zero, the adapter does nothing"] if no_effect else []
+    for kind, keys in (("missing", missing), ("misshapen", info["mismatched_keys"])):
+        if keys:
+            raise DamagedWeights(
+                f"{kind} weights in {folder}: {first_names(keys)} would be random; the save was not finished or the "
+                f"config is another model's; use another checkpoint"
+            )
 
 
-def _unsaved_modules(files: ModelFiles) -> list[str]:
-    """Return the modules that were trained in full beside the adapter and whose weights its file lacks."""
-    stored = ["." + key for path in files.weight_paths for key in safetensors_header(path)]
-    trained = files.adapter_config.get("modules_to_save") or []
-    return [name for name in trained if not any(f".{name}." in key for key in stored)]
+def _wrapped_name(files: ModelFiles) -> str:
+    """Return the first name in a model's files to which a wrapper of the model added something; empty for none."""
+    names = (name for path in files.weight_paths for name in safetensors_header(path))
+    return next((name for name in names if plain_name(name) != name), "")
 
 
-def _has_no_effect(peft: PeftModel, name: str) -> bool:
-    lora_b = [value for key, value in peft.named_parameters() if "lora_B" in key and f".{name}." in key]
-    return bool(lora_b) and not any(bool(value.any()) for value in lora_b)
+def _four_bit_options(
+    files: ModelFiles, dtype: str, device: torch.device, device_map: DeviceMap | None
+) -> dict[str, Any]:
+    """Return options with which transformers loads a model in 4 bits; weights are packed as they get to the device."""
+    assert files.four_bit is not None
+    options: dict[str, Any] = {}
+    if device_map is None and device.type != "cpu":
+        options["device_map"] = {"": str(device)}
+    if not files.config.get("quantization_config"):
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=files.four_bit.quant_type,
+            bnb_4bit_use_double_quant=files.four_bit.double_quant,
+            bnb_4bit_compute_dtype=DTYPES[dtype],
+        )
+    return options
 
 
 def check_embedding(model: nn.Module, largest_token_id: int, source: str) -> None:
@@ -186,14 +190,3 @@ def first_bad_weight(model: nn.Module) -> str:
     in_memory = ((name, value) for name, value in model.named_parameters() if not value.is_meta)
     bad = (name for name, value in in_memory if not bool(torch.isfinite(value).all()))
     return next(bad, "")
-
-
-def _first_names(keys: Iterable[object]) -> str:
-    names = sorted(str(key) for key in keys)
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:2]) if lines else type(error).__name__
-    return text[:160]

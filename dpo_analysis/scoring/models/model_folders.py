@@ -1,6 +1,7 @@
 """Where a model's files are, and why a folder holds no weights that can be loaded. Torch-free."""
 
 import json
+import os.path
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.models.policy_names import checkpoints_in
 from dpo_analysis.scoring.models.weight_files import DamagedWeights
+from dpo_analysis.trainer.folder import is_folder, is_regular
 
 INDEX = "model.safetensors.index.json"
 ZERO_HINT = (
@@ -20,6 +22,8 @@ PICKLE_HINT = (
     "pickled weights can carry code and are not loaded; where you trust them, convert: "
     "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
 )
+MAX_NAME = 200
+"""Characters of a recorded name that a message shows."""
 _NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DOWNLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -36,13 +40,13 @@ def model_folder(source: str | Path, *, download: bool = True) -> Path:
     Raises:
         InputError: there is no such folder, and no such model on the hub.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(source))
+    if is_folder(path):
         return path
-    if path.is_file():
+    if is_regular(path):
         raise InputError(f"{source} is a file: a model is a folder with config.json and *.safetensors; name its folder")
     text = str(source)
-    local = text.startswith((".", "/", "~")) or ("/" in text and Path(text.split("/")[0]).is_dir())
+    local = text.startswith((".", "/", "~")) or ("/" in text and is_folder(text.split("/")[0]))
     if local or not _HUB_ID.fullmatch(text):
         raise InputError(f"no such folder: {source}; name a folder with config.json and *.safetensors, or a hub id")
     return _hub_snapshot(text, download=download)
@@ -82,12 +86,13 @@ def recorded_base(folder: Path, adapter_config: Mapping[str, Any]) -> Path:
     name = adapter_config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise InputError(f"no base model named in adapter {folder}; pass --base MODEL")
-    if Path(name).is_absolute() and Path(name).is_dir():
+    if Path(name).is_absolute() and is_folder(name):
         return Path(name)
     if not Path(name).is_absolute():
         adapter_folder = folder.resolve()
         starts = [Path.cwd(), adapter_folder, *adapter_folder.parents]
-        base = next((start / name for start in starts if (start / name / "config.json").is_file()), None)
+        configs = ("config.json", "adapter_config.json")
+        base = next((start / name for start in starts if any(is_regular(start / name / one) for one in configs)), None)
         if base is not None:
             return base.resolve()
         if _HUB_ID.fullmatch(name):
@@ -95,7 +100,7 @@ def recorded_base(folder: Path, adapter_config: Mapping[str, Any]) -> Path:
                 return _hub_snapshot(name, download=False)
             except InputError:
                 pass
-    raise InputError(f"adapter {folder} needs base {name}: not found on this machine; pass --base MODEL")
+    raise InputError(f"adapter {folder} needs base {name[:MAX_NAME]}: not found on this machine; pass --base MODEL")
 
 
 def safetensors_files(folder: Path) -> tuple[Path, ...]:
@@ -110,7 +115,7 @@ def safetensors_files(folder: Path) -> tuple[Path, ...]:
         return (folder / "model.safetensors",)
     if not shards:
         raise InputError(_why_no_weights(folder))
-    missing = [name for name in shards if not (folder / name).is_file()]
+    missing = [name for name in shards if not is_regular(folder / name)]
     if missing:
         raise DamagedWeights(
             f"missing shard {missing[0]} in {folder}: {len(missing)} of {len(shards)} are not there; copy it again"

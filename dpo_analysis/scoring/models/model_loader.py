@@ -1,11 +1,12 @@
 """Models loaded one after another: full models, adapters on a base that they share, and models that the caller holds.
 
 Small models stay in memory, so that taking turns part by part does not load them again; of large models only the last
-one stays. Adapters of one base share it, and the base itself is that model with its adapters off.
+one stays. Adapters that leave their base as it is share it, and the base itself is that model with its adapters off;
+an adapter that changes its base has a base of its own.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,13 +20,15 @@ from dpo_analysis.runs import Model
 from dpo_analysis.scoring.engine.engine import Engine
 from dpo_analysis.scoring.engine.memory import empty_cache, guard_memory
 from dpo_analysis.scoring.engine.placement import DeviceMap
+from dpo_analysis.scoring.models.adapters.attach import attach_adapter
+from dpo_analysis.scoring.models.adapters.kinds import shares_base
 from dpo_analysis.scoring.models.devices import pick_device
 from dpo_analysis.scoring.models.in_memory import active_adapter, causal_model, evaluation_mode
-from dpo_analysis.scoring.models.loading import attach_adapter, check_embedding, first_bad_weight, load_full, quiet
+from dpo_analysis.scoring.models.loading import check_embedding, first_bad_weight, load_full, quiet
 from dpo_analysis.scoring.models.preflight import ModelFiles
 from dpo_analysis.scoring.models.requirements import ModelRequirements
 from dpo_analysis.scoring.models.resolved_model import ResolvedModel
-from dpo_analysis.scoring.models.weight_files import DamagedWeights
+from dpo_analysis.scoring.models.weight_files import DamagedWeights, safetensors_header
 
 MAX_CACHED_BYTES = 2 << 30
 """Bytes of weights that may stay loaded, the model in use among them."""
@@ -95,6 +98,7 @@ class ModelLoader:
         self._note, self._on_open = note, on_open
         self._numerics, self._device_map = numerics, device_map
         self._cached: OrderedDict[str, _CachedModel] = OrderedDict()
+        self._noted: set[str] = set()
 
     @cached_property
     def _device(self) -> torch.device:
@@ -152,7 +156,10 @@ class ModelLoader:
 
         def work() -> tuple[_CachedModel, str]:
             cached = self._load_full(key, resolved.n_parameters, files)
-            return cached, self._load_adapter(cached, files) if files.kind == "adapter" else ""
+            adapter = self._load_adapter(cached, files) if files.kind == "adapter" else ""
+            # after the adapter: it may hold a larger embedding than its base
+            check_embedding(cached.model, self._requirements.largest_token_id, str(files.folder))
+            return cached, adapter
 
         try:
             return guard_memory(work, self._device, str(files.folder))
@@ -169,9 +176,7 @@ class ModelLoader:
             self._cached.popitem(last=False)
             empty_cache(self._device)
         model, notes = load_full(files.full, dtype=self._dtype, device=self._device, device_map=self._device_map)
-        check_embedding(model, self._requirements.largest_token_id, str(files.full.folder))
-        for line in notes:
-            self._note(line)
+        self._note_once(notes)
         self._cached[key] = _CachedModel(model, n_bytes)
         return self._cached[key]
 
@@ -190,9 +195,14 @@ class ModelLoader:
             cached.peft.set_adapter(name, inference_mode=True)
             cached.peft.delete_adapter(oldest)
             cached.engines.pop(oldest, None)
-        for line in notes:
-            self._note(line)
+        self._note_once(notes)
         return name
+
+    def _note_once(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if line not in self._noted:
+                self._noted.add(line)
+                self._note(line)
 
     def _engine(self, cached: _CachedModel, adapter: str, files: ModelFiles) -> Engine:
         if adapter not in cached.engines:
@@ -213,10 +223,13 @@ class ModelLoader:
 
 
 def _cache_key(files: ModelFiles) -> str:
-    """Return the folder of the full model; an adapter that changes biases of its base gets a base of its own."""
-    key = str(files.full.folder.resolve())
-    shares_base = files.adapter_config.get("bias", "none") == "none"
-    return key if shares_base else f"{key} under {files.folder.resolve()}"
+    """Return the folder of the full model; an adapter that changes its base gets a base of its own."""
+    full = files.full
+    key = str(full.folder.resolve()) + (f" in {full.four_bit}" if full.four_bit else "")
+    if files.kind == "full":
+        return key
+    names = safetensors_header(files.weight_paths[0])
+    return key if shares_base(files.adapter_config, names) else f"{key} under {files.folder.resolve()}"
 
 
 @dataclass(frozen=True, slots=True)

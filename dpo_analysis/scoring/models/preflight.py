@@ -5,13 +5,15 @@ Only safetensors are read, no code from a checkpoint is run, and a model that a 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.models import model_folders
+from dpo_analysis.scoring.models.adapters.four_bit import FourBit, check_quantization, four_bit_of
+from dpo_analysis.scoring.models.adapters.kinds import check_scorable, rewriting_method, vocabulary_rows
 from dpo_analysis.scoring.models.weight_files import (
     DamagedWeights,
     TensorInfo,
@@ -20,11 +22,11 @@ from dpo_analysis.scoring.models.weight_files import (
     count_parameters,
     file_sha256,
     json_sha256,
+    plain_name,
     safetensors_header,
+    unwrapped_name,
 )
 
-PROMPT_LEARNING = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE")
-"""PEFT types that add virtual tokens, so that scores would not be at the positions of the response's tokens."""
 OTHER_HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM", "RewardModel")
 _POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
 _UNHASHED_CONFIG_KEYS = ("transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache")
@@ -44,6 +46,7 @@ class ModelFiles:
         base: the full model under an adapter.
         saved_reference: folder of the ``ref/`` adapter that a trainer saved beside an adapter; None where there is
             none. TRL saves one when training went on from an adapter: that adapter, not the base, was the reference.
+        four_bit: how a full model is packed into 4 bits as it is loaded; None where it is not.
     """
 
     kind: str
@@ -53,6 +56,7 @@ class ModelFiles:
     adapter_config: dict[str, Any]
     base: "ModelFiles | None" = None
     saved_reference: Path | None = None
+    four_bit: FourBit | None = None
 
     @property
     def full(self) -> "ModelFiles":
@@ -81,24 +85,39 @@ def find_model(
         weight_paths = model_folders.safetensors_files(folder)
         config = read_json(folder / "config.json", missing="a model folder has one beside its weights; copy it there")
         _refuse_config(config, folder)
-        full_models[folder] = ModelFiles("full", folder, weight_paths, config, {})
+        four_bit = four_bit_of(config, "config.json")
+        full_models[folder] = ModelFiles("full", folder, weight_paths, config, {}, four_bit=four_bit)
     return full_models[folder]
 
 
 def _find_adapter(folder: Path, base: str | Path | None, full_models: dict[Path, ModelFiles]) -> ModelFiles:
     config = read_json(folder / "adapter_config.json", missing="")
-    kind = str(config.get("peft_type", "")).upper()
-    if kind in PROMPT_LEARNING:
-        raise InputError(f"adapter of type {kind} in {folder}: it adds virtual tokens; only weight adapters are scored")
+    check_scorable(folder, config)
     path = folder / "adapter_model.safetensors"
     if not path.is_file():
         raise InputError(model_folders.why_no_adapter(folder))
     base = base if base is not None else model_folders.recorded_base(folder, config)
     full = find_model(base, full_models=full_models)
     if full.kind != "full":
-        raise InputError(f"base {full.folder} of adapter {folder} is itself an adapter: merge it into its base first")
+        raise InputError(
+            f"base {full.folder} of adapter {folder} is itself an adapter: merge it into its base first, "
+            "PeftModel.from_pretrained(BASE, FOLDER).merge_and_unload().save_pretrained(NEW), and pass --base NEW"
+        )
     reference = folder / "ref" if (folder / "ref" / "adapter_config.json").is_file() else None
+    if reference is not None and rewriting_method(config):
+        raise InputError(
+            f"adapter {folder} was trained on from a {rewriting_method(config)} adapter beside its copy ref/: PEFT "
+            "rewrote the base once for each of the two, which cannot be told from the files; merge it where it was "
+            "trained"
+        )
     return ModelFiles("adapter", folder, (path,), full.config, config, full, reference)
+
+
+def in_four_bits(files: ModelFiles, four_bit: FourBit) -> ModelFiles:
+    """Return the files of a model that is packed into 4 bits as it is loaded; under an adapter its base is."""
+    if files.base is not None:
+        return replace(files, base=in_four_bits(files.base, four_bit))
+    return replace(files, four_bit=four_bit)
 
 
 def find_saved_reference(files: ModelFiles, full_models: dict[Path, ModelFiles] | None = None) -> ModelFiles | None:
@@ -140,9 +159,7 @@ def _refuse_config(config: Mapping[str, Any], folder: Path) -> None:
     headless = [name for name in architectures if any(head in name for head in OTHER_HEADS)]
     if headless:
         raise InputError(f"{headless[0]} in {folder}: it has no language-model head; point at the policy itself")
-    if config.get("quantization_config"):
-        method = (config["quantization_config"] or {}).get("quant_method", "unknown")
-        raise InputError(f"quantised weights ({method}) in {folder}: not supported; point at the unquantised model")
+    check_quantization(config, folder)
     code_files = sorted(path.name for path in folder.glob("*.py"))
     if config.get("auto_map") and (code_files or not config.get("model_type")):
         raise InputError(
@@ -161,11 +178,19 @@ def check_weights(files: ModelFiles) -> int:
             the weights do not fit the config, or the adapter does not fit its base.
     """
     full = _checked_headers(files.full)
-    tensors = {name: tensor for header in full.values() for name, tensor in header.items()}
+    tensors = {plain_name(name): tensor for header in full.values() for name, tensor in header.items()}
+    if len(tensors) != len({name for header in full.values() for name in header}):
+        raise DamagedWeights(
+            f"two tensors of one name in {files.full.folder}: some names begin with _orig_mod. or module., which "
+            "wrappers of a model add, and some do not; keep the file of one save"
+        )
     check_config(files.full.folder, _text_config(files.config), tensors)
     if files.base is not None:
         (adapter,) = _checked_headers(files).values()
-        check_adapter(files.folder, adapter, files.base.folder, tensors)
+        plain = {unwrapped_name(name): tensor for name, tensor in adapter.items()}
+        # PEFT copies layers of the base before it puts such an adapter on them
+        if not files.adapter_config.get("layer_replication"):
+            check_adapter(files.folder, plain, files.base.folder, tensors)
     return count_parameters(full.values())
 
 
@@ -186,6 +211,22 @@ def _checked_headers(files: ModelFiles) -> dict[Path, dict[str, TensorInfo]]:
                 f"no tensor {name} in {files.folder / shard}: its index names it; copy the shard again"
             )
     return headers
+
+
+def scored_config(files: ModelFiles) -> dict[str, Any]:
+    """Return the config that pairs are checked against: an adapter's file may hold an embedding larger than its base's.
+
+    Raises:
+        DamagedWeights: the header of the adapter's file cannot be read.
+    """
+    rows = vocabulary_rows(safetensors_header(files.weight_paths[0])) if files.kind == "adapter" else {}
+    size = rows.get("embedding", rows.get("head"))
+    if size is None:
+        return files.config
+    text = files.config.get("text_config")
+    return files.config | (
+        {"text_config": text | {"vocab_size": size}} if isinstance(text, dict) else {"vocab_size": size}
+    )
 
 
 def weights_sha256(files: ModelFiles, *, cache: bool = True) -> str:

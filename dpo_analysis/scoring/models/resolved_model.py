@@ -8,7 +8,7 @@ from torch import nn
 
 from dpo_analysis.runs import Model
 from dpo_analysis.scoring.models.in_memory import causal_model, loaded_sha256
-from dpo_analysis.scoring.models.preflight import ModelFiles, check_weights, weights_sha256
+from dpo_analysis.scoring.models.preflight import ModelFiles, check_weights, scored_config, weights_sha256
 from dpo_analysis.scoring.models.tokenizer import has_tokenizer, stored_template_hash
 from dpo_analysis.scoring.models.weight_files import DamagedWeights
 
@@ -19,7 +19,7 @@ class ResolvedModel:
 
     Attributes:
         model: series, name, step, kind, source and hash of its weights, as the run folder stores them.
-        config: the parsed config.json; for an adapter the config of its base.
+        config: the parsed config.json; for an adapter the config of its base, with the adapter's size of vocabulary.
         n_parameters: parameters of the full model; 0 where the weight files are damaged.
         damage: what is wrong with the weight files; empty where they passed every check.
         files: files of a model on disk, with those of the base under an adapter; None for a model in memory.
@@ -57,14 +57,14 @@ def resolve_files(model: Model, files: ModelFiles) -> ResolvedModel:
     """
     model = replace(model, weights=weights_sha256(files))
     try:
-        n_parameters, damage = check_weights(files), ""
+        n_parameters, damage, config = check_weights(files), "", scored_config(files)
     except DamagedWeights as error:
-        n_parameters, damage = 0, str(error)
+        n_parameters, damage, config = 0, str(error), files.config
     folders = (files.folder, files.full.folder)
     tokenizer_folder = next((folder for folder in folders if has_tokenizer(folder)), None)
     if tokenizer_folder is not None:
         model = replace(model, template=stored_template_hash(tokenizer_folder))
-    return ResolvedModel(model, files.config, n_parameters, damage, files, tokenizer_folder)
+    return ResolvedModel(model, config, n_parameters, damage, files, tokenizer_folder)
 
 
 def resolve_module(model: Model, module: nn.Module, adapter: str | None = None) -> ResolvedModel:

@@ -20,8 +20,19 @@ EMBEDDING_NAMES = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "word_embed_proj_dim", "embedding_size")
 _LORA = (".lora_A.weight", ".lora_B.weight")
 _PREFIX = "base_model.model."
+_HEADS = ("lm_head", "embed_out")
 MAX_HEADER_BYTES = 100_000_000
 """Length of the longest header that safetensors accepts, in bytes."""
+KEY_MAPPING = {
+    r"^(?:module\.|_orig_mod\.|_fsdp_wrapped_module\.|base_model\.model\.)+": "",
+    r"\._orig_mod\.": ".",
+    r"\._checkpoint_wrapped_module\.": ".",
+    r"\._fsdp_wrapped_module\.": ".",
+}
+"""What the names of a wrapped model's weights hold beside transformers' names, and what takes its place: wrappers of
+torch.compile, DDP, FSDP and activation checkpointing, and a merged ``PeftModel`` saved by hand. Each pattern is applied
+once, as by transformers."""
+_WRAPPERS = re.compile(r"^(?:module\.)+|(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 
 class DamagedWeights(InputError):
@@ -67,6 +78,18 @@ def safetensors_header(path: Path) -> dict[str, TensorInfo]:
 
 def _tensor_info(entry: Mapping[str, Any]) -> TensorInfo:
     return TensorInfo(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
+
+
+def plain_name(name: str) -> str:
+    """Return the name that transformers gives a full model's weight, without what wrappers of the model add to it."""
+    for pattern, replacement in KEY_MAPPING.items():
+        name = re.sub(pattern, replacement, name, count=1)
+    return name
+
+
+def unwrapped_name(name: str) -> str:
+    """Return the name that PEFT gives an adapter's weight, without what wrappers of the model add to it."""
+    return _WRAPPERS.sub("", name)
 
 
 def count_parameters(headers: Iterable[Mapping[str, TensorInfo]]) -> int:
@@ -152,13 +175,15 @@ def check_adapter(
         DamagedWeights: the adapter has layers that the base lacks, or layers of another size.
     """
     layers = {name: _layer_name(name) for name in adapter if name.endswith(_LORA)}
-    missing = sorted({layer for layer in layers.values() if f"{layer}.weight" not in base})
+    # a head that is tied to the embedding is in no file
+    missing = sorted({layer for layer in layers.values() if f"{layer}.weight" not in base and layer not in _HEADS})
     if missing and len(missing) < len(set(layers.values())):
         raise adapter_does_not_fit(folder, base_folder, f"the base has no {missing[0]}")
     for name, layer in layers.items():
         weight = base.get(f"{layer}.weight")
         size = adapter[name].shape[-1 if name.endswith(_LORA[0]) else 0]
-        if weight is not None and size not in weight.shape:
+        # 4-bit weights are packed into bytes: their shape says nothing of the layer's
+        if weight is not None and weight.dtype != "U8" and size not in weight.shape:
             why = f"{name} is for {size} where {layer} is {' x '.join(map(str, weight.shape))}"
             raise adapter_does_not_fit(folder, base_folder, why)
 
