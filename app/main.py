@@ -49,7 +49,7 @@ def _navigation(lang: str) -> dict[str, StreamlitPage]:
     first = next(iter(pages()))
     return {
         name: st.Page(
-            partial(_draw, view.page, lang),
+            partial(_draw, name, view.page, getattr(view, "SHOWS_LOGS", False), lang),
             title=words.text(f"{name}.nav", lang),
             icon=view.ICON,
             url_path=name,
@@ -63,14 +63,20 @@ def _sidebar(run: Run, entries: dict[str, StreamlitPage], lang: str) -> None:
     with st.sidebar:
         for entry in entries.values():
             st.page_link(entry, query_params=state.url_parameters())
-        choosers.choose_split(run, lang)
-        choosers.choose_beta(run, lang)
+        if run.has_pairs:
+            choosers.choose_split(run, lang)
+            choosers.choose_beta(run, lang)
 
 
-def _draw(page: Callable[[Run], None], lang: str) -> None:
+def _draw(name: str, page: Callable[[Run], None], shows_logs: bool, lang: str) -> None:
     run = state.current_run()
     blocks.progress(run, lang)
-    page(run)
+    if run.has_pairs or shows_logs:
+        page(run)
+    else:
+        st.title(words.text(f"{name}.title", lang), anchor=False)
+        blocks.facts(run, lang)
+        blocks.only_log(lang)
 
 
 main()

@@ -104,24 +104,14 @@ def test_a_finished_run_says_so(run):
     assert scored_lines(run) == [f"scored: 15 policies and the reference in {SAMPLE}"]
 
 
-def test_a_beta_that_was_not_given_names_its_one_source():
-    trainings = [
-        Training("strong", [], beta=0.1, settings_path="strong/training_args.bin"),
-        Training("weak", [], beta=0.3, settings_path="weak/training_args.bin"),
-        Training("lora", []),
-    ]
-    series = [Series("strong", beta=0.1), Series("weak", beta=0.3), Series("lora", beta=0.2), Series("new", beta=0.1)]
+def test_a_beta_that_no_training_gives_names_its_source():
+    trainings = [Training("strong", [], beta=0.1), Training("solved", [], log_path="log"), Training("lora", [])]
+    names = ("strong", "solved", "lora", "new", "newer")
+    series = [Series(name, beta=0.2 if name == "lora" else 0.1) for name in names]
     assert beta_sources(series, trainings, {"lora": series[2]}) == [
-        "beta 0.1 from strong/training_args.bin",
-        "beta 0.3 from weak/training_args.bin",
         "beta 0.2 of lora is the one that the run folder had before",
-        "beta 0.1 is assumed for new, DPO's default; give the trainer's as --beta",
+        "beta 0.1 is assumed for new, newer, DPO's default; give the trainer's as --beta",
     ]
-
-
-def test_equal_betas_of_several_folders_are_one_line():
-    trainings = [Training(name, [], beta=0.1, settings_path=f"{name}/training_args.bin") for name in ("a", "b")]
-    assert beta_sources([Series("a"), Series("b")], trainings, {}) == ["beta 0.1 from training_args.bin of a, b"]
 
 
 def test_the_import_of_torch_is_announced_and_not_twice(monkeypatch, capsys):

@@ -120,7 +120,8 @@ def test_a_base_that_is_not_here_is_named_with_the_way_out(tmp_path):
     checkpoint(tmp_path / "lora" / "checkpoint-5", adapter="org/base")
     training = find_training(tmp_path / "lora")
     assert training.reference == "org/base"
-    assert any("--base" in note for note in training.notes)
+    assert any("org/base" in note and "--reference" in note for note in training.notes)
+    assert training.candidates
 
 
 def test_a_run_that_went_on_from_an_adapter_is_measured_against_its_saved_copy(tmp_path):

@@ -15,7 +15,8 @@ SHARES = {"end", "first", "share", "pushed", "pulled", "unexplained", "low", "hi
           "wrong", "opposed", "opposed_right", "train", "held_out", "slip", "calm", "broke", "entropy",
           "part", "place_share", "fell_share", "weight"}  # fmt: skip
 """Values that bring their percent sign along."""
-TEXT = {"place", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss", "name", "parts",
+TEXT = {"place", "option", "n_tried", "checks", "since", "model", "causes", "split", "step", "n", "passed", "loss",
+        "name", "parts",
         "cause", "recipient", "identical", "same", "tokens", "fell", "least", "needed", "below", "of", "rate",
         "series", "models", "used", "shown", "went", "far", "checks_failed", "fallen", "fallen_read", "least_read",
         "groups", "beta", "fitted", "phrase", "gained", "evidence", "rejects", "chooses",
@@ -42,6 +43,8 @@ PER_RESPONSE = {"chosen", "rejected", "train_change", "change"}
 """Mean changes of both sides, of which the last in a sentence has the unit of all."""
 PER_TOKEN = {"hard", "gap", "per_token"}
 NATS = {
+    "logged_nats",
+    "recomputed_nats",
     "drop",
     "gain",
     "near",

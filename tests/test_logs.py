@@ -124,8 +124,8 @@ def test_a_folder_without_a_log_is_refused(tmp_path):
 
 
 def test_a_log_larger_than_the_cap_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("dpo_analysis.trainer.logs.MAX_BYTES", 10)
-    with pytest.raises(InputError, match="larger than 256 MiB"):
+    monkeypatch.setattr("dpo_analysis.trainer.logs.trainer_state.MAX_JSON_BYTES", 10)
+    with pytest.raises(InputError, match="is larger than"):
         read_trainer_state(state(tmp_path, []))
 
 

@@ -164,6 +164,12 @@ def test_ld_alpha_weights_the_longer_tail_and_refuses_sums():
         ("sigmoid", {"reference_free": True}, "reference_free"),
         (["sigmoid", "sft"], {"loss_weights": [1.0]}, "1 loss_weights for 2 losses"),
         ([], {}, "0 losses"),
+        (["sigmoid"], {"loss_weights": 1.0}, "bad loss_weights 1.0: a list of numbers"),
+        (["sigmoid"], {"loss_weights": ["much"]}, "bad loss_weights"),
+        ("sigmoid", {"label_smoothing": [0.1]}, "bad label_smoothing"),
+        ("sigmoid", {"ld_alpha": float("nan")}, "bad ld_alpha nan"),
+        ("sigmoid", {"discopop_tau": True}, "bad discopop_tau"),
+        ("sigmoid", {"f_divergence_type": ["js"]}, "bad f_divergence_type"),
     ],
 )
 def test_what_is_no_loss_of_a_pair_is_refused_in_one_line(loss_type, parameters, why):

@@ -264,7 +264,12 @@ LOG = {"global_step": 20, "log_history": [{"step": 10, "loss": 0.6, "rewards/cho
 def test_what_a_trainer_left_gives_policies_series_and_curves(place):
     (place / "strong/checkpoint-20/trainer_state.json").write_text(json.dumps(LOG))
     run = score(
-        "pairs.jsonl", reference="sft", trainer_outputs=["strong", "lora"], out="run", parameters={"ld_alpha": 0.5}
+        "pairs.jsonl",
+        reference="sft",
+        trainer_outputs=["strong", "lora"],
+        out="run",
+        beta=0.1,
+        parameters={"ld_alpha": 0.5},
     )
     assert [model.key for model in run.models] == ["lora/checkpoint-5", "strong/checkpoint-10", "strong/checkpoint-20"]
     curves = run.curves().to_pylist()
@@ -275,8 +280,13 @@ def test_what_a_trainer_left_gives_policies_series_and_curves(place):
 
 
 def test_an_adapters_training_needs_no_reference(place):
-    run = score("pairs.jsonl", trainer_outputs=["lora"], out="run")
+    run = score("pairs.jsonl", trainer_outputs=["lora"], out="run", beta=0.1)
     assert run.reference.source == "sft"
+
+
+def test_a_training_without_beta_and_log_is_asked_for(place):
+    with pytest.raises(InputError, match=r"no beta for lora: .*--beta"):
+        score("pairs.jsonl", trainer_outputs=["lora"], out="run")
 
 
 def test_a_log_that_does_not_parse_costs_only_the_overlay(place):

@@ -9,7 +9,7 @@ import pytest
 from dpo_analysis.diagnosis.causes import artefact
 from dpo_analysis.diagnosis.setup_checks import trainer_log
 from dpo_analysis.diagnosis.setup_checks.check import Check
-from dpo_analysis.diagnosis.setup_checks.logged_pairs import evaluated_pairs, logging_window
+from dpo_analysis.diagnosis.setup_checks.logging_window import logging_window
 from dpo_analysis.diagnosis.setup_checks.template import check_template
 from dpo_analysis.diagnosis.setup_checks.trainer_log import check_logged, compare_with_log
 from dpo_analysis.diagnosis.setup_checks.trainer_reference import check_same_reference
@@ -19,6 +19,7 @@ from dpo_analysis.runs import Model, Series
 from dpo_analysis.runs.manifest import merge_models, merge_series
 from dpo_analysis.schema import CURVES_SCHEMA, VOCAB_SCHEMA
 from dpo_analysis.text.numbers import fixed
+from dpo_analysis.trainer.evaluations import evaluated_pairs
 from dpo_analysis.words import text
 from tests import handmade
 from tests.handmade import make_run

@@ -44,6 +44,11 @@ def safe_html(*lines: tuple[str, str]) -> None:
 
 def facts(run: Run, lang: str) -> None:
     """Show the line under every title (run, beta, pairs, models, reference), then URL values that do not exist."""
+    if not run.has_pairs:
+        named = words.text("app.facts.log", lang, run=run.name, series=", ".join(run.series))
+        safe_html((FACTS, named))
+        state.take_unknown()
+        return
     beta = state.beta()
     values = {
         "run": words.text("app.sample", lang) if run.path == sample_run() else run.name,
@@ -185,6 +190,11 @@ def status_counts(run: Run, lang: str) -> None:
     rows = counts.reset_index(drop=True)
     rows.insert(0, words.text("overview.status.model", lang), labels)
     st.dataframe(rows, hide_index=True, width="content")
+
+
+def only_log(lang: str) -> None:
+    """Say that the run holds training logs alone, and which command would add the rest."""
+    st.info(words.text("app.only_log", lang))
 
 
 def has_tokens(run: Run, lang: str) -> bool:

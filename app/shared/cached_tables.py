@@ -112,6 +112,11 @@ def logged(run: Run) -> pd.DataFrame:
     return _of_chosen_split(cached(trainer_log.logged_curves, run), run)
 
 
+def all_logged(run: Run) -> pd.DataFrame:
+    """Return the trainers' logs of every split, as ``trainer_log.logged_curves``."""
+    return cached(trainer_log.logged_curves, run)
+
+
 def logs_of_other_splits(run: Run) -> list[tuple[str, str, str]]:
     """Return the trainers' logs that belong to no curve of the chosen split: name, series, and why (a key of words)."""
     return trainer_log.logs_of_other_splits(run, cached(trainer_log.logged_curves, run), state.split(run))

@@ -266,5 +266,5 @@ def beta() -> float | None:
 
 
 def split(run: Run) -> str:
-    """Return the chosen split; "eval" by default where the run has it, else its first split."""
-    return choice("split", run.splits, "eval" if "eval" in run.splits else run.splits[0])
+    """Return the chosen split; "eval" by default where the run has it, else its first; "" where it has none."""
+    return choice("split", run.splits, "eval" if "eval" in run.splits else next(iter(run.splits), ""))

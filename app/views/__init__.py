@@ -1,7 +1,8 @@
 """The pages of the app, found by their files.
 
 A page is a module here, or the module named like its folder. It declares ``ORDER`` (its place in the navigation),
-``ICON`` (a Material icon) and ``page(run)``, which draws it. Its name is its URL path, and its words are in the tables
+``ICON`` (a Material icon) and ``page(run)``, which draws it, and ``SHOWS_LOGS`` where it can also draw a run that holds
+training logs alone. Its name is its URL path, and its words are in the tables
 of this name in ``dpo_analysis/words``: nothing else lists it.
 """
 

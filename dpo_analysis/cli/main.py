@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dpo_analysis import __version__
-from dpo_analysis.cli import run_commands, scoring_commands
+from dpo_analysis.cli import model_info, run_commands, scoring_commands
 from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def common_options(
 
 app.command()(scoring_commands.check)
 app.command()(scoring_commands.score)
+app.command()(model_info.info)
 app.command(name="import")(run_commands.import_sums)
 app.command()(run_commands.diagnose)
 app.command()(run_commands.export)

@@ -14,16 +14,25 @@ FirstPort = "The port of the page.  [default: 8501, or the next free one]"
 
 
 def import_sums(
+    out: Annotated[Path, typer.Option(help="The run folder to make, or to add to.")],
     tables: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="TABLE...",
+            metavar="TABLE",
+            show_default=False,
             help="[SPLIT=]FILE. A .parquet, .csv or .jsonl file has a row for each response, with pair_id (or row), "
             "model (or step), side and logps. An .npz file has two arrays, chosen and rejected, of shape (checkpoints, "
             "pairs).",
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="The run folder to make, or to add to.")],
+    ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SERIES=]PATH",
+            help="A training log, or a folder that holds it: trainer_state.json, TensorBoard, W&B (offline or CSV), "
+            "trackio, logging.jsonl, trainer_log.jsonl. Repeat for more. Without tables the run has the curves alone.",
+        ),
+    ] = None,
     beta: Annotated[float | None, typer.Option(help="The beta of the training.  [default: 0.1]")] = None,
     loss_type: Annotated[str | None, typer.Option(help="The loss_type of the training.  [default: sigmoid]")] = None,
     series: Annotated[str, typer.Option(help="The name of the training run, for rows that name no series.")] = "policy",
@@ -36,9 +45,9 @@ def import_sums(
         typer.Option(help="The preference pairs, so that pages can show texts: [SPLIT=]SOURCE. Repeat for more."),
     ] = None,
 ) -> None:
-    """Make a run folder from log-probs that you already have.
+    """Make a run folder from log-probs or training logs that you already have.
 
-    You have one sum per response, so the run has no tokens.
+    Tables hold one sum per response, so the run has no tokens. Logs hold curves, so the run has no pairs either.
     """
     from dpo_analysis.cli.run_notes import imported_lines
     from dpo_analysis.diagnosis import save_diagnoses
@@ -47,15 +56,17 @@ def import_sums(
 
     known = stored_series(out)
     run = import_run(
-        *tables,
+        *(tables or ()),
         out=out,
         beta=beta,
         loss_type=loss_type,
         series=series,
         reference_checkpoint=reference_checkpoint,
         pairs=list(pairs or ()),
+        logs=list(log or ()),
     )
-    save_diagnoses(run)
+    if run.has_pairs:
+        save_diagnoses(run)
     typer.echo("\n".join(imported_lines(run, beta, known)))
 
 
@@ -188,7 +199,8 @@ def verify(
         raise StorageError(f"{counted(len(problems), 'problem')} in {run}, listed above; {advice}")
     opened = open_run(run)
     policies = counted(len(opened.models), "policy")
-    typer.echo(f"whole: {counted(opened.n_parts, 'part')}, the reference and {policies} in {run}")
+    scores = f"{counted(opened.n_parts, 'part')}, the reference and {policies}"
+    typer.echo(f"whole: {scores if opened.has_pairs else 'a training log, no scores'} in {run}")
 
 
 def open_app(

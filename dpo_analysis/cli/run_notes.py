@@ -67,16 +67,39 @@ def imported_lines(run: "Run", beta: float | None, known: Mapping[str, "Series"]
         beta: beta from the caller; None where the run's, or DPO's default, was used.
         known: the series that the folder had before the command.
     """
+    logs = _log_lines(run)
+    if not run.has_pairs:
+        logs.append(
+            "note: this run holds a training log alone: curves, and no pairs or tokens; "
+            "dpo-analysis score PAIRS --trainer-output FOLDER --out NEW scores its checkpoints and reads its log, too"
+        )
+        return [*logs, f"look at it: dpo-analysis app {run.path}"]
     policies, pairs = counted(len(run.models), "policy"), counted(run.n_pairs, "pair")
-    lines = [f"imported: {policies} and the reference, {pairs}, in {run.path}"]
+    lines = [f"imported: {policies} and the reference, {pairs}, in {run.path}", *logs]
     if beta is None:
         lines += [f"note: {_beta_source(one, one.name in known)}" for _, one in sorted(run.series.items())]
     unused = next((event["unused"] for event in reversed(run.log()) if event.get("unused")), [])
     if unused:
         lines.append(f"note: not read: {', '.join(map(str, unused))}")
     lines += _lost_lines(run)
-    lines.append("note: the tables hold sums over responses, so this run has no tokens; pages that need tokens say so")
+    if not run.has_tokens:
+        sums = "the tables hold sums over responses, so this run has no tokens; pages that need tokens say so"
+        lines.append(f"note: {sums}")
     return [*lines, f"look at it: dpo-analysis app {run.path}"]
+
+
+def _log_lines(run: "Run") -> list[str]:
+    """Return the lines on the training logs that this process imported: how far each goes, and what was lost of it."""
+    events = [event for event in run.log() if event.get("event") == "log" and event.get("pid") == os.getpid()]
+    lines = []
+    for event in events:
+        names, last = event.get("series", []), event.get("last_step")
+        values = counted(int(event.get("values", 0)), "value")
+        lines.append(
+            f"log of {', '.join(names)}: {values} up to step {last}, from {event.get('kind')} {event.get('log')}"
+        )
+        lines += [f"note: {text}" for text in event.get("notes", [])]
+    return lines
 
 
 def _beta_source(series: "Series", is_known: bool) -> str:

@@ -9,13 +9,17 @@ import importlib.util
 import inspect
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dpo_analysis.cli.announce import announce, announce_torch
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.arguments import CommandOption, ScoreArguments
+
+if TYPE_CHECKING:
+    from dpo_analysis.data.pairs import Pair
+    from dpo_analysis.data.presets import PresetSettings
 
 ARGUMENTS = {field.name: field for field in dataclasses.fields(ScoreArguments) if "options" in field.metadata}
 """The arguments of ``score`` that the command line sets, by name."""
@@ -26,18 +30,31 @@ def _help(name: str) -> str:
     return ARGUMENTS[name].metadata["options"][0].help
 
 
+TRAINERS_DEFAULT = "  [default: that of the tokenization's trainer]"
+
+
 def check(
     pairs: Annotated[list[str], typer.Argument(help=_help("pairs"))],
     tokenizer: Annotated[
         str | None, typer.Option(help="The model whose tokenizer to use: a folder or a hub id.")
     ] = None,
-    max_length: Annotated[
-        int, typer.Option(help="The trainer's max_length: tokens of the longest prompt + response.")
-    ] = 1024,
-    truncation: Annotated[
-        str, typer.Option(help="The trainer's truncation_mode: keep_start or keep_end.")
-    ] = "keep_start",
     tokenization: Annotated[str, typer.Option(help=_help("tokenization"))] = "trl",
+    compare: Annotated[
+        str | None, typer.Option(help="Two tokenizations or more, such as trl,trl-0.24: show what differs.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help=f"The trainer's max_length, in tokens.{TRAINERS_DEFAULT}")
+    ] = None,
+    truncation: Annotated[str | None, typer.Option(help=f"The trainer's truncation_mode.{TRAINERS_DEFAULT}")] = None,
+    max_prompt_length: Annotated[
+        int | None, typer.Option(help=f"The trainer's max_prompt_length, of TRL 0.28 and earlier.{TRAINERS_DEFAULT}")
+    ] = None,
+    max_completion_length: Annotated[
+        int | None, typer.Option(help="The trainer's max_completion_length, of TRL 0.28 and earlier.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="The trainer's name of its chat template, for llamafactory and ms-swift.")
+    ] = None,
     chat_template: Annotated[Path | None, typer.Option(help=_help("chat_template"))] = None,
     rows: Annotated[int, typer.Option(min=0, help="How many pairs to print token by token.")] = 3,
 ) -> None:
@@ -45,14 +62,51 @@ def check(
 
     Run it before you pay for a GPU.
     """
-    from dpo_analysis.cli.console import bad_row_lines, console
+    from dpo_analysis.cli.console import console
     from dpo_analysis.data.check_output import render_check, render_rows
+    from dpo_analysis.data.compare_output import render_comparison
+    from dpo_analysis.data.presets import with_defaults
+    from dpo_analysis.data.tokenization import tokenize_pairs
+    from dpo_analysis.data.vocab import vocabulary
+
+    loaded = _read_pairs(pairs, tokenizer=tokenizer or "", chat_template=str(chat_template or ""))
+    if tokenizer is None:
+        if compare is not None:
+            raise InputError("--compare without --tokenizer: it compares tokens; give the model that has them")
+        console().print(*render_rows(loaded, rows), sep="\n")
+        return
+    given = {
+        "max_length": max_length,
+        "truncation": truncation,
+        "max_prompt_length": max_prompt_length,
+        "max_completion_length": max_completion_length,
+        "template": template,
+    }
+    settings = _preset_settings(compare, given) if compare else {tokenization: with_defaults(tokenization, **given)}
+    models = import_scoring("check --tokenizer", "dpo_analysis.scoring.models.tokenizer")
+    encoder = models.load_tokenizer(tokenizer, chat_template=chat_template)
+    tokenized = {
+        name: tokenize_pairs(loaded, encoder, tokenization=name, **chosen._asdict())
+        for name, chosen in settings.items()
+    }
+    vocab = vocabulary(encoder)
+    shown = render_comparison(tokenized, vocab, rows) if compare else render_check(tokenized[tokenization], vocab, rows)
+    console().print(*shown, sep="\n")
+
+
+def _read_pairs(sources: list[str], *, tokenizer: str, chat_template: str) -> "list[Pair]":
+    """Return the pairs after a line that says how they were understood.
+
+    Raises:
+        InputError: rows cannot be read; each is printed before.
+    """
+    from dpo_analysis.cli.console import bad_row_lines
     from dpo_analysis.data.pairs import read_pairs
     from dpo_analysis.data.understood import understood_line
 
-    loaded, bad = read_pairs(*pairs)
+    loaded, bad = read_pairs(*sources)
     if loaded:
-        typer.echo(understood_line(loaded, tokenizer=tokenizer or "", chat_template=str(chat_template or "")))
+        typer.echo(understood_line(loaded, tokenizer=tokenizer, chat_template=chat_template))
     if len(bad) > 1:
         lines = bad_row_lines(bad)
         typer.echo("\n".join(lines))
@@ -60,16 +114,23 @@ def check(
         raise InputError(f"{len(bad)} of {n_rows} rows cannot be read: {lines[0][:200]} ...; correct or remove them")
     if bad:
         raise bad[0]
-    if tokenizer is None:
-        console().print(*render_rows(loaded, rows), sep="\n")
-        return
-    models = import_scoring("check --tokenizer", "dpo_analysis.scoring.models.tokenizer")
-    from dpo_analysis.data.tokenization import tokenize_pairs
-    from dpo_analysis.data.vocab import vocabulary
+    return loaded
 
-    encoder = models.load_tokenizer(tokenizer, chat_template=chat_template)
-    tokenized = tokenize_pairs(loaded, encoder, tokenization=tokenization, max_length=max_length, truncation=truncation)
-    console().print(*render_check(tokenized, vocabulary(encoder), rows=rows), sep="\n")
+
+def _preset_settings(presets: str, given: "dict[str, Any]") -> "dict[str, PresetSettings]":
+    """Return the settings of each preset of ``--compare``: those that are given, else its trainer's defaults.
+
+    Raises:
+        InputError: there are not two presets, or a preset cannot be used with the settings.
+    """
+    from dpo_analysis.data.presets import TEMPLATES, with_defaults
+
+    names = list(dict.fromkeys(name.strip() for name in presets.split(",")))
+    if len(names) < 2:
+        raise InputError(f"--compare {presets}: it takes two tokenizations or more; give such as trl,trl-0.24")
+    # a template belongs to the trainers that have templates by name
+    without_template = given | {"template": None}
+    return {name: with_defaults(name, **(given if name in TEMPLATES else without_template)) for name in names}
 
 
 def score(**options: Any) -> None:
@@ -77,9 +138,13 @@ def score(**options: Any) -> None:
 
     The reference and every checkpoint are scored. After an interruption, run the same command again: it continues.
     """
+    from dpo_analysis.cli.trainer_inputs import trainer_inputs
     from dpo_analysis.scoring.workers.ranks import current_rank, worker_share
 
     share, rank = worker_share(options["shard"]), current_rank()
+    given = trainer_inputs(options)
+    if given.lines and rank.index == 0:
+        typer.echo("\n".join(given.lines))
     scoring = import_scoring("score", "dpo_analysis.scoring.run_score", quiet=rank.index > 0)
     from dpo_analysis.cli.console import Reporter
     from dpo_analysis.cli.ending import ending
@@ -89,6 +154,8 @@ def score(**options: Any) -> None:
     from dpo_analysis.scoring.interrupts import stop_signals
 
     arguments = score_arguments(options) | {
+        "pairs": given.pairs,
+        "trainer_outputs": given.trainings,
         "shard": share,
         "confirm": choose_questions if options["confirm"] else None,
         "report": None if rank.index else Reporter(),
@@ -118,6 +185,7 @@ def score_arguments(options: dict[str, Any]) -> dict[str, Any]:
     return given | {
         "policies": given["policies"] or (),
         "trainer_outputs": given["trainer_outputs"] or (),
+        "logs": given["logs"] or (),
         "probes": options["probe_prompts"] if given["probes"] else 0,
     }
 
@@ -126,19 +194,25 @@ def _parameter(field: "dataclasses.Field[Any]", option: CommandOption) -> inspec
     """Return the parameter from which typer makes an option, or the command's argument."""
     name, kind = option.name or field.name, option.type or field.type
     if not field.kw_only:
-        info = typer.Argument(help=option.help)
-    elif kind is bool:
-        info = typer.Option(f"--{name}", help=option.help)
-    else:
-        info = typer.Option(help=option.help, min=option.min)
+        # may be left out beside --config, which names pairs, too
+        return _keyword(name, list[str] | None, typer.Argument(help=option.help))
+    if kind is bool:
+        return _keyword(name, kind, typer.Option(f"--{name}", help=option.help), default=False)
     default = field.default if option.default is ... else option.default
     default = inspect.Parameter.empty if default is dataclasses.MISSING else default
-    annotation = Annotated[kind, info]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return _keyword(name, kind, typer.Option(help=option.help, min=option.min), default=default)
 
 
+def _keyword(name: str, kind: Any, info: Any, *, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+
+CONFIG = typer.Option(help="The YAML file of a LLaMA-Factory or Axolotl training; its pairs and settings are used.")
 score.__dict__["__signature__"] = inspect.Signature(
-    [_parameter(field, option) for field in ARGUMENTS.values() for option in field.metadata["options"]]
+    [
+        *(_parameter(field, option) for field in ARGUMENTS.values() for option in field.metadata["options"]),
+        _keyword("config", Path | None, CONFIG),
+    ]
 )
 
 

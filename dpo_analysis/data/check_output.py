@@ -29,7 +29,19 @@ VISIBLE_MARKS = {" ": "\u00b7", "\n": "\u21b5", "\t": "\u21e5"}
 MarkedTokens = list[tuple[str, str]]
 """Tokens as (visible text, kind); the kinds are the keys of ``TOKEN_STYLES``."""
 
-__all__ = ["check_frames", "render_check", "render_rows", "token_line", "visible_text"]
+__all__ = [
+    "BORDER_MARK",
+    "MarkedTokens",
+    "check_frames",
+    "empty_grid",
+    "empty_table",
+    "join_tokens",
+    "render_check",
+    "render_rows",
+    "token_line",
+    "visible_text",
+    "with_title",
+]
 
 
 def token_line(tokenized: TokenizedPair, vocab: pa.Table, *, side: str = CHOSEN) -> MarkedTokens:
@@ -68,7 +80,7 @@ def render_check(
 
 def render_rows(pairs: Sequence[Pair], rows: int = 3, *, lang: str = "en") -> Iterator[RenderableType]:
     """Yield what ``check`` prints without a tokenizer: counts per split, then the texts of the first rows."""
-    table = _empty_table("check.split", "check.n_pairs", "check.conversational", "check.bad_text", lang=lang)
+    table = empty_table("check.split", "check.n_pairs", "check.conversational", "check.bad_text", lang=lang)
     for split in dict.fromkeys(pair.split for pair in pairs):
         in_split = [pair for pair in pairs if pair.split == split]
         n_bad_text = sum(bool(pair.problem) for pair in in_split)
@@ -76,16 +88,16 @@ def render_rows(pairs: Sequence[Pair], rows: int = 3, *, lang: str = "en") -> It
         table.add_row(split, *map(str, counts))
     yield table
     for pair in pairs[:rows]:
-        grid = _empty_grid()
+        grid = empty_grid()
         for name in ("prompt", *SIDES):
             grid.add_row(words.text(f"side.{name}", lang), _side_text(getattr(pair, name)))
-        yield _with_title(grid, pair.where, pair.pair_id, pair.split)
+        yield with_title(grid, pair.where, pair.pair_id, pair.split)
     yield Text(words.text("check.no_tokenizer", lang), style="italic")
 
 
 def _status_table(status: pd.DataFrame, rows: pd.DataFrame, lang: str) -> Table:
     statuses = [name for name in (*SCORED, *NOT_SCORED) if any(status[name])]
-    table = _empty_table("check.split", "check.n_pairs", lang=lang)
+    table = empty_table("check.split", "check.n_pairs", lang=lang)
     for name in statuses:
         table.add_column(name, justify="right")  # not translated: it is the value stored in run folders and tables
     for name in ("prompt", *SIDES):
@@ -128,7 +140,7 @@ def _warning_table(warnings: pd.DataFrame, lang: str) -> RenderableType:
 
 
 def _token_grid(pair: TokenizedPair, vocab: pa.Table, lang: str) -> RenderableType:
-    grid = _empty_grid()
+    grid = empty_grid()
     lines = {side: token_line(pair, vocab, side=side) for side in SIDES}
     borders = {side: [kind for _, kind in line].index("border") for side, line in lines.items()}
     prompts = {side: line[: borders[side]] for side, line in lines.items()}
@@ -136,14 +148,14 @@ def _token_grid(pair: TokenizedPair, vocab: pa.Table, lang: str) -> RenderableTy
     if shared:
         grid.add_row(
             _name_and_count("prompt", borders[CHOSEN], lang),
-            _join_tokens(_shorten_tokens(prompts[CHOSEN], PROMPT_TOKENS_SHOWN)),
+            join_tokens(_shorten_tokens(prompts[CHOSEN], PROMPT_TOKENS_SHOWN)),
         )
     for side, line in lines.items():
         prompt = [] if shared else _shorten_tokens(prompts[side], PROMPT_TOKENS_SHOWN)
         response = line[borders[side] + 1 :]
         shown = [*prompt, line[borders[side]], *_shorten_tokens(response, RESPONSE_TOKENS_SHOWN)]
-        grid.add_row(_name_and_count(side, len(response), lang), _join_tokens(shown))
-    return _with_title(grid, pair.pair.where, pair.pair.pair_id, pair.pair.split, pair.status)
+        grid.add_row(_name_and_count(side, len(response), lang), join_tokens(shown))
+    return with_title(grid, pair.pair.where, pair.pair.pair_id, pair.pair.split, pair.status)
 
 
 def _name_and_count(name: str, count: int, lang: str) -> str:
@@ -157,7 +169,8 @@ def _shorten_tokens(line: MarkedTokens, shown: tuple[int, int]) -> MarkedTokens:
     return line if left_out <= 1 else [*line[:first], (f"\u2026{left_out}\u2026", "border"), *line[-last:]]
 
 
-def _join_tokens(line: MarkedTokens) -> Text:
+def join_tokens(line: MarkedTokens) -> Text:
+    """Return the tokens divided by bars, begin-of-text and end-of-text by name."""
     text = Text()
     for index, (token, kind) in enumerate(line):
         text.append("|" if index else "", style="dim")
@@ -194,19 +207,22 @@ def _shorten_text(text: str) -> str:
     return text if len(text) <= MAX_TEXT_CHARACTERS else f"{text[:half]} \u2026 {text[-half:]}"
 
 
-def _empty_table(*keys: str, lang: str) -> Table:
+def empty_table(*keys: str, lang: str) -> Table:
+    """Return a table without rows; ``keys`` name the heads of its columns in ``words``."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, key in enumerate(keys):
         table.add_column(words.text(key, lang), justify="right" if index else "left")
     return table
 
 
-def _empty_grid() -> Table:
+def empty_grid() -> Table:
+    """Return a grid of names and texts without rows."""
     grid = Table(box=None, show_header=False, pad_edge=False)
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     return grid
 
 
-def _with_title(grid: Table, *facts: str) -> RenderableType:
+def with_title(grid: RenderableType, *facts: str) -> RenderableType:
+    """Return the grid below a line of facts about a pair."""
     return Group(Text.assemble("\n", (visible_text("  ".join(facts), keep=" "), "bold")), grid)

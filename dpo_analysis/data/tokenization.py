@@ -13,11 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.tokenization_presets import PRESETS, Encoded
-from dpo_analysis.errors import InputError
-from dpo_analysis.schema import CHOSEN, REJECTED, SIDES
+from dpo_analysis.data.presets import (
+    PRESETS,
+    TEMPLATES,
+    TRUNCATIONS,
+    EncodedPair,
+    PresetSettings,
+    Response,
+    check_settings,
+)
+from dpo_analysis.schema import CHOSEN, REJECTED
 
-TRUNCATIONS = ("keep_start", "keep_end")
+__all__ = ["PRESETS", "TEMPLATES", "TRUNCATIONS", "Response", "TokenizedPair", "limit_groups", "tokenize_pairs"]
+
 CHUNK_PAIRS = 1024
 """Pairs that are rendered and tokenised together, so that only few pairs are decompressed at a time."""
 
@@ -30,21 +38,6 @@ class SpecialTokenIds(NamedTuple):
 
 
 NO_SPECIAL_IDS = SpecialTokenIds()
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Token ids of a response and of the prompt that conditions it.
-
-    Attributes:
-        prompt_token_ids: int32, shape (prompt tokens,); at least one id, since nothing scores a sequence's first token.
-        token_ids: int32, shape (response tokens,), with end-of-text where there is one; at least one id, all scored.
-        truncated: whether prompt + response was longer than max_length and was cut.
-    """
-
-    prompt_token_ids: np.ndarray
-    token_ids: np.ndarray
-    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +77,36 @@ def tokenize_pairs(
     tokenization: str = "trl",
     max_length: int | None = 1024,
     truncation: str = "keep_start",
+    max_prompt_length: int | None = None,
+    max_completion_length: int | None = None,
+    template: str | None = None,
 ) -> list[TokenizedPair]:
     """Return every pair with the token ids that a trainer would score, in the order of ``pairs``.
 
     Args:
         pairs: from ``load_pairs``.
         tokenizer: a transformers tokenizer, slow or fast.
-        tokenization: a key of ``PRESETS``; ``trl`` is exactly TRL 1.16.
+        tokenization: the trainer, a key of ``PRESETS``; ``trl`` is exactly TRL 1.16.
         max_length: longest prompt + response in tokens; None cuts nothing.
-        truncation: ``keep_start`` cuts the response's end and drops pairs whose prompt fills max_length (status
-            too_long, as TRL drops them); ``keep_end`` cuts from the front.
+        truncation: ``keep_start`` cuts the response's end, and with ``trl`` drops pairs whose prompt fills max_length
+            (status too_long, as TRL drops them); ``keep_end`` cuts from the front. A trainer without this choice cuts
+            as it always does.
+        max_prompt_length: longest prompt in tokens, for trainers with such a limit (``trl-0.9`` to ``trl-0.28``).
+        max_completion_length: longest response in tokens, for ``trl-0.24`` and ``trl-0.28``.
+        template: the trainer's name of a chat template, one of ``TEMPLATES[tokenization]``; None for the tokenizer's.
 
     Raises:
-        InputError: unknown preset or truncation, max_length below 1, no chat template or no end-of-text token where
-            the pairs need one.
+        InputError: unknown preset, template or truncation, a limit below 1, no chat template or no end-of-text token
+            where the pairs need one.
     """
-    if tokenization not in PRESETS:
-        raise InputError(f"unknown tokenization {tokenization!r}: there is {', '.join(PRESETS)}; choose one of them")
-    if truncation not in TRUNCATIONS:
-        raise InputError(f"unknown truncation {truncation!r}: there is {', '.join(TRUNCATIONS)}; choose one of them")
-    if max_length is not None and max_length < 1:
-        raise InputError(f"bad max_length {max_length}: it counts tokens of prompt + response; give 1 or more")
-    kept_range = slice(max_length) if truncation == "keep_start" or max_length is None else slice(-max_length, None)
+    settings = PresetSettings(max_length, truncation, max_prompt_length, max_completion_length, template)
+    check_settings(tokenization, settings)
     special_ids = SpecialTokenIds(tokenizer.bos_token_id, tokenizer.eos_token_id)
     tokenized = []
     for chunk in _in_chunks(pairs):
         decompressed = [pair.decompressed() for pair in chunk]
-        for pair, encoded in zip(chunk, PRESETS[tokenization](decompressed, tokenizer), strict=True):
-            tokenized.append(_tokenize_pair(pair, encoded, kept_range, special_ids))
+        for pair, encoded in zip(chunk, PRESETS[tokenization](decompressed, tokenizer, settings), strict=True):
+            tokenized.append(_tokenized_pair(pair, encoded, special_ids))
     return tokenized
 
 
@@ -136,37 +131,19 @@ def _in_chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
         yield chunk
 
 
-def _tokenize_pair(pair: Pair, encoded: Encoded, kept_range: slice, special_ids: SpecialTokenIds) -> TokenizedPair:
-    problem, reason = encoded.problem, encoded.reason
-    responses: dict[str, Response] = {}
-    if not problem and kept_range.start is None and kept_range.stop is not None and encoded.border >= kept_range.stop:
-        problem, reason = "too_long", f"the prompt alone is {encoded.border} tokens, max_length is {kept_range.stop}"
-    if not problem:
-        responses = {side: _response(encoded, index + 1, kept_range) for index, side in enumerate(SIDES)}
-        if any(len(response.token_ids) == 0 for response in responses.values()):
-            problem, reason, responses = "empty", "no token is left to score", {}
-    border = encoded.texts.border
+def _tokenized_pair(pair: Pair, encoded: EncodedPair, special_ids: SpecialTokenIds) -> TokenizedPair:
     return TokenizedPair(
         pair=pair,
         group_id=_group_id(pair, encoded),
-        status=problem or _scored_status(responses),
-        prompt=encoded.texts.prompt[:border],
-        chosen=encoded.texts.with_chosen[border:],
-        rejected=encoded.texts.with_rejected[border:],
-        responses=responses,
-        reason=reason,
-        border_shift=len(encoded.ids[0]) - encoded.border if encoded.ids else 0,
+        status=encoded.problem or _scored_status(encoded.responses),
+        prompt=encoded.prompt,
+        chosen=encoded.chosen,
+        rejected=encoded.rejected,
+        responses=encoded.responses,
+        reason=encoded.reason,
+        border_shift=encoded.border_shift,
         special_ids=special_ids,
     )
-
-
-def _response(encoded: Encoded, index: int, kept_range: slice) -> Response:
-    ids = encoded.ids[index]
-    kept_ids = ids[kept_range]
-    removed_at_start = len(ids) - len(kept_ids) if kept_range.start is not None else 0
-    # A sequence's first token is never scored, so it is context even when no prompt is left.
-    border = max(encoded.border - removed_at_start, 1)
-    return Response(kept_ids[:border], kept_ids[border:], truncated=len(kept_ids) < len(ids))
 
 
 def _scored_status(responses: dict[str, Response]) -> str:
@@ -175,10 +152,10 @@ def _scored_status(responses: dict[str, Response]) -> str:
     return "truncated" if any(response.truncated for response in responses.values()) else "ok"
 
 
-def _group_id(pair: Pair, encoded: Encoded) -> str:
+def _group_id(pair: Pair, encoded: EncodedPair) -> str:
     """Return the hash of the prompt's token ids when tokenised alone, which no merge with a response changes."""
-    if encoded.ids:
-        content = encoded.ids[0].astype("<i4").tobytes()
+    if encoded.prompt_ids is not None:
+        content = encoded.prompt_ids.astype("<i4").tobytes()
     else:
         content = json.dumps(pair.prompt, sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()[:16]

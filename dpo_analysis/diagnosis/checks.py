@@ -38,6 +38,8 @@ NEED_TOKEN_IDS = ("double_bos", "double_eos", "no_eos", "truncated")
 """Row checks that only token ids can answer."""
 MAY_BE_INTENDED = ("both_ways",)
 """Row checks that may meet what the data is meant to hold."""
+APPENDS_END = ("trl-0.24", "trl-0.12", "trl-0.9", "openrlhf")
+"""Presets whose trainer appends an end-of-text token to every response, so that two of them are as in training."""
 ROW_CHECKS = [name for name in ROW_WARNINGS if name != "border_shift"]
 """The warnings of ``data.row_warnings`` that a run folder can answer."""
 
@@ -176,7 +178,8 @@ def _row_checks(run: Run) -> Iterator[Check]:
             continue
         met = rows.loc[matching_rows(rows, ROW_WARNINGS[name]), "pair_id"]
         share = f"{len(met) / max(len(rows), 1):.1%}"
-        verdict = ("note" if name in MAY_BE_INTENDED else "warn") if len(met) else "pass"
+        by_trainer = name == "double_eos" and run.identity.get("tokenization") in APPENDS_END
+        verdict = ("note" if by_trainer or name in MAY_BE_INTENDED else "warn") if len(met) else "pass"
         values = {"n": len(met), "share": share, "of": len(rows)}
         yield Check(name, verdict, values, tuple(met)[:EXAMPLE_PAIRS])
 

@@ -76,6 +76,7 @@ def diagnose(
         InputError: the run has no such series, checkpoint or split, or nothing is scored yet.
         StorageError: a part is damaged.
     """
+    run.check_pairs("diagnose")
     split = split or default_split(run)
     if model is not None and series is None:
         of_name = [known.series for known in run.models if model in (known.key, known.name)]
@@ -104,6 +105,7 @@ def diagnose_all(
 
     Arguments and errors as in ``diagnose``.
     """
+    run.check_pairs("diagnose")
     checks = run_checks(run)
     names = scored_series(run)
     if not names:

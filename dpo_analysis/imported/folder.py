@@ -13,6 +13,7 @@ from dpo_analysis.data.pairs import split_and_source
 from dpo_analysis.errors import InputError
 from dpo_analysis.imported.arrays import is_arrays, read_arrays
 from dpo_analysis.imported.imported_sums import THE_REFERENCE, ImportedModel, ImportedSums
+from dpo_analysis.imported.logs import import_logs, read_logs
 from dpo_analysis.imported.long_tables import read_long_table
 from dpo_analysis.imported.pairs import make_pairs, pairs_sha256
 from dpo_analysis.runs import Model, Part, Run, RunWriter, Series, open_run
@@ -32,11 +33,13 @@ def import_run(
     series: str = "policy",
     reference_checkpoint: str | int | None = None,
     pairs: Sequence[object] | object = (),
+    logs: Sequence[object] = (),
     part_size: int = 512,
 ) -> Run:
     """Make a run folder, or add to it, from log-probs that were summed over responses elsewhere.
 
     Such a run has no tokens: everything that needs sums only works, and what needs tokens says that there are none.
+    Training logs alone, without tables, make a run that has their curves, and neither pairs nor models.
 
     Args:
         *tables: long tables (see ``imported.long_tables.read_long_table``) and arrays (see
@@ -49,6 +52,7 @@ def import_run(
             where the tables hold a model ``reference``, or ``reference_logps``.
         pairs: the preference pairs, as for ``score``, for their texts: matched by pair_id, or by number where a table
             has ``row`` or is an array.
+        logs: training logs, files or folders as ``[SERIES=]PATH`` (see ``trainer.logs.read_log``).
         part_size: rows of a part.
 
     Returns:
@@ -60,6 +64,31 @@ def import_run(
         StorageError: the folder cannot be written.
     """
     objective = _objective(beta, loss_type)
+    curves = read_logs(logs)
+    if tables or not curves:
+        _import_tables(
+            tables,
+            out,
+            objective,
+            pairs,
+            series=series,
+            reference_checkpoint=reference_checkpoint,
+            part_size=part_size,
+        )
+    return import_logs(curves, out, objective) if curves else open_run(out)
+
+
+def _import_tables(
+    tables: Sequence[object],
+    out: str | Path,
+    objective: Mapping[str, Any],
+    pairs: Sequence[object] | object,
+    *,
+    series: str,
+    reference_checkpoint: str | int | None,
+    part_size: int,
+) -> None:
+    """Write a run folder of the sums in ``tables``; arguments and errors as ``import_run``."""
     source = ", ".join(str(table) if isinstance(table, str | Path) else type(table).__name__ for table in tables)
     imported = _read_tables(tables, series, out)
     values = imported.to_array(source)
@@ -82,7 +111,6 @@ def import_run(
     ) as writer:
         writer.log("import", tables=source, unused=imported.unused)
         _write(writer, {reference: reference_sums, **sums}, dict(zip(ids, range(len(ids)), strict=True)))
-    return open_run(out)
 
 
 def _objective(beta: float | None, loss_type: str | None) -> dict[str, Any]:
@@ -95,7 +123,7 @@ def _objective(beta: float | None, loss_type: str | None) -> dict[str, Any]:
 
 def _read_tables(tables: Sequence[object], series: str, out: str | Path) -> ImportedSums:
     if not tables:
-        raise InputError(f"no tables to import into {out}: none is given; give at least one FILE")
+        raise InputError(f"no tables to import into {out}: none is given; give at least one FILE, or a --log")
     sums = ImportedSums()
     for table in tables:
         split, source = split_and_source(table)

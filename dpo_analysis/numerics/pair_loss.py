@@ -20,6 +20,11 @@ from dpo_analysis.numerics.losses import (
 )
 from dpo_analysis.numerics.rewards import log_ratio
 
+NUMBERS = ("label_smoothing", "discopop_tau", "f_alpha_divergence_coef", "ld_alpha")
+"""Parameters of a loss that are numbers."""
+LARGEST = 1e300
+"""Numbers of a parameter are smaller, which excludes NaN and infinity."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairLogps:
@@ -83,6 +88,7 @@ def check_loss(
         InputError: as ``loss``.
     """
     settings = _without_nones(parameters)
+    _check_kinds(settings)
     names = [loss_type] if isinstance(loss_type, str) else list(loss_type)
     weights = settings.get("loss_weights", [1.0] * len(names))
     if not names or len(weights) != len(names):
@@ -102,6 +108,23 @@ def check_loss(
 def _without_nones(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the parameters that are set: None means TRL's default, as an absent key does."""
     return {key: value for key, value in (parameters or {}).items() if value is not None}
+
+
+def _check_kinds(settings: Mapping[str, Any]) -> None:
+    """Refuse parameters that are no numbers; they may come from the file of a trainer."""
+    weights = settings.get("loss_weights", [])
+    if not isinstance(weights, list | tuple) or not all(map(_is_number, weights)):
+        raise InputError(f"bad loss_weights {str(weights)[:80]}: a list of numbers is needed; give the trainer's")
+    for name in NUMBERS:
+        if not _is_number(settings.get(name, 0.0)):
+            raise InputError(f"bad {name} {str(settings[name])[:80]}: a number is needed; give the trainer's")
+    divergence = settings.get("f_divergence_type", "")
+    if not isinstance(divergence, str):
+        raise InputError(f"bad f_divergence_type {str(divergence)[:80]}: a name is needed; give the trainer's")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(abs(value) < LARGEST)
 
 
 def _check_name(name: str) -> None:

@@ -73,6 +73,7 @@ def prepare(run: Run, options: ReportOptions) -> ReportRun:
     Raises:
         InputError: the run has no such series, pair or split, or the number of pairs is negative.
     """
+    run.check_pairs("report")
     split = options.split or ("eval" if "eval" in run.splits else run.splits[0])
     if options.pairs < 0:
         raise InputError(f"no report of {options.pairs} pairs: --pairs is 0 or more; give another number")

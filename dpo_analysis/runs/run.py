@@ -20,6 +20,8 @@ from dpo_analysis.runs.safe_files import reading, sha256_inside
 
 IMPORTED = "import"
 """The ``source`` in the identity of a run that was imported from summed log-probs."""
+LOGGED = "log"
+"""The ``source`` in the identity of a run that holds training logs alone."""
 MAX_NAMED_MODELS = 20
 """Models that the message about an unknown name lists."""
 VOCAB_FILE, NOISE_FILE, CURVES_FILE = "vocab.parquet", "noise.json", "training/curves.parquet"
@@ -271,8 +273,25 @@ class Run:
 
     @property
     def has_tokens(self) -> bool:
-        """Whether the run has the log-prob of every token; a run that was imported from sums has not."""
-        return self.identity.get("source") != IMPORTED
+        """Whether the run has the log-prob of every token; a run that was imported from sums or logs has not."""
+        return self.identity.get("source") not in (IMPORTED, LOGGED)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the run has pairs; a run that holds training logs alone has neither pairs nor models."""
+        return self.identity.get("source") != LOGGED
+
+    def check_pairs(self, purpose: str) -> None:
+        """Check that the run has pairs, without which there is nothing to ``purpose``, such as "diagnose".
+
+        Raises:
+            InputError: the run holds training logs alone.
+        """
+        if not self.has_pairs:
+            raise InputError(
+                f"nothing to {purpose} in {self.path}: it holds a training log alone, no pairs and no checkpoints; "
+                "score them into a new folder: dpo-analysis score PAIRS --trainer-output FOLDER --out NEW"
+            )
 
     @property
     def is_complete(self) -> bool:

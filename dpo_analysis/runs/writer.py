@@ -19,6 +19,7 @@ import pyarrow as pa
 from dpo_analysis import schema
 from dpo_analysis.errors import InputError, PartialResult, StorageError
 from dpo_analysis.runs import checksums, locks, manifest
+from dpo_analysis.runs.curves.merge import merge_curves
 from dpo_analysis.runs.log import append_event
 from dpo_analysis.runs.parquet import check_label, parquet_bytes, read_label
 from dpo_analysis.runs.parts import Part, pairs_table, part_path, plan_parts, responses_table, scores_folder
@@ -198,7 +199,7 @@ class RunWriter:
         with locks.guard(self.path):
             content = manifest.load_manifest(self.path)
             stored = Run(self.path, content).curves()
-            merged = _merge_curves(stored, table.cast(schema.CURVES_SCHEMA))
+            merged = merge_curves(stored, table)
             if stored is not None and stored.equals(merged):
                 return
             # The old checksum goes before the file changes, so that no moment shows a wrong one.
@@ -278,6 +279,17 @@ class RunWriter:
             self._write_manifest(content, "finish")
             locks.sweep(self.path, self._lock.tag)
         return True
+
+    def correct_series(self, series: Sequence[Series], fields: Collection[str]) -> None:
+        """Write fields of series into the manifest that were not known when the run was planned; no score changes.
+
+        Raises:
+            StorageError: the disk is full or refuses.
+        """
+        with locks.guard(self.path):
+            content = manifest.load_manifest(self.path)
+            merged = manifest.merge_series(content["series"], series, explicit=fields)
+            self._write_manifest(content | {"series": merged}, "plan")
 
     @cached_property
     def _token_types(self) -> TokenTypes:
@@ -385,12 +397,3 @@ def _check_models(models: Sequence[Model], series: Sequence[Series]) -> None:
     assert not unknown, f"no series {unknown} for these models"
     for model in models:
         scores_folder(model)
-
-
-def _merge_curves(stored: pa.Table | None, added: pa.Table) -> pa.Table:
-    """Return the stored logs with those of each series in ``added`` replaced, sorted."""
-    replaced = set(added["series"].to_pylist())
-    rows = [] if stored is None else [row for row in stored.to_pylist() if row["series"] not in replaced]
-    rows += added.to_pylist()
-    rows.sort(key=lambda row: (row["series"], row["split"], row["metric"], row["step"]))
-    return pa.Table.from_pylist(rows, schema=schema.CURVES_SCHEMA)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dpo_analysis.data.pairs import Pair
     from dpo_analysis.scoring.evidence.influence_run import QuestionSource
     from dpo_analysis.scoring.loop import Progress
+    from dpo_analysis.trainer import Training
 
 Keywords = ParamSpec("Keywords")
 Result = TypeVar("Result")
@@ -73,21 +74,35 @@ class ScoreArguments:
         ),
     )
     """``{"[SERIES/]NAME": path, hub id or loaded model}``, or strings ``[[SERIES/]NAME=]MODEL``."""
-    trainer_outputs: Sequence[str | Path] = field(
+    trainer_outputs: "Sequence[str | Path | Training]" = field(
         default=(),
         metadata=_option(
-            "The output folder of a DPO trainer: all its checkpoints are scored. Repeat for more.",
+            "The output folder of TRL, LLaMA-Factory, ms-swift, Axolotl or OpenRLHF: all its checkpoints are scored. "
+            "Repeat for more.",
             list[Path] | None,
             default=None,
             name="trainer_output",
         ),
     )
-    """Output folders of trainers; their checkpoints are policies, too, and their logs are imported."""
-    beta: float | None = field(
-        default=None, metadata=_option("The trainer's beta.  [default: as in the trainer's folder, else 0.1]")
+    """Output folders of trainers, or what ``trainer.find_training`` returns of them; their checkpoints are policies
+    too, and their logs are imported."""
+    logs: Sequence[str | Path] = field(
+        default=(),
+        metadata=_option(
+            "A training log: [SERIES=]FILE or FOLDER of trainer_state.json, W&B, TensorBoard, trackio, JSONL or CSV. "
+            "Repeat for more.",
+            list[str] | None,
+            default=None,
+            name="log",
+        ),
     )
-    """DPO's beta; None: the trainer's, else the run's, else 0.1. Rewards and losses are computed later, from the run: a
-    beta that is given replaces the one that an existing run has for these series."""
+    """Training logs to import, each ``[SERIES=]PATH``; without a series that of the only one."""
+    beta: float | None = field(
+        default=None,
+        metadata=_option("The trainer's beta.  [default: as in the trainer's folder or log; for --policy 0.1]"),
+    )
+    """DPO's beta; None: the trainer's, else the run's, else 0.1 for policies without a trainer's folder. Rewards are
+    computed later, from the run: a beta that is given replaces the one that an existing run has for these series."""
     loss_type: str | list[str] | None = field(
         default=None,
         metadata=_option("The trainer's loss_type.  [default: as in the trainer's folder, else sigmoid]", str | None),
@@ -102,18 +117,56 @@ class ScoreArguments:
     """Path, hub id or tokenizer; None: that of the first policy."""
     max_length: int | None = field(
         default=None,
-        metadata=_option("The trainer's max_length, in tokens.  [default: as in the trainer's folder, else 1024]"),
+        metadata=_option(
+            "The trainer's max_length, in tokens.  [default: as in the trainer's folder, else the trainer's default]"
+        ),
     )
-    """Tokens of the longest prompt + response; None: the trainer's, else 1024."""
+    """Tokens of the longest prompt + response; None: the trainer's, else the preset's default."""
     truncation: str | None = field(
         default=None,
         metadata=_option(
-            "The trainer's truncation_mode: keep_start or keep_end.  [default: as in the trainer's folder]"
+            "The trainer's truncation_mode: keep_start or keep_end; for ms-swift delete, left or right.  "
+            "[default: as in the trainer's folder]"
         ),
     )
-    """keep_start or keep_end; None: the trainer's, else keep_start."""
-    tokenization: str = field(default="trl", metadata=_option("How pairs become tokens: trl (exactly as in TRL 1.16)."))
-    """The preset that turns rows into tokens; ``trl`` is exactly TRL 1.16."""
+    """keep_start or keep_end, for ms-swift delete, left or right; None: the trainer's, else the preset's default."""
+    tokenization: str | None = field(
+        default=None,
+        metadata=_option(
+            "How pairs become tokens: trl (TRL 1.15 and later), trl-0.29 (to 1.14), trl-0.28, trl-0.24 (0.14 to 0.27), "
+            "trl-0.12 (and 0.13), trl-0.9 (to 0.11), llamafactory, ms-swift, axolotl or openrlhf.  "
+            "[default: as the trainer's folder says, else trl]"
+        ),
+    )
+    """The preset of ``data.presets`` that turns rows into tokens; None: the trainer's, else ``trl``."""
+    template: str | None = field(
+        default=None,
+        metadata=_option("The trainer's name of its chat template, for llamafactory and ms-swift, such as qwen."),
+    )
+    """The name of a chat template of LLaMA-Factory or ms-swift; None: the trainer's, else the tokenizer's template."""
+    max_prompt_length: int | None = field(
+        default=None, metadata=_option("The trainer's max_prompt_length, of TRL 0.28 and earlier.", min=1)
+    )
+    """Tokens of the prompt that TRL 0.28 and earlier keep; None: the trainer's."""
+    max_completion_length: int | None = field(
+        default=None, metadata=_option("The trainer's max_completion_length, of TRL 0.28 and earlier.", min=1)
+    )
+    """Tokens of a response that TRL 0.28 and earlier keep; None: the trainer's."""
+    bos: str | None = field(
+        default=None,
+        metadata=_option("add or remove a begin-of-text token in front of every prompt, where the trainer did."),
+    )
+    """``add`` or ``remove``: a begin-of-text token in front of every prompt; None: as the preset does."""
+    eos: str | None = field(
+        default=None,
+        metadata=_option("add or remove an end-of-text token at the end of every response, where the trainer did."),
+    )
+    """``add`` or ``remove``: an end-of-text token at the end of every response; None: as the preset does."""
+    logged_logps: str | None = field(
+        default=None,
+        metadata=_option("sum or mean: whether the trainer logged log-probs and rewards as averages over tokens."),
+    )
+    """``sum`` or ``mean`` over the tokens of a response, as the trainer logged; None: as the trainer's folder says."""
     chat_template: str | Path | None = field(
         default=None,
         metadata=_option("A Jinja file to use as the chat template, instead of the tokenizer's own.", Path | None),

@@ -8,6 +8,7 @@ from typing import Any
 
 from dpo_analysis.data.compressed_pairs import load_compressed_pairs
 from dpo_analysis.data.pairs import Pair
+from dpo_analysis.data.special_tokens import with_special_tokens
 from dpo_analysis.data.tokenization import TokenizedPair, limit_groups, tokenize_pairs
 from dpo_analysis.data.vocab import tokenizer_fingerprint
 from dpo_analysis.errors import InputError
@@ -17,12 +18,16 @@ from dpo_analysis.scoring.models.model_set import ModelSet, resolve_models
 from dpo_analysis.scoring.models.requirements import ModelRequirements, requirements_of
 from dpo_analysis.scoring.models.series import beta_sources
 from dpo_analysis.scoring.models.tokenizer_check import check_tokenizers, pick_tokenizer
+from dpo_analysis.scoring.trainer_settings import (
+    ask_for_beta,
+    assumptions,
+    stored_tokenization,
+    tokenization_settings,
+    training_notes,
+    with_training_bits,
+)
 from dpo_analysis.scoring.workers.ray_driver import check_models_on_disk
 from dpo_analysis.trainer import Training, find_training
-from dpo_analysis.trainer.discover import ASK_REFERENCE
-
-MAX_LENGTH = 1024
-"""TRL's default max_length in tokens, where neither the caller nor a trainer's folder gives another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,11 @@ class ScoringInputs:
         requirements: what the pairs require of every model.
         tokenizer: the tokenizer of the run.
         tokenized: the pairs as token ids, whatever their status.
+        tokenization: how rows became token ids, as keywords of ``tokenize_pairs``.
         identity: facts that decide every score; a run folder with another identity is refused.
         explicit: fields of the series that the caller gave.
         trainings: the training runs whose folders the caller gave.
+        assumptions: by series what is assumed about its tokens, a sentence each, for the case that no log proves it.
         notes: lines for the log.
     """
 
@@ -46,9 +53,11 @@ class ScoringInputs:
     requirements: ModelRequirements
     tokenizer: Any
     tokenized: list[TokenizedPair]
+    tokenization: dict[str, Any]
     identity: dict[str, Any]
     explicit: set[str]
     trainings: list[Training]
+    assumptions: dict[str, list[str]]
     notes: list[str]
 
 
@@ -58,10 +67,10 @@ def prepare_inputs(arguments: ScoreArguments) -> ScoringInputs:
     Raises:
         InputError: an input cannot be used.
     """
-    trainings = [find_training(folder) for folder in arguments.trainer_outputs]
-    parameters = dict(arguments.parameters) if arguments.parameters else None
-    objective = {"beta": arguments.beta, "loss_type": arguments.loss_type, "parameters": parameters}
+    trainings = [given if isinstance(given, Training) else find_training(given) for given in arguments.trainer_outputs]
+    objective = _objective(arguments)
     stored = stored_series(arguments.out)
+    ask_for_beta(arguments, trainings, stored)
     model_set = resolve_models(
         arguments.policies,
         arguments.reference,
@@ -70,38 +79,66 @@ def prepare_inputs(arguments: ScoreArguments) -> ScoringInputs:
         objective=objective,
         stored_series=stored,
     )
+    model_set, bits_notes = with_training_bits(model_set, trainings)
     if arguments.ray is not None:
         check_models_on_disk(model_set.models)
     # before the tokenizer: its loader says less of a config that does not fit its weights
     n_parameters = model_set.max_n_parameters()
     tokenizer = pick_tokenizer(arguments.tokenizer, model_set, arguments.chat_template)
-    tokenization = _tokenization(arguments, trainings)
-    tokenized = limit_groups(tokenize_pairs(_load_pairs(arguments.pairs), tokenizer, **tokenization), arguments.limit)
-    if arguments.confirm is not None and "train" not in {pair.pair.split for pair in tokenized}:
-        raise InputError("--confirm without training pairs: it follows their gradients; give train=PAIRS as well")
+    tokenization = tokenization_settings(arguments, trainings)
+    marks = {"bos": arguments.bos, "eos": arguments.eos}
+    tokenized = with_special_tokens(_tokenized(arguments, tokenizer, tokenization), **marks)
     requirements = requirements_of(tokenized)
     for resolved in model_set.models:
         requirements.check(resolved.config, resolved.model.source)
-    template_given = arguments.chat_template is not None or arguments.tokenizer is not None
+    named_template = bool(tokenization["template"])
+    template_given = arguments.chat_template is not None or arguments.tokenizer is not None or named_template
     check_tokenizers(tokenizer, model_set, tokenized, template_given=template_given)
-    identity = _identity(tokenized, tokenizer, model_set) | tokenization
+    identity = _identity(tokenized, tokenizer, model_set) | stored_tokenization(tokenization | marks)
+    if named_template:
+        identity["template"] = None  # the tokenizer's chat template renders nothing
     return ScoringInputs(
         model_set=model_set,
         n_parameters=n_parameters,
         requirements=requirements,
         tokenizer=tokenizer,
         tokenized=tokenized,
+        tokenization=tokenization,
         identity=identity,
         explicit=_explicit_fields(objective),
         trainings=trainings,
+        assumptions=assumptions(trainings, arguments),
         notes=[
             *model_set.notes,
-            *_training_notes(trainings, arguments.reference),
+            *bits_notes,
+            *training_notes(trainings, arguments.reference),
             *([] if arguments.beta is not None else beta_sources(model_set.series, trainings, stored)),
             *_beta_notes(model_set.series, trainings),
             *_template_notes(identity["template"], model_set),
         ],
     )
+
+
+def _objective(arguments: ScoreArguments) -> dict[str, Any]:
+    """Return the fields of every series as the caller gives them; None where the caller does not say."""
+    return {
+        "beta": arguments.beta,
+        "loss_type": arguments.loss_type,
+        "parameters": dict(arguments.parameters) if arguments.parameters else None,
+        "logged_logps": arguments.logged_logps,
+    }
+
+
+def _tokenized(arguments: ScoreArguments, tokenizer: Any, tokenization: Mapping[str, Any]) -> list[TokenizedPair]:
+    """Return the pairs to score as token ids.
+
+    Raises:
+        InputError: they cannot be read or tokenized, or the training pairs that an option needs are missing.
+    """
+    tokenized = limit_groups(tokenize_pairs(_load_pairs(arguments.pairs), tokenizer, **tokenization), arguments.limit)
+    if arguments.confirm is not None and "train" not in {pair.pair.split for pair in tokenized}:
+        raise InputError("--confirm without training pairs: it follows their gradients; give train=PAIRS as well")
+    return tokenized
 
 
 def _load_pairs(pairs: Sequence[Pair] | Iterable[object] | str | Path) -> Sequence[Pair]:
@@ -110,29 +147,6 @@ def _load_pairs(pairs: Sequence[Pair] | Iterable[object] | str | Path) -> Sequen
         return load_compressed_pairs(pairs)
     loaded = [pair for pair in pairs if isinstance(pair, Pair)]
     return loaded if loaded and len(loaded) == len(pairs) else load_compressed_pairs(*pairs)
-
-
-def _tokenization(arguments: ScoreArguments, trainings: Sequence[Training]) -> dict[str, Any]:
-    """Return how rows become token ids: as the caller says, else as in every training."""
-    max_length = arguments.max_length
-    return {
-        "tokenization": arguments.tokenization,
-        "max_length": max_length if max_length is not None else _common("max_length", trainings) or MAX_LENGTH,
-        "truncation": arguments.truncation or _common("truncation", trainings) or "keep_start",
-    }
-
-
-def _common(name: str, trainings: Sequence[Training]) -> Any:
-    """Return the value that a field has in every training that records it; None where no training does.
-
-    Raises:
-        InputError: trainings have different values.
-    """
-    series = {getattr(training, name): training.series for training in trainings if getattr(training, name) is not None}
-    if len(series) > 1:
-        values = ", ".join(f"{label} {value}" for value, label in series.items())
-        raise InputError(f"different {name} in these trainings: {values}; pass --{name.replace('_', '-')}")
-    return next(iter(series), None)
 
 
 def _identity(tokenized: Sequence[TokenizedPair], tokenizer: Any, model_set: ModelSet) -> dict[str, Any]:
@@ -148,7 +162,13 @@ def _identity(tokenized: Sequence[TokenizedPair], tokenizer: Any, model_set: Mod
         "tokenizer": hashes,
         "template": template if conversational else None,
         "reference": model_set.reference.model.weights,
-    }
+    } | _four_bit(model_set)
+
+
+def _four_bit(model_set: ModelSet) -> dict[str, str]:
+    """Return how the base is packed into 4 bits, which the hash of its weights does not say; empty where it is not."""
+    files = model_set.reference.files
+    return {"four_bit": str(files.full.four_bit)} if files is not None and files.full.four_bit else {}
 
 
 def _explicit_fields(objective: Mapping[str, Any]) -> set[str]:
@@ -185,9 +205,3 @@ def _template_notes(rendered: str | None, model_set: ModelSet) -> list[str]:
         f"other chat template beside {shown} than the one used for every model: if the trainer used that one, give it "
         "as --chat-template FILE"
     ]
-
-
-def _training_notes(trainings: Sequence[Training], reference: object) -> list[str]:
-    """Return what the trainings' folders leave open, except advice that the caller followed."""
-    notes = [note for training in trainings for note in training.notes]
-    return [note for note in notes if reference is None or not note.endswith(ASK_REFERENCE)]

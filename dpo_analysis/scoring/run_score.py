@@ -20,13 +20,16 @@ from dpo_analysis.scoring.evidence.influence_run import answer_questions
 from dpo_analysis.scoring.evidence.pair_sample import EvidenceRequest, parse_evidence_request
 from dpo_analysis.scoring.evidence.probes import run_probes
 from dpo_analysis.scoring.inputs import ScoringInputs, prepare_inputs
+from dpo_analysis.scoring.log_fit.assumed import settle_assumptions
+from dpo_analysis.scoring.log_fit.judge import judge_by_log
 from dpo_analysis.scoring.loop import score_parts
 from dpo_analysis.scoring.models.devices import check_numerics, few_threads, pick_device, pick_dtype
 from dpo_analysis.scoring.models.settings import ScoringSettings
 from dpo_analysis.scoring.score_writer import log_note
 from dpo_analysis.scoring.workers.ray_cluster import Cluster, check_ray_options, join_ray_cluster
 from dpo_analysis.scoring.workers.ray_driver import score_on_ray
-from dpo_analysis.trainer import Training, read_trainer_state
+from dpo_analysis.trainer import read_log
+from dpo_analysis.trainer.logs import log_notes
 
 
 @keywords_from(ScoreArguments)
@@ -49,9 +52,12 @@ def score(arguments: ScoreArguments) -> Run:
     with join_ray_cluster(arguments.ray, device=arguments.device, workers=arguments.ray_workers) as cluster:
         device = cluster.torch_device if cluster else pick_device(arguments.device)
         settings = _settings(arguments, inputs, cluster, device)
+        if cluster is None:
+            arguments, inputs = settle_assumptions(arguments, inputs, settings)
+            settings = _settings(arguments, inputs, cluster, device)
         with _open_writer(arguments, inputs, settings) as writer, few_threads(inputs.n_parameters, device):
             _log_start(writer, inputs, device, settings.batch_tokens)
-            _write_curves(writer, inputs.trainings)
+            _write_curves(writer, arguments, inputs)
             _score_models(arguments, evidence, inputs, settings, writer, cluster)
     return open_run(arguments.out)
 
@@ -127,6 +133,7 @@ def _score_models(
     )
     if cluster is not None or arguments.shard[0] != 0:
         return
+    judge_by_log(writer, arguments, inputs, sources, settings.batch_tokens)
     if arguments.probes:
         run_probes(writer, sources, arguments.probes, batch_tokens=settings.batch_tokens)
     if arguments.confirm is not None:
@@ -143,6 +150,8 @@ def _log_start(writer: RunWriter, inputs: ScoringInputs, device: torch.device, b
         models={resolved.model.key: resolved.location for resolved in inputs.model_set.models},
         scored_from=_working_folder_from(writer.path),
     )
+    for training in inputs.trainings:
+        writer.log("found", series=training.series, trainer=training.trainer, sources=training.sources)
     for line in (*writer.corrected, *inputs.notes):
         log_note(writer, line)
 
@@ -155,14 +164,31 @@ def _working_folder_from(run: Path) -> str:
         return Path.cwd().as_posix()
 
 
-def _write_curves(writer: RunWriter, trainings: Sequence[Training]) -> None:
+def _write_curves(writer: RunWriter, arguments: ScoreArguments, inputs: ScoringInputs) -> None:
     """Import the log of every trainer, under its series; a log that cannot be read is noted and left out."""
-    for training in trainings:
-        if training.log_path is None:
-            continue
+    logs = [(training.series, training.log_path) for training in inputs.trainings if training.log_path is not None]
+    names = [series.name for series in inputs.model_set.series]
+    logs += [log_and_series(log, names) for log in arguments.logs]
+    for series, path in logs:
         try:
-            curves = read_trainer_state(training.log_path, series=training.series)
+            curves = read_log(path, series=series)
         except InputError as error:
             log_note(writer, str(error))
             continue
+        for line in log_notes(curves):
+            log_note(writer, line)
         writer.write_curves(curves)
+
+
+def log_and_series(log: str | Path, names: Sequence[str]) -> tuple[str, str]:
+    """Return series and path of ``[SERIES=]PATH``.
+
+    Raises:
+        InputError: there are several series and none is named, or an unknown one is.
+    """
+    series, path = ("", str(log)) if Path(log).exists() else str(log).rpartition("=")[::2]
+    if not series and len(names) == 1:
+        series = names[0]
+    if series not in names:
+        raise InputError(f"no series for the log {log}: there is {', '.join(names)}; give it as --log SERIES={path}")
+    return series, path

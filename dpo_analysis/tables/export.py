@@ -72,6 +72,7 @@ def export_run(
         InputError: no such table, nothing in the run has such a name, or such a file cannot be written.
         StorageError: the run is damaged, or the disk is full or refuses.
     """
+    run.check_pairs("export")
     writer, settings = _writer_for(to), LossSettings(beta, loss_type)
     frames = _frames(run, table, settings, {"series": series, "model": model}, pair_id)
     return _write((_with_added_columns(frame, run, table, settings) for frame in frames), Path(to), writer)

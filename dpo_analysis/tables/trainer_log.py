@@ -11,10 +11,12 @@ from dpo_analysis.arrays.selection import name_list
 from dpo_analysis.errors import InputError
 from dpo_analysis.numerics.losses import LOSSES
 from dpo_analysis.numerics.metrics import METRICS
-from dpo_analysis.numerics.pair_loss import check_loss
+from dpo_analysis.numerics.pair_loss import PairLogps, check_loss, loss
 from dpo_analysis.runs import Run, Series
-from dpo_analysis.tables.pairs import pair_table
+from dpo_analysis.runs.summaries.evaluated_sums import evaluated_sums
+from dpo_analysis.schema import SIDES
 from dpo_analysis.tables.steps import step_table
+from dpo_analysis.trainer.evaluations import EVALUATION_BATCH, LOSES_LONGEST_END, mean_of_batches
 
 COMPARED = (
     "loss",
@@ -27,6 +29,8 @@ COMPARED = (
     "entropy",
 )
 """Metrics that the trainer logs and that a step table has."""
+AVERAGED = ("margin", "chosen_reward", "rejected_reward", "chosen_logps", "rejected_logps")
+"""Metrics that some trainers log as averages over tokens."""
 COLUMNS = [
     "series",
     "model",
@@ -203,16 +207,39 @@ def _recomputed(run: Run) -> Iterator[dict[str, Any]]:
         if pd.isna(row["step"]) or not row["n_used"]:
             continue
         keys = {name: row[name] for name in ("series", "model", "step", "split", "n_pairs", "n_used")}
+        as_logged = _as_logged(run, row)
         for metric in COMPARED:
-            if metric.endswith("_logps") and run.series[row["series"]].logged_logps == "mean":
-                value, low, high = _mean_per_token(run, row, metric), np.nan, np.nan
-            else:
-                value, low, high = row[metric], row[f"{metric}_low"], row[f"{metric}_high"]
+            value, low, high = row[metric], row[f"{metric}_low"], row[f"{metric}_high"]
+            if metric in as_logged:
+                moved = as_logged[metric] - value
+                averaged = run.series[row["series"]].logged_logps == "mean" and metric in AVERAGED
+                value = as_logged[metric]
+                low, high = (np.nan, np.nan) if averaged else (low + moved, high + moved)
             yield keys | {"metric": metric, "recomputed": value, "low": low, "high": high}
 
 
-def _mean_per_token(run: Run, row: dict[str, Any], metric: str) -> float:
-    """Return the mean over pairs of the logps per token, nats per token, as trainers that log averages show it."""
-    pairs = pair_table(run, model=f"{row['series']}/{row['model']}", split=row["split"])
-    side = metric.removesuffix("_logps")
-    return float((pairs[metric] / pairs[f"{side}_n_tokens"].astype("Float64")).mean())
+def _as_logged(run: Run, row: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics that the trainer logs as another mean than the step table's, as the trainer logs them.
+
+    A trainer logs means of batch means, and some trainers log log-probs and rewards as averages over tokens.
+    """
+    series = run.series[row["series"]]
+    batch, averaged = series.parameters.get(EVALUATION_BATCH), series.logged_logps == "mean"
+    uneven = bool(batch) and row["n_used"] % batch != 0
+    if not uneven and not averaged and not series.parameters.get(LOSES_LONGEST_END):
+        return {}
+    sums = evaluated_sums(run, run.model(f"{row['series']}/{row['model']}"), row["split"])
+    per = sums.n_tokens if averaged else np.ones_like(sums.n_tokens)
+    logps, rewards = sums.policy / per, series.beta * sums.log_ratios / per
+    values = {
+        f"{side}_{name}": of[:, i]
+        for name, of in (("logps", logps), ("reward", rewards))
+        for i, side in enumerate(SIDES)
+    }
+    values["margin"] = rewards[:, 0] - rewards[:, 1]
+    values["accuracy_trl"] = (values["margin"] > 0).astype(float)
+    if _has_loss(series, name_list(series.loss_type)) and series.parameters.get("ld_alpha") is None:
+        terms = PairLogps(*sums.policy.T, *sums.reference.T, *sums.n_tokens.T)
+        values["loss"] = loss(terms, beta=series.beta, loss_type=series.loss_type, parameters=series.parameters)
+    # transformers weighs the loss of each batch by its pairs; the trainers' metrics are plain means of batch means
+    return {name: mean_of_batches(column, None if name == "loss" else batch) for name, column in values.items()}

@@ -24,8 +24,9 @@ def _run(run: Run, lang: str) -> None:
         st.code(command, language=None, wrap_lines=True)
     else:
         blocks.safe_html((blocks.EVIDENCE, words.text("details.command.none", lang)))
-    blocks.section("details.series", lang)
-    _table(run_facts.series(run, cached_tables.series_order(run), lang))
+    if run.has_pairs:
+        blocks.section("details.series", lang)
+        _table(run_facts.series(run, cached_tables.series_order(run), lang))
     blocks.section("details.settings", lang)
     blocks.safe_html(*((blocks.FORMULA, f"{name}: {value}") for name, value in run_facts.inputs(run)))
 

@@ -8,7 +8,7 @@ from dpo_analysis import words
 from dpo_analysis.runs import Run
 from views.details.detail_tabs import TABS
 
-ORDER, ICON = 70, ":material/info:"
+ORDER, ICON, SHOWS_LOGS = 70, ":material/info:", True
 
 
 def page(run: Run) -> None:
@@ -16,5 +16,7 @@ def page(run: Run) -> None:
     lang = state.language()
     st.title(words.text("details.title", lang), anchor=False)
     blocks.facts(run, lang)
-    with tabs("details", tuple(TABS), lang) as opened:
+    # A run that holds training logs alone has no models.
+    names = tuple(name for name in TABS if run.has_pairs or name != "models")
+    with tabs("details", names, lang) as opened:
         TABS[opened](run, lang)

@@ -7,14 +7,17 @@ from shared.tabs import tabs
 from dpo_analysis import words
 from dpo_analysis.report.report import ReportOptions, report_html
 from dpo_analysis.runs import Run
-from views.overview import curve_tabs, selected_series, series_rows
+from views.overview import curve_tabs, log_page, selected_series, series_rows
 
-ORDER, ICON = 10, ":material/show_chart:"
+ORDER, ICON, SHOWS_LOGS = 10, ":material/show_chart:", True
 
 
 def page(run: Run) -> None:
     """Draw the page of ``run``."""
     lang = state.language()
+    if not run.has_pairs:
+        log_page.draw(run, lang)
+        return
     steps = cached_tables.steps(run)
     diagnoses = {series: one_series.series_diagnosis(run, series) for series in cached_tables.series_order(run)}
     # The answer fits on one screen of 1440 x 900 only where its parts stand close together.

@@ -48,7 +48,8 @@ def find(symptoms: Symptoms) -> list[Finding]:
     if verdict == LIKELY and symptoms.statistics is None and not _is_arithmetic(blamed, checks):
         verdict = POSSIBLE
     n_passed = sum(check.verdict == "pass" for check in checks.values())
-    only = checks[blamed[0]] if len(blamed) == 1 else None
+    only = checks[blamed[0]] if len(blamed) == 1 else _proven(blamed, checks)
+    n_blamed = 1 if only else len(blamed)
     values = _texts(only.values if only else {}) | {"checks_failed": str(len(blamed)), "passed": str(n_passed)}
     values |= {f"check{number}": f"checks.{name}" for number, name in enumerate(blamed)}
     values["checks"] = f"checks.{blamed[0]}" if blamed else ""
@@ -56,13 +57,18 @@ def find(symptoms: Symptoms) -> list[Finding]:
         "artefact",
         verdict,
         "identity" if _is_arithmetic(blamed, checks) else "comparison",
-        key=f"diagnosis.artefact.{_sentence(verdict, only, len(blamed))}",
+        key=f"diagnosis.artefact.{_sentence(verdict, only, n_blamed)}",
         values=values,
         pairs=tuple(pair_id for name in blamed for pair_id in checks[name].pair_ids)[:10],
         counter=("diagnosis.artefact.counter",) if blamed else (),
         advice=_advice(verdict, only),
     )
     return [finding]
+
+
+def _proven(blamed: list[str], checks: Mapping[str, Check]) -> Check | None:
+    """Return the check of the log where one setting makes it fit to four digits: it explains the others."""
+    return checks["logged"] if "logged" in blamed and checks["logged"].key == "checks.logged.fits" else None
 
 
 def _pairs_are_foreign(checks: Mapping[str, Check]) -> bool:
@@ -98,7 +104,9 @@ def _share(check: Check, n_pairs: int) -> float:
 
 
 def _is_arithmetic(blamed: list[str], checks: Mapping[str, Check]) -> bool:
-    return any(name in HARD_CHECKS and checks[name].verdict == "fail" for name in blamed)
+    """Return whether a failed check is arithmetic; so is a log that a single setting makes fit."""
+    hard = any(name in HARD_CHECKS and checks[name].verdict == "fail" for name in blamed)
+    return hard or _proven(blamed, checks) is not None
 
 
 def _sentence(verdict: str, only: Check | None, n_blamed: int) -> str:
@@ -119,6 +127,8 @@ def _advice(verdict: str, only: Check | None) -> str:
         return "diagnosis.artefact.truncated.advice"
     if only is not None and only.name == "same_reference" and only.verdict == "warn":
         return "diagnosis.artefact.same_reference.advice"
+    if only is not None and only.key == "checks.logged.fits":
+        return "diagnosis.artefact.logged.fits.advice"
     return "diagnosis.artefact.advice"
 
 

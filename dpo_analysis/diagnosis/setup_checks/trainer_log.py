@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from dpo_analysis.diagnosis.setup_checks.check import Check
-from dpo_analysis.diagnosis.setup_checks.logged_pairs import evaluated_pairs, logging_window
+from dpo_analysis.diagnosis.setup_checks.log_fit import decided_by_fit
+from dpo_analysis.diagnosis.setup_checks.logging_window import logging_window
 from dpo_analysis.diagnosis.setup_checks.trainer_reference import fitted_betas
 from dpo_analysis.runs import Run
 from dpo_analysis.tables.trainer_log import COMPARED, logged_curves, trainer_log_table
 from dpo_analysis.text.numbers import fixed, signed_fixed
+from dpo_analysis.trainer.evaluations import evaluated_pairs
 
 FAR_HALF_WIDTHS = 3
 """A logged value counts as far off where it differs from the recomputed one by more half-widths of its interval."""
@@ -40,14 +42,16 @@ class _Splits(NamedTuple):
 def check_logged(run: Run) -> Check:
     """Return whether the trainer's log agrees with the recomputed values, as far as chance explains the differences.
 
-    Evaluations are compared where there are any. Where an evaluation differs and has another number of pairs, it is
-    that of other pairs, and nothing is compared. Training values are never more than a note.
+    What ``score`` found by trying other settings counts first. Evaluations are compared where there are any. Where an
+    evaluation differs and has another number of pairs, it is that of other pairs, and nothing is compared. Training
+    values are never more than a note.
 
     Raises:
         StorageError: the log or a part is damaged.
     """
     table, logged = trainer_log_table(run), logged_curves(run)
     check = compare_with_log(run, table.dropna(subset=["difference", "low", "high"]), logged)
+    check = decided_by_fit(run, check)
     lost = int((logged["metric"].isin(COMPARED) & ~np.isfinite(logged["value"].astype(float))).sum())
     if not lost:
         return check

@@ -11,8 +11,9 @@ from dpo_analysis.errors import InputError
 from dpo_analysis.runs import Model, Series
 from dpo_analysis.scoring.models.in_memory import reference_adapter
 from dpo_analysis.scoring.models.loading import check_class
+from dpo_analysis.scoring.models.model_folders import recorded_base
 from dpo_analysis.scoring.models.policy_names import NamedPolicy, check_distinct_names, name_policies
-from dpo_analysis.scoring.models.preflight import ModelFiles, find_model, find_saved_reference
+from dpo_analysis.scoring.models.preflight import ModelFiles, find_model, find_saved_reference, read_json
 from dpo_analysis.scoring.models.resolved_model import ResolvedModel, resolve_files, resolve_module
 from dpo_analysis.scoring.models.series import resolve_series
 from dpo_analysis.scoring.models.weight_files import DamagedWeights
@@ -102,8 +103,30 @@ def resolve_models(
     names = dict.fromkeys(policy.series for policy in named)
     series = [resolve_series(name, trainings, objective, (stored_series or {}).get(name)) for name in names]
     full_models: dict[Path, ModelFiles] = {}
+    if base is None and trainings:
+        base = _base_of_moved_adapters(named, reference)
     resolved = [_resolve_policy(policy, base, full_models) for policy in named]
     return ModelSet(_resolve_reference(reference, resolved, base, trainings, full_models), resolved, series)
+
+
+def _base_of_moved_adapters(policies: Sequence[NamedPolicy], reference: object) -> str | None:
+    """Return the reference as the base of adapters whose recorded base is not on this machine; None without any.
+
+    The reference of an adapter is its base with the adapter off, so a full model given as the reference is the base.
+    """
+    if not isinstance(reference, str | Path) or (Path(reference).expanduser() / "adapter_config.json").is_file():
+        return None
+    folders = [Path(policy.model).expanduser() for policy in policies if isinstance(policy.model, str | Path)]
+    adapters = [folder for folder in folders if (folder / "adapter_config.json").is_file()]
+    return str(reference) if adapters and not any(map(_has_base, adapters)) else None
+
+
+def _has_base(adapter: Path) -> bool:
+    try:
+        recorded_base(adapter, read_json(adapter / "adapter_config.json", missing=""))
+    except InputError:
+        return False
+    return True
 
 
 def _resolve_policy(policy: NamedPolicy, base: str | Path | None, full_models: dict[Path, ModelFiles]) -> ResolvedModel:
@@ -133,12 +156,22 @@ def _resolve_reference(
         return resolve_files(Model.reference(source=str(reference)), files)
     implied = list(_implied_references(policies, trainings, full_models))
     if not implied:
-        raise InputError("no reference: a full model does not say what it was trained from; pass --reference MODEL")
+        raise InputError(_why_no_reference(trainings))
     distinct = {resolved.model.weights: resolved for resolved in implied}
     if len(distinct) > 1:
         sources = ", ".join(resolved.model.source for resolved in list(distinct.values())[:3])
         raise InputError(f"different references for these policies: {sources}; score each in a run of its own")
     return implied[0]
+
+
+def _why_no_reference(trainings: Sequence[Training]) -> str:
+    """Return the error line where nothing says which model is the reference, with the models that files name."""
+    if not trainings:
+        return "no reference: a full model does not say what it was trained from; pass --reference MODEL"
+    training = trainings[0]
+    seen = "; ".join(training.candidates)
+    named = f"its files name {seen}" if seen else "none of its files names the model that training started from"
+    return f"no reference in {training.folder or training.series}: {named}; pass --reference MODEL"
 
 
 def _implied_references(

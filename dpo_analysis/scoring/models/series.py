@@ -8,7 +8,6 @@ from dpo_analysis.numerics.losses import REFERENCE_FREE
 from dpo_analysis.numerics.pair_loss import check_loss
 from dpo_analysis.runs import Series
 from dpo_analysis.trainer import Training
-from dpo_analysis.trainer.training_args import FILE_NAME
 
 
 def resolve_series(
@@ -28,7 +27,7 @@ def resolve_series(
         InputError: a loss without a reference or with a moving one, or an unknown loss.
     """
     training = next((training for training in trainings if training.series == name), None)
-    recorded = {key: _recorded(key, training, stored) for key in ("beta", "loss_type", "parameters")}
+    recorded = {key: _recorded(key, training, stored) for key in ("beta", "loss_type", "parameters", "logged_logps")}
     from_caller = {key: value for key, value in objective.items() if value is not None}
     parameters = dict(recorded.pop("parameters") or {})
     if from_caller.get("loss_type", recorded["loss_type"]) != recorded["loss_type"]:
@@ -43,30 +42,25 @@ def resolve_series(
 
 
 def beta_sources(series: Sequence[Series], trainings: Sequence[Training], stored: Mapping[str, Series]) -> list[str]:
-    """Return where each beta comes from that the caller did not give, a line for each source.
+    """Return where each beta comes from that neither the caller nor a training's files or log give.
 
     Args:
         series: the series of this command.
         trainings: from ``trainer.find_training``.
         stored: the series of an existing run folder, by name.
     """
-    files = {one.series: one.settings_path for one in trainings if one.beta is not None}
+    with_training = {one.series for one in trainings if one.beta is not None or one.log_path is not None}
     lines: dict[tuple[str, float], list[str]] = {}
     for one in series:
-        kind = "file" if one.name in files else "run" if one.name in stored else "default"
-        lines.setdefault((kind, one.beta), []).append(one.name)
-    return [_beta_source(kind, beta, names, files) for (kind, beta), names in lines.items()]
+        if one.name not in with_training:
+            lines.setdefault(("run" if one.name in stored else "default", one.beta), []).append(one.name)
+    return [_beta_source(kind, beta, ", ".join(names)) for (kind, beta), names in lines.items()]
 
 
-def _beta_source(kind: str, beta: float, names: Sequence[str], files: Mapping[str, str | None]) -> str:
-    listed = ", ".join(names)
+def _beta_source(kind: str, beta: float, names: str) -> str:
     if kind == "run":
-        return f"beta {beta:g} of {listed} is the one that the run folder had before"
-    if kind == "default":
-        return f"beta {beta:g} is assumed for {listed}, DPO's default; give the trainer's as --beta"
-    if len(names) == 1:
-        return f"beta {beta:g} from {files[names[0]]}"
-    return f"beta {beta:g} from {FILE_NAME} of {listed}"
+        return f"beta {beta:g} of {names} is the one that the run folder had before"
+    return f"beta {beta:g} is assumed for {names}, DPO's default; give the trainer's as --beta"
 
 
 def _recorded(key: str, training: Training | None, stored: Series | None) -> Any:

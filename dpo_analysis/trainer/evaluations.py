@@ -1,16 +1,24 @@
-"""What a trainer's log says of the values in it: how many pairs an evaluation, or a logging window, is the mean of."""
+"""Evaluations in a trainer's log: how many pairs they are means over, in which batches, and how exact they are."""
 
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dpo_analysis.runs import Series
-
 RUNTIME_ROUNDING, RATE_ROUNDING = 0.5e-4, 0.5e-3
 """transformers rounds the runtime of an evaluation to 4 decimals, and its samples per second to 3."""
 WHOLE_PAIRS = 1e-3
 """Pairs by which a logged share of pairs, times their number, may miss a whole number: shares are logged as float32."""
+EXACT = 1e-4
+"""By how much a logged mean of the same pairs, batches and float32 weights may differ, in the unit of its metric."""
+RELATIVE = 2e-6
+"""The same as a share of the value: a sum of many log-probs is rounded at its size."""
+COARSE, COARSE_RELATIVE = 0.02, 1e-3
+"""The same in nats, and as a share of the value, where training or scoring used 16 bits."""
+EVALUATION_BATCH = "per_device_eval_batch_size"
+"""Name of the evaluation's batch size in a series' parameters."""
+LOSES_LONGEST_END = "loses_longest_end"
+"""Name of the fact that the trainer lost the last token of the longest sequence of each batch (TRL 0.12)."""
 
 
 class EvaluatedPairs(NamedTuple):
@@ -23,18 +31,6 @@ class EvaluatedPairs(NamedTuple):
 
     same: bool | None
     n: int
-
-
-class LoggingWindow(NamedTuple):
-    """The pairs that a logged training value is the mean of.
-
-    Attributes:
-        n_pairs: pairs of a window; with several processes it holds more.
-        batch_known: whether the batch size is known; without it a batch counts as one pair.
-    """
-
-    n_pairs: int
-    batch_known: bool
 
 
 def evaluated_pairs(logged: pd.DataFrame, n_used: int, n_pairs: int) -> EvaluatedPairs:
@@ -63,16 +59,30 @@ def evaluated_pairs(logged: pd.DataFrame, n_used: int, n_pairs: int) -> Evaluate
     return EvaluatedPairs(True, n_used) if whole else EvaluatedPairs(None, 0)
 
 
-def logging_window(series: Series, steps: pd.Series) -> LoggingWindow:
-    """Return how many pairs a logged training value of ``series`` is the mean of.
+def mean_of_batches(values: np.ndarray, batch_size: int | None) -> float:
+    """Return the mean over batches of the mean in each batch, as trainers log it; without a size the plain mean.
+
+    A smaller last batch counts as much as a full one.
 
     Args:
-        series: the series, with the trainer's settings in its parameters where they are known.
-        steps: the steps at which training values were logged.
+        values: values of the pairs in the order of evaluation, shape (pairs,); NaN where a pair does not count.
+        batch_size: pairs of a batch.
     """
-    settings = series.parameters
-    apart = steps.drop_duplicates().sort_values().diff().dropna()
-    every = int(settings.get("logging_steps") or (apart.median() if len(apart) else 1))
-    batch = int(settings.get("per_device_train_batch_size") or 0)
-    repeats = int(settings.get("gradient_accumulation_steps") or 1) * int(settings.get("n_devices") or 1)
-    return LoggingWindow(max(every, 1) * max(batch, 1) * repeats, batch > 0)
+    if not batch_size or len(values) % batch_size == 0:
+        return float(np.mean(values)) if len(values) else float("nan")
+    starts = np.arange(0, len(values), batch_size)
+    sizes = np.minimum(batch_size, len(values) - starts)
+    return float(np.mean(np.add.reduceat(values, starts) / sizes))
+
+
+def rounding_of(value: float, *, exact: bool = True, scale: float = 1.0) -> float:
+    """Return by how much a logged mean may differ from the recomputed mean by rounding, in the unit of ``value``.
+
+    Args:
+        value: the logged mean.
+        exact: whether training and scoring were in float32.
+        scale: beta for a reward in 16 bits, since a reward is beta times a difference of log-probs.
+    """
+    if exact:
+        return EXACT + RELATIVE * abs(value)
+    return COARSE * scale + COARSE_RELATIVE * abs(value)

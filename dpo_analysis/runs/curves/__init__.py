@@ -1,0 +1,1 @@
+"""The logs of trainers in a run folder."""
