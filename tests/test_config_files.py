@@ -193,7 +193,9 @@ def test_a_config_without_a_folder_asks_for_it_and_takes_it(project):
 
 def test_data_that_were_moved_are_given_as_pairs(project):
     config = written(project, LLAMAFACTORY, dataset_dir=f"{GONE}/data")
-    with pytest.raises(InputError, match=f"no data set 'desk_train' in {GONE}/data/dataset_info.json"):
+    with pytest.raises(
+        InputError, match=f"no {GONE}/data/dataset_info.json, which describes the data set 'desk_train'"
+    ):
         given(config)
     assert given(config, pairs=["eval=mine.jsonl"]).pairs == ["eval=mine.jsonl"]
 

@@ -43,8 +43,6 @@ PER_RESPONSE = {"chosen", "rejected", "train_change", "change"}
 """Mean changes of both sides, of which the last in a sentence has the unit of all."""
 PER_TOKEN = {"hard", "gap", "per_token"}
 NATS = {
-    "logged_nats",
-    "recomputed_nats",
     "drop",
     "gain",
     "near",

@@ -43,7 +43,7 @@ def test_an_adapter_whose_base_is_not_here_cannot_be_scored(tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "/home/me/gone"}))
     (line,) = info_lines(str(tmp_path))
     assert line.startswith(f"{tmp_path}: cannot be scored: adapter {tmp_path} needs base /home/me/gone")
-    assert line.endswith("pass --base MODEL")
+    assert line.endswith("--reference beside --trainer-output")
 
 
 def test_a_trainers_folder(tmp_path):

@@ -13,8 +13,10 @@ from dpo_analysis.trainer.training_args import NO_LIMIT
 
 SHOWN = ("reference", *(name for name in SETTINGS if name != "bf16"))
 """The settings that have a line, in order."""
-PASSED = ("base", "tokenizer", "chat_template", "bos", "eos")
-"""Options of ``score`` that no folder says and that decide tokens or models: the full command repeats them."""
+PASSED = ("base", "tokenizer", "chat_template", "bos", "eos", "limit", "dtype", "numerics", "part_size", "evidence")
+"""Options of ``score`` that no folder says and that decide what is scored: the full command repeats them."""
+USUAL = {"numerics": "default", "part_size": 512, "evidence": "topk,kl,hidden"}
+"""Values of these options that need not be said."""
 MAX_CHECKPOINTS = 6
 MAX_SHOWN = 1000
 """Characters of a value or a source that are shown."""
@@ -60,10 +62,11 @@ def full_command(pairs: Sequence[str], training: Training, options: Mapping[str,
     for _, path in training.checkpoints:
         words += ["--policy", f"{training.series}/{Path(path).resolve().name}={path}"]
     values = {name: options.get(name) if options.get(name) is not None else getattr(training, name) for name in SHOWN}
-    passed = {name: options.get(name) for name in PASSED}
+    passed = {name: options.get(name) for name in PASSED if options.get(name) != USUAL.get(name)}
+    values["reference"] = values["reference"] or "MODEL"
     if _needs_base(training):
         # of a folder, score takes the reference as the base that is missing; of a policy it does not
-        passed["base"] = passed["base"] or options.get("reference")
+        passed["base"] = passed.get("base") or options.get("reference")
     for name, value in (values | passed).items():
         is_said = value is not None and value != "" and not isinstance(value, list)
         if is_said and not _is_default(name, value, values["tokenization"]):

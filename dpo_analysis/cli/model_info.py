@@ -10,7 +10,7 @@ import typer
 from dpo_analysis.cli.found import found_lines
 from dpo_analysis.errors import InputError
 from dpo_analysis.trainer import Training, find_training
-from dpo_analysis.trainer.folder import CHECKPOINT, is_folder, saved_dtype
+from dpo_analysis.trainer.folder import CHECKPOINT, is_folder, is_regular, saved_dtype
 
 
 def info(
@@ -40,6 +40,10 @@ def info_lines(source: str, base: str | None = None) -> list[str]:
         InputError: there is no such folder, and no such model on the hub.
     """
     folder = Path(os.path.expanduser(source))
+    if folder.suffix in (".yaml", ".yml"):
+        return [f"{source}: a config of a training; give it as --config to score"]
+    if is_regular(folder / "manifest.json"):
+        return [f"{source}: a run folder; look at it: dpo-analysis app {source}"]
     if not is_folder(folder):
         from dpo_analysis.scoring.models.model_folders import model_folder
 

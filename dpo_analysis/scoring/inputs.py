@@ -178,13 +178,20 @@ def _explicit_fields(objective: Mapping[str, Any]) -> set[str]:
 
 
 def _beta_notes(series: Sequence[Series], trainings: Sequence[Training]) -> list[str]:
-    """Return a note for each series whose beta is 0, or not the beta that its trainer's folder records."""
+    """Return a note for each series whose beta is 0, or whose beta or loss its folder records otherwise."""
     recorded = {training.series: training.beta for training in trainings if training.beta is not None}
     notes = [
         f"series {one.name} was trained with beta {recorded[one.name]:g}, as its folder says, and its rewards are "
         f"shown with the beta given, {one.beta:g}"
         for one in series
         if recorded.get(one.name, one.beta) != one.beta
+    ]
+    losses = {training.series: training.loss_type for training in trainings if training.loss_type is not None}
+    notes += [
+        f"series {one.name} was trained with loss_type {losses[one.name]}, as its folder says, and its loss is shown "
+        f"with the loss_type given, {one.loss_type}"
+        for one in series
+        if losses.get(one.name, one.loss_type) != one.loss_type
     ]
     zero = [one.name for one in series if one.beta == 0]
     if zero:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.trainer import axolotl, llamafactory
-from dpo_analysis.trainer.folder import read_json_object
+from dpo_analysis.trainer.folder import is_regular, read_json_object
 from dpo_analysis.trainer.training import Facts
 from dpo_analysis.trainer.yaml_file import read_yaml_object
 
@@ -95,6 +95,11 @@ def _llamafactory_datasets(file: Path, config: Mapping[str, Any]) -> list[Config
     for key, split in (("dataset", "train"), ("eval_dataset", "eval")):
         for name in _names(config.get(key)):
             entry = info.get(name)
+            if not is_regular(info_file):
+                raise InputError(
+                    f"no {info_file}, which describes the data set {name!r} of {file.name}; give the pairs as PAIRS "
+                    "beside --config, or put dataset_dir right"
+                )
             if not isinstance(entry, dict):
                 raise InputError(
                     f"no data set {name!r} in {info_file}: {file.name} names it as {key}; "

@@ -8,9 +8,9 @@ from typing import Any
 from dpo_analysis.errors import InputError
 from dpo_analysis.trainer.axolotl import axolotl_facts
 from dpo_analysis.trainer.beta import beta_of_log
-from dpo_analysis.trainer.folder import TrainerFolder, saved_dtype
+from dpo_analysis.trainer.folder import TrainerFolder, is_regular, saved_dtype
 from dpo_analysis.trainer.llamafactory import llamafactory_facts
-from dpo_analysis.trainer.logs import FoundLog, find_logs, logged_config, read_log
+from dpo_analysis.trainer.logs import FoundLog, find_logs, global_step, logged_config, read_log
 from dpo_analysis.trainer.ms_swift import ms_swift_facts
 from dpo_analysis.trainer.openrlhf import openrlhf_facts
 from dpo_analysis.trainer.reference import find_reference
@@ -18,6 +18,7 @@ from dpo_analysis.trainer.training import Fact, Facts, Training, merged_facts, s
 from dpo_analysis.trainer.training_args import TrainingArguments, loss_parameters, read_training_arguments, valid_beta
 from dpo_analysis.trainer.trl import trl_facts
 
+STATE = "trainer_state.json"
 SETTINGS = (
     "beta",
     "loss_type",
@@ -117,7 +118,14 @@ def _solved_beta(log: str | None) -> Facts:
 
 
 def _missing_notes(folder: TrainerFolder, facts: Facts, log: str | None) -> list[str]:
-    notes = []
+    """Return sentences about a log that is missing or damaged."""
     if log is None:
-        notes.append(f"{folder.root} has no training log: there are no logged curves to lay over the recomputed ones")
-    return notes
+        return [f"{folder.root} has no training log: there are no logged curves to lay over the recomputed ones"]
+    state = folder.newest / STATE
+    if Path(log).name == STATE or not is_regular(state):
+        return []
+    try:
+        global_step(state)
+    except InputError as error:
+        return [f"{error}; {Path(log).name} is read instead"]
+    return []

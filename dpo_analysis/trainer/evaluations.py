@@ -75,14 +75,15 @@ def mean_of_batches(values: np.ndarray, batch_size: int | None) -> float:
     return float(np.mean(np.add.reduceat(values, starts) / sizes))
 
 
-def rounding_of(value: float, *, exact: bool = True, scale: float = 1.0) -> float:
+def rounding_of(value: float, *, exact: bool = True, scale: float = 1.0, per_token: float = 1.0) -> float:
     """Return by how much a logged mean may differ from the recomputed mean by rounding, in the unit of ``value``.
 
     Args:
         value: the logged mean.
         exact: whether training and scoring were in float32.
         scale: beta for a reward in 16 bits, since a reward is beta times a difference of log-probs.
+        per_token: tokens that the value is an average over; 1 for a sum.
     """
     if exact:
-        return EXACT + RELATIVE * abs(value)
-    return COARSE * scale + COARSE_RELATIVE * abs(value)
+        return EXACT / per_token + RELATIVE * abs(value)
+    return COARSE * scale / per_token + COARSE_RELATIVE * abs(value)

@@ -32,6 +32,8 @@ MAX_HEADER_BYTES = 100 * 2**20
 MAX_TEXT_CHARACTERS = 2**20
 MAX_JSON_CHARACTERS = 16 * 2**20
 MAX_SUBFOLDERS = 1000
+NOT_WEIGHTS = ("optimizer", "scheduler", "scaler", "rng_state")
+""" Files of a checkpoint that hold the state of the training, not of the model."""
 SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 VERSION_LINE = re.compile(r"\s*- ([A-Za-z][\w .-]{0,40}?):? v?(\d[\w.+-]{0,30})\s*")
 TAG_LINE = re.compile(r"- ([\w./:-]{1,80})")
@@ -142,10 +144,14 @@ def _checkpoints_in(folder: Path, notes: list[str]) -> list[tuple[int | None, Pa
     """Return the checkpoints with a model directly in ``folder``, in step order; the rest is noted."""
     matches = ((CHECKPOINT.fullmatch(path.name), path) for path in _subfolders(folder))
     numbered: list[tuple[int | None, Path]] = sorted((_step(match), path) for match, path in matches if match)
+    whole = [(step, path) for step, path in numbered if _is_model(path) and _has_weights(path)]
     for _, path in numbered:
         if not _is_model(path):
             notes.append(f"{path} has no config.json or adapter_config.json: it is left out")
-    return [(step, path) for step, path in numbered if _is_model(path)]
+        elif whole and not _has_weights(path):
+            notes.append(f"{path} has no weights: it is left out")
+    # Where no checkpoint has weights, the loader says what is there instead.
+    return whole or [(step, path) for step, path in numbered if _is_model(path)]
 
 
 def _step(match: re.Match[str]) -> int:
@@ -166,6 +172,17 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
+def _has_weights(folder: Path) -> bool:
+    """Return whether a folder holds any file or folder of weights, also those that cannot be loaded."""
+    names = (path.name for path in folder.iterdir())
+    return any(
+        (name.endswith((".safetensors", ".pt", ".pth", ".gguf")) and not name.startswith(NOT_WEIGHTS))
+        or (name.endswith(".bin") and not name.startswith("training_args"))
+        or name.startswith("global_step")
+        for name in names
+    )
 
 
 def is_regular(path: Path) -> bool:

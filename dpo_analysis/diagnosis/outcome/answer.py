@@ -25,6 +25,8 @@ from dpo_analysis.diagnosis.thresholds import (
 )
 from dpo_analysis.text.numbers import fixed, signed_fixed, whole_percent
 
+LOG_FITS = "diagnosis.artefact.logged.fits"
+"""Key of the finding that the trainer's log fits another setting."""
 ANSWERS = (
     "nothing_moved",
     "setup",
@@ -74,7 +76,10 @@ class Outcome:
 def find_answer(outcome: Outcome) -> Answer:
     """Return the first answer of ``ANSWERS`` that holds."""
     likely = [finding for finding in outcome.findings if finding.verdict == LIKELY and finding.cause != "unexplained"]
+    # A log that one setting makes fit is arithmetic: it counts whatever moved or fell.
+    proven = [finding for finding in likely if finding.key == LOG_FITS]
     answers = (
+        _cause("setup", proven, outcome),
         _nothing_moved(outcome),
         _cause("setup", [finding for finding in likely if finding.cause in SETUP_CAUSES], outcome)
         if outcome.established

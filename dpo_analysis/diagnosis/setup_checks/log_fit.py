@@ -1,9 +1,11 @@
 """What ``score`` found when it held the run against the trainer's log: the setting by which the log fits, or none."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dpo_analysis.diagnosis.setup_checks.check import Check
 from dpo_analysis.runs import Run
+from dpo_analysis.schema import SIDES
 from dpo_analysis.text.numbers import fixed
 
 EVENT = "log_fit"
@@ -36,13 +38,14 @@ def decided_by_fit(run: Run, compared: Check) -> Check:
         return compared
     fit = fits[0]
     values = dict(compared.values) | {name: str(fit.get(name, "")) for name in ("series", "step", "split", "option")}
-    means = {name: (fit.get(name) or [None])[0] for name in ("logged", "recomputed")}
-    values |= {f"{name}_nats": fixed(float(mean), 4) for name, mean in means.items() if mean is not None}
+    values |= _farthest_mean(fit)
     values["n_tried"] = int(fit.get("n_tried") or 0)
     if fit["outcome"] == "fits" and fit.get("setting") == "logged_logps":
         return Check("logged", "note", values, key="checks.logged.averaged")
+    if fit["outcome"] == "fits" and fit.get("setting") == "beta" and compared.verdict == "warn":
+        return Check("logged", "note", values, key="checks.logged.beta")
     if fit["outcome"] == "fits" and fit.get("setting") not in BY_OTHER_CHECKS:
-        return Check("logged", "warn", values | {"far": 1, "n": 1}, key="checks.logged.fits")
+        return Check("logged", "fail", values | {"far": 1, "n": 1}, key="checks.logged.fits")
     if fit["outcome"] == "no_fit":
         verdict = "warn" if compared.verdict == "warn" else "note"
         return Check("logged", verdict, values | {"undecided": True}, key="checks.logged.no_fit")
@@ -56,3 +59,14 @@ def decided_by_fit(run: Run, compared: Check) -> Check:
     ):
         return Check("logged", "pass", values, key="checks.logged.pass_exact")
     return compared
+
+
+def _farthest_mean(fit: Mapping[str, Any]) -> dict[str, str]:
+    """Return metric, logged and recomputed mean of the side that lies farther off; empty where none is known."""
+    logged, recomputed = fit.get("logged") or (), fit.get("recomputed") or ()
+    off = [abs(float(theirs) - float(ours)) for theirs, ours in zip(logged, recomputed, strict=False)]
+    if not off:
+        return {}
+    side = off.index(max(off))
+    means = {"logged": float(logged[side]), "recomputed": float(recomputed[side])}
+    return {"metric": f"{SIDES[side]}_logps"} | {name: fixed(mean, 4) for name, mean in means.items()}

@@ -10,6 +10,7 @@ from dpo_analysis.data.vocab import template_hash
 from dpo_analysis.scoring.models.resolved_model import ResolvedModel
 from dpo_analysis.scoring.models.tokenizer import load_tokenizer
 from dpo_analysis.trainer import Training
+from dpo_analysis.trainer.training_args import NO_LIMIT
 
 RECORDED = ("tokenization", "template", "max_length", "truncation", "max_prompt_length", "max_completion_length")
 NAMED_TEMPLATES = ("llamafactory", "ms-swift")
@@ -60,6 +61,8 @@ def alternatives(
         models: the models of the run, whose chat templates may differ.
     """
     kept = {"bos": marks.get("bos"), "eos": marks.get("eos")}
+    if training is not None and training.tokenization not in (None, used["tokenization"]):
+        yield _as_recorded(training, kept)
     for name in RECORDED:
         value = getattr(training, name, None)
         if value is not None and (value or None) != used.get(name):
@@ -83,12 +86,23 @@ def alternatives(
             yield _with_setting(used, kept, "truncation", truncation)
 
 
+def _as_recorded(training: Training, kept: Mapping[str, str | None]) -> Alternative:
+    """Return the preset of the trainer's folder with the template and the lengths that belong to it."""
+    recorded = {name: getattr(training, name) or None for name in RECORDED if name != "tokenization"}
+    preset = str(training.tokenization)
+    settings = {"tokenization": preset} | with_defaults(preset, **recorded)._asdict()
+    template = f" --template {training.template}" if training.template else ""
+    return Alternative("tokenization", preset, f"--tokenization {preset}{template}", settings, kept["bos"], kept["eos"])
+
+
 def _with_setting(used: Mapping[str, Any], kept: Mapping[str, str | None], name: str, value: Any) -> Alternative:
     settings = dict(used) | {name: value}
     if name == "tokenization":
         settings = {name: value} | with_defaults(value, max_length=used["max_length"])._asdict()
-    option = f"--{name.replace('_', '-')} {value}" if value is not None else f"no --{name.replace('_', '-')}"
-    return Alternative(name, str(value), option, settings, kept["bos"], kept["eos"])
+    flag = f"--{name.replace('_', '-')}"
+    option = f"{flag} {value}" if value is not None else f"no {flag}"
+    shown = "none" if value in (None, NO_LIMIT) else str(value)
+    return Alternative(name, shown, option, settings, kept["bos"], kept["eos"])
 
 
 def _possible(tokenizer: Any, name: str, change: str | None) -> bool:

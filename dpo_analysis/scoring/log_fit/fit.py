@@ -34,6 +34,8 @@ AGREES, FITS, REFERENCE, OTHER_PAIRS, NO_FIT, NO_LOG = (
 )
 
 
+TIED_SHARE = 0.01
+"""Share of pairs so near a tie that 16 bits may decide them otherwise."""
 CHANCE_ERRORS = 3
 """Standard errors of a difference within which two samples of pairs count as alike."""
 CLEARLY = 3
@@ -97,9 +99,8 @@ def fit_log(run: Run, series: str, training: Training | None, setup: Setup, *, b
     sums = [evaluated_sums(run, point.model, point.split) for point in points]
     with_logps = [index for index, point in enumerate(points) if set(LOGPS) <= point.logged.keys()]
     if not with_logps:
-        beta = None if beta_is_known else beta_of_loss(points, sums)
-        outcome = NO_LOG if beta is None else AGREES
-        return LogFit(outcome, **_beta(beta), step=points[-1].model.step, split=points[-1].split)
+        used = run.series[series].beta
+        return _by_loss(used, points, sums, beta_is_known=beta_is_known)
     last = with_logps[-1]
     point, one = points[last], sums[last]
     logged = np.array([point.logged[name] for name in LOGPS])
@@ -117,6 +118,30 @@ def fit_log(run: Run, series: str, training: Training | None, setup: Setup, *, b
         outcome = FITS if tried.setting else OTHER_PAIRS if _within_chance(one, point, logged, recomputed) else NO_FIT
         return LogFit(outcome, tried.setting, tried.value, tried.option, n_tried=tried.n_tried, **facts)
     return _objective(run.series[series].beta, points, sums, facts, beta_is_known=beta_is_known)
+
+
+def _by_loss(
+    used: float, points: Sequence[LoggedPoint], sums: Sequence[EvaluatedSums], *, beta_is_known: bool
+) -> LogFit:
+    """Return the answer for a log without log-probs: its shares of won pairs, which no beta changes, then its loss."""
+    where = {"step": points[-1].model.step, "split": points[-1].split}
+    if not all(_share_fits(point, one) for point, one in zip(points, sums, strict=True)):
+        return LogFit(NO_FIT, **where)
+    beta = beta_of_loss(points, sums)
+    if beta is None:
+        return LogFit(NO_FIT if beta_is_known else NO_LOG, **where)
+    if not beta_is_known:
+        return LogFit(AGREES, **_beta(beta), **where)
+    if beta.low <= used <= beta.high:
+        return LogFit(AGREES, **where)
+    return LogFit(FITS, "beta", beta.text, f"--beta {beta.value:g}", beta=beta.value, **where)
+
+
+def _share_fits(point: LoggedPoint, sums: EvaluatedSums) -> bool:
+    """Return whether the logged share of won pairs is that of the run, but for a few pairs near a tie."""
+    logged = point.logged.get("accuracy_trl")
+    won = sums.log_ratios[:, 0] > sums.log_ratios[:, 1]
+    return logged is None or abs(logged - won.mean()) <= TIED_SHARE + 2 / len(won)
 
 
 def _within_chance(sums: EvaluatedSums, point: LoggedPoint, logged: np.ndarray, recomputed: np.ndarray) -> bool:
@@ -138,14 +163,13 @@ def _objective(
     if not any(set(REWARDS) <= point.logged.keys() for point in points):
         return LogFit(AGREES, **_beta(None if beta_is_known else beta_of_loss(points, sums)), **facts)
     beta = beta_of_rewards(points, sums)
-    if beta is None:
-        still = all(np.abs(one.log_ratios).max(initial=0) == 0 for one in sums)
-        return LogFit(AGREES if still else REFERENCE, **facts)
-    if not beta_is_known:
+    if beta is not None and not beta_is_known:
         return LogFit(AGREES, **_beta(beta), **facts)
     fits_used = all(_rewards_fit(used, point, one) for point, one in zip(points, sums, strict=True))
     if fits_used:
         return LogFit(AGREES, **facts)
+    if beta is None:
+        return LogFit(REFERENCE, **facts)
     return LogFit(FITS, "beta", beta.text, f"--beta {beta.value:g}", beta=beta.value, **facts)
 
 
@@ -158,4 +182,5 @@ def _rewards_fit(beta: float, point: LoggedPoint, sums: EvaluatedSums) -> bool:
         return True
     ratios = sums.log_ratios / sums.n_tokens if point.averaged else sums.log_ratios
     logged = np.array([point.logged[name] for name in REWARDS])
-    return farthest(beta * means(ratios, point), logged, exact=point.exact, scale=beta) <= 1
+    per_token = float(sums.n_tokens.mean()) if point.averaged else 1.0
+    return farthest(beta * means(ratios, point), logged, exact=point.exact, scale=beta, per_token=per_token) <= 1

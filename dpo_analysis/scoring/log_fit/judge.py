@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dpo_analysis.runs import Run, RunWriter, open_run
 from dpo_analysis.scoring.arguments import ScoreArguments
 from dpo_analysis.scoring.inputs import ScoringInputs
-from dpo_analysis.scoring.log_fit.fit import AGREES, FITS, NO_FIT, NO_LOG, OTHER_PAIRS, REFERENCE, LogFit, fit_log
+from dpo_analysis.scoring.log_fit.fit import AGREES, FITS, NO_FIT, OTHER_PAIRS, REFERENCE, LogFit, fit_log
 from dpo_analysis.scoring.log_fit.tries import Setup
 from dpo_analysis.scoring.loop import ModelSource
 from dpo_analysis.scoring.score_writer import log_note
@@ -45,7 +45,7 @@ def judge_by_log(
         writer.log(EVENT, series=series.name, **dataclasses.asdict(fit))
         # An assumption under which the log fits needs no word.
         assumed = [] if fit.outcome in (AGREES, FITS) and fit.logged else inputs.assumptions.get(series.name, [])
-        for line in (*fit_lines(series.name, fit, training), *assumed):
+        for line in (*fit_lines(series.name, fit, training, beta_is_known=known), *assumed):
             log_note(writer, line)
 
 
@@ -55,11 +55,25 @@ def _store_beta(writer: RunWriter, run: Run, series: str, fit: LogFit) -> None:
         writer.correct_series([dataclasses.replace(run.series[series], beta=fit.beta)], ("beta",))
 
 
-def fit_lines(series: str, fit: LogFit, training: Training | None) -> list[str]:
-    """Return what a person must know of a fit: the setting by which the log fits, or that none that was tried does."""
+def fit_lines(series: str, fit: LogFit, training: Training | None, *, beta_is_known: bool = True) -> list[str]:
+    """Return what a person must know of a fit: that the log fits, the setting by which it would, or that none does.
+
+    Args:
+        series: the series.
+        fit: how it fits its log.
+        training: what its trainer's folder says; None without one.
+        beta_is_known: whether beta is given or recorded.
+    """
     where = f"step {fit.step}, {fit.split}"
+    assumed = (
+        [] if beta_is_known or fit.beta is not None else [f"beta of {series} is not known: 0.1 is assumed; give --beta"]
+    )
     if fit.outcome == AGREES and fit.beta is not None:
-        return [f"beta of {series} is {fit.value}: solved from the training log, which our values then fit ({where})"]
+        solved = f"beta of {series} is {fit.value}: solved from the training log, which our values then fit ({where})"
+        return [f"{solved}; as an option --beta {fit.beta:g}"]
+    if fit.outcome == AGREES:
+        how = "to four digits" if fit.exact else "within the rounding of 16 bits"
+        return [f"our values of {series} fit its training log {how} (up to {where})", *assumed]
     if fit.outcome == FITS:
         again = "run the same command" if fit.setting in CHANGES_NO_SCORE else "score again into a new folder"
         name = "" if fit.setting in ("bos", "eos") else f"{fit.setting.replace('_', ' ')} "
@@ -68,7 +82,18 @@ def fit_lines(series: str, fit: LogFit, training: Training | None) -> list[str]:
     if fit.outcome == REFERENCE:
         return [
             f"the training log of {series} fits our log-probs, but its rewards fit no beta ({where}): training had "
-            "another reference; give it as --reference"
+            "another reference; give it as --reference",
+            *assumed,
+        ]
+    return [*_unfit_lines(series, fit, where), *assumed]
+
+
+def _unfit_lines(series: str, fit: LogFit, where: str) -> list[str]:
+    """Return what a person must know of a log that fits no setting that was tried, or was not compared."""
+    if fit.outcome == NO_FIT and not fit.logged:
+        return [
+            f"the training log of {series} does not fit ({where}): its share of won pairs or its loss differs; the "
+            "trainer evaluated other pairs, or a setting differs, such as max_length or the template"
         ]
     if fit.outcome == NO_FIT:
         tried = f", and {fit.n_tried} other settings were tried" if fit.n_tried else ""
@@ -87,6 +112,4 @@ def fit_lines(series: str, fit: LogFit, training: Training | None) -> list[str]:
         return [
             f"the trainer of {series} evaluated another number of pairs than {fit.split} has: its log is not compared"
         ]
-    if fit.outcome == NO_LOG and training is not None and training.beta is None:
-        return [f"beta of {series} is in no file and cannot be solved from its log: 0.1 is assumed; give --beta"]
     return []

@@ -117,7 +117,9 @@ def means(values: np.ndarray, point: LoggedPoint) -> np.ndarray:
     return np.array([mean_of_batches(column, point.batch) for column in values.T])
 
 
-def farthest(values: np.ndarray, logged: np.ndarray, *, exact: bool, scale: float = 1.0) -> float:
+def farthest(
+    values: np.ndarray, logged: np.ndarray, *, exact: bool, scale: float = 1.0, per_token: float = 1.0
+) -> float:
     """Return the largest difference from logged values in multiples of their rounding; at most 1 fits.
 
     Args:
@@ -125,7 +127,8 @@ def farthest(values: np.ndarray, logged: np.ndarray, *, exact: bool, scale: floa
         logged: logged means, shape (sides,).
         exact: as for ``rounding_of``.
         scale: as for ``rounding_of``.
+        per_token: as for ``rounding_of``.
     """
-    allowed = np.array([rounding_of(value, exact=exact, scale=scale) for value in logged])
+    allowed = np.array([rounding_of(value, exact=exact, scale=scale, per_token=per_token) for value in logged])
     off = np.abs(values - logged) / allowed
     return float(off.max()) if np.isfinite(off).all() else float("inf")

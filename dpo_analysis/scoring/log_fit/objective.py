@@ -39,12 +39,13 @@ def beta_of_rewards(points: Sequence[LoggedPoint], sums: Sequence[EvaluatedSums]
         points: evaluations.
         sums: the sums of each.
     """
-    changes, rewards, exact = [], [], all(point.exact for point in points)
+    changes, rewards, exact, per_token = [], [], all(point.exact for point in points), 1.0
     for point, one in zip(points, sums, strict=True):
         if all(name in point.logged for name in REWARDS):
             ratios = one.log_ratios / one.n_tokens if point.averaged else one.log_ratios
             changes.append(means(ratios, point))
             rewards.append([point.logged[name] for name in REWARDS])
+            per_token = float(one.n_tokens.mean()) if point.averaged else 1.0
     if not changes:
         return None
     change, reward = np.concatenate(changes), np.concatenate(rewards)
@@ -52,7 +53,7 @@ def beta_of_rewards(points: Sequence[LoggedPoint], sums: Sequence[EvaluatedSums]
     if not size:
         return None
     beta = float(reward @ change) / size
-    allowed = np.array([rounding_of(value, exact=exact, scale=max(beta, 0.0)) for value in reward])
+    allowed = np.array([rounding_of(value, exact=exact, scale=max(beta, 0.0), per_token=per_token) for value in reward])
     if beta <= 0 or (np.abs(reward - beta * change) > allowed).any():
         return None
     # A beta is known as sharply as the largest change fixes it.

@@ -100,7 +100,10 @@ def recorded_base(folder: Path, adapter_config: Mapping[str, Any]) -> Path:
                 return _hub_snapshot(name, download=False)
             except InputError:
                 pass
-    raise InputError(f"adapter {folder} needs base {name[:MAX_NAME]}: not found on this machine; pass --base MODEL")
+    raise InputError(
+        f"adapter {folder} needs base {name[:MAX_NAME]}: not found on this machine; pass --base MODEL, or the base as "
+        "--reference beside --trainer-output"
+    )
 
 
 def safetensors_files(folder: Path) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from dpo_analysis.schema import REFERENCE
 
 DEFAULT_SERIES = "policy"
 """Series of a policy that names no series and is not in a ``checkpoint-N`` folder."""
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_CHECKPOINT = re.compile(r"(?:checkpoint-|global_step)(\d{1,18})(?:_hf)?")
 
 
 class NamedPolicy(NamedTuple):

@@ -52,6 +52,7 @@ class Curves:
         Raises:
             InputError: more curves or values than any training logs.
         """
+        key = key.encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
         column = self._values.get(key)
         if column is None:
             if len(self._values) >= MAX_CURVES:
