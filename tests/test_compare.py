@@ -8,10 +8,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from dpo_analysis.cli.main import app
-from dpo_analysis.data.compare_output import render_comparison
+from dpo_analysis.data.comparison.differences import differences, first_difference
+from dpo_analysis.data.comparison.output import render_comparison
 from dpo_analysis.data.pairs import load_pairs
 from dpo_analysis.data.tokenization import tokenize_pairs
-from dpo_analysis.data.tokenization_differences import differences, first_difference
 from dpo_analysis.data.vocab import vocabulary
 from tests.parity.setting import CHATML, build_tokenizer
 

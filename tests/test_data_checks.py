@@ -17,6 +17,7 @@ from dpo_analysis.schema import NOT_SCORED, SCORED
 from tests.parity.setting import CHATML, build_tokenizer
 
 TOKENIZER = build_tokenizer(bos=True)
+TOKENIZER.chat_template = None
 VOCAB = vocabulary(TOKENIZER)
 TEXT = {"prompt": "The sky is blue", "chosen": " because air", "rejected": "."}
 
@@ -64,11 +65,23 @@ LONG = [
     {"prompt": "Why?", "chosen": BOILERPLATE, "rejected": " Because of the air, and of the light that it scatters."},
     {"prompt": "How?", "chosen": " By turning the key twice to the left, then pull.", "rejected": BOILERPLATE},
 ]
+TURN = message("Why?", "user")
+DIFFERENT_TURNS = {
+    "chosen": [*TURN, *message("Air."), *message("Thanks!", "user"), *message("Gladly.")],
+    "rejected": [*TURN, *message("Sea."), *message("Really?", "user"), *message("Surely.")],
+}
 ROWS_WITH_WARNING = {
     "bad_text": tokenized(TEXT | {"chosen": "\ud800"}),
     "template_error": tokenized(CHAT, tokenizer=build_tokenizer(template="{{ raise_exception('no') }}")),
     "empty": tokenized(TEXT | {"chosen": ""}),
     "too_long": tokenized(TEXT, max_length=5),
+    "unused_text": tokenized({"task": "Say why the sky is blue", "chosen": "because air", "rejected": "because sea"}),
+    "markers": tokenized(TEXT | {"chosen": "[INST] The sky [/INST] is blue"}),
+    "serialised": tokenized(TEXT | {"chosen": '[{"role": "assistant", "content": "air"}]'}),
+    "prompt_inside": tokenized(TEXT | {"chosen": "The sky is blue because air"}),
+    "raw_text": tokenized(TEXT, tokenizer=SOUND),
+    "user_turns": tokenized(DIFFERENT_TURNS, tokenizer=SOUND),
+    "unused_logps": tokenized(TEXT | {"ref_chosen_logps": -3.5, "ref_rejected_logps": -4.5}),
     "double_bos": tokenized(CHAT, tokenizer=TWICE_BOS),
     "double_eos": tokenized(CHAT, tokenizer=TWICE_EOS),
     "no_eos": tokenized(CHAT, tokenizer=NO_END),
@@ -151,6 +164,8 @@ def test_a_warning_of_many_rows_is_one_line_with_its_number_and_three_examples()
 
 def test_the_first_line_says_what_was_understood():
     implicit = {"chosen": "Q: why A: yes", "rejected": "Q: why A: no"}
+    unused = understood_line(load_pairs([implicit | {"task": "Say why it is", "id": "a1"}]))
+    assert unused.endswith("plain text, not used: `task`")
     assert understood_line(load_pairs([TEXT])) == "1 pair of eval, prompt from `prompt`, plain text"
     both = understood_line(load_pairs({"train": [CHAT, CHAT], "eval": [CHAT]}), tokenizer="sft")
     assert (

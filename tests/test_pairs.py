@@ -132,7 +132,10 @@ NEEDED = r"; a row needs chosen and rejected, and may have prompt, all as texts 
 BAD_ROWS = {
     "no chosen": ({"prompt": "a", "rejected": "b"}, rf"no field 'chosen', only \['prompt', 'rejected'\]{NEEDED}"),
     "null rejected": (TEXT | {"rejected": None}, "the field 'rejected' is empty"),
-    "other trainer's names": ({"instruction": "a", "output": "b"}, r"only \['instruction', 'output'\]"),
+    "other trainer's names": (
+        {"instruction": "a", "output": "b"},
+        "rows of instruction and output, for supervised fine-tuning; DPO needs",
+    ),
     "number": (TEXT | {"chosen": 3}, rf"chosen is a int{NEEDED}"),
     "dict": (TEXT | {"chosen": {"role": "assistant", "content": "a"}}, "chosen is a dict"),
     "mixed sides": (TEXT | {"chosen": [GOOD]}, "chosen and rejected are of different kinds"),

@@ -46,7 +46,7 @@ FAMILIES = {
     "causes.place.{}": schema.DIVISIONS["place"],
     "check.complaint.{}": ROW_WARNINGS,
     "check.understood.format.{}": ("messages", "texts"),
-    "check.understood.prompt.{}": ("column", "message", "shared"),
+    "check.understood.prompt.{}": ("column", "columns", "message", "shared"),
     "checks.{}": [*checks.CHECKS, *checks.ROW_CHECKS],
     "checks.verdict.{}": [verdict for verdict in checks.CHECK_VERDICTS if verdict != "pass"],
     "compare.criterion.{}": CRITERIA,

@@ -13,9 +13,9 @@ from dpo_analysis.trainer.training_args import NO_LIMIT
 
 SHOWN = ("reference", *(name for name in SETTINGS if name != "bf16"))
 """The settings that have a line, in order."""
-PASSED = ("base", "tokenizer", "chat_template", "bos", "eos", "limit", "dtype", "numerics", "part_size", "evidence")
+PASSED = tuple("base tokenizer chat_template bos eos columns pairing limit dtype numerics part_size evidence".split())
 """Options of ``score`` that no folder says and that decide what is scored: the full command repeats them."""
-USUAL = {"numerics": "default", "part_size": 512, "evidence": "topk,kl,hidden"}
+USUAL = {"pairing": "best-worst", "numerics": "default", "part_size": 512, "evidence": "topk,kl,hidden"}
 """Values of these options that need not be said."""
 MAX_CHECKPOINTS = 6
 MAX_SHOWN = 1000

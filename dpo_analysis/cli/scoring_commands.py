@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,8 @@ def check(
         str | None, typer.Option(help="The trainer's name of its chat template, for llamafactory and ms-swift.")
     ] = None,
     chat_template: Annotated[Path | None, typer.Option(help=_help("chat_template"))] = None,
+    columns: Annotated[str | None, typer.Option(help=_help("columns"))] = None,
+    pairing: Annotated[str, typer.Option(help=_help("pairing"))] = "best-worst",
     rows: Annotated[int, typer.Option(min=0, help="How many pairs to print token by token.")] = 3,
 ) -> None:
     """Show how your pairs become tokens, and their problems.
@@ -64,12 +67,13 @@ def check(
     """
     from dpo_analysis.cli.console import console
     from dpo_analysis.data.check_output import render_check, render_rows
-    from dpo_analysis.data.compare_output import render_comparison
+    from dpo_analysis.data.comparison.output import render_comparison
     from dpo_analysis.data.presets import with_defaults
     from dpo_analysis.data.tokenization import tokenize_pairs
     from dpo_analysis.data.vocab import vocabulary
 
-    loaded = _read_pairs(pairs, tokenizer=tokenizer or "", chat_template=str(chat_template or ""))
+    how = {"columns": columns, "pairing": pairing}
+    loaded = _read_pairs(pairs, how, tokenizer=tokenizer or "", chat_template=str(chat_template or ""))
     if tokenizer is None:
         if compare is not None:
             raise InputError("--compare without --tokenizer: it compares tokens; give the model that has them")
@@ -85,28 +89,35 @@ def check(
     settings = _preset_settings(compare, given) if compare else {tokenization: with_defaults(tokenization, **given)}
     models = import_scoring("check --tokenizer", "dpo_analysis.scoring.models.tokenizer")
     encoder = models.load_tokenizer(tokenizer, chat_template=chat_template)
-    tokenized = {
-        name: tokenize_pairs(loaded, encoder, tokenization=name, **chosen._asdict())
-        for name, chosen in settings.items()
-    }
+    options = {name: chosen._asdict() for name, chosen in settings.items()}
+    tokenized = {name: tokenize_pairs(loaded, encoder, tokenization=name, **one) for name, one in options.items()}
     vocab = vocabulary(encoder)
     shown = render_comparison(tokenized, vocab, rows) if compare else render_check(tokenized[tokenization], vocab, rows)
     console().print(*shown, sep="\n")
 
 
-def _read_pairs(sources: list[str], *, tokenizer: str, chat_template: str) -> "list[Pair]":
+def _read_pairs(sources: list[str], how: dict[str, Any], *, tokenizer: str, chat_template: str) -> "list[Pair]":
     """Return the pairs after a line that says how they were understood.
+
+    Args:
+        sources: as for ``load_pairs``.
+        how: its columns and pairing.
+        tokenizer: the name of the tokenizer; empty for none.
+        chat_template: the file of the chat template; empty for none.
 
     Raises:
         InputError: rows cannot be read; each is printed before.
     """
     from dpo_analysis.cli.console import bad_row_lines
-    from dpo_analysis.data.pairs import read_pairs
-    from dpo_analysis.data.understood import understood_line
+    from dpo_analysis.data.pairs import Tie, read_pairs
+    from dpo_analysis.data.understood import left_out_line, understood_line
 
-    loaded, bad = read_pairs(*sources)
+    ties: list[Tie] = []
+    loaded, bad = read_pairs(*sources, **how, ties=ties)
     if loaded:
         typer.echo(understood_line(loaded, tokenizer=tokenizer, chat_template=chat_template))
+    if ties:
+        typer.echo(left_out_line(ties))
     if len(bad) > 1:
         lines = bad_row_lines(bad)
         typer.echo("\n".join(lines))
@@ -161,8 +172,9 @@ def score(**options: Any) -> None:
         "report": None if rank.index else Reporter(),
     }
     is_first = rank.index == 0
+    arguments["pairs"] = _load_pairs(arguments, options, show=is_first)
     if is_first:
-        announce("reading pairs and models")
+        announce("reading models")
     with stop_signals():
         run = scoring.score(**arguments)
     if is_first and run.is_complete:
@@ -177,6 +189,26 @@ def score(**options: Any) -> None:
                 else [*notes, f"look at it: dpo-analysis app {run.path}", state]
             )
         )
+
+
+def _load_pairs(arguments: dict[str, Any], options: dict[str, Any], *, show: bool) -> "Sequence[Pair]":
+    """Return the pairs to score, after a line that says how they were understood where ``show`` is set."""
+    from dpo_analysis.data.compressed_pairs import load_compressed_pairs
+    from dpo_analysis.data.pairs import Tie
+    from dpo_analysis.data.understood import left_out_line, understood_line
+
+    if show:
+        announce("reading pairs")
+    ties: list[Tie] = []
+    given = arguments["pairs"]
+    sources = given if isinstance(given, list) else [given]
+    pairs = load_compressed_pairs(*sources, columns=options["columns"], pairing=options["pairing"], ties=ties)
+    if show:
+        template = options["chat_template"] or options["template"] or options["tokenizer"] or "the first checkpoint"
+        typer.echo(understood_line(pairs, tokenizer=str(template)))
+    if show and ties:
+        typer.echo(left_out_line(ties))
+    return pairs
 
 
 def score_arguments(options: dict[str, Any]) -> dict[str, Any]:

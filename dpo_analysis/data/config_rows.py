@@ -1,6 +1,6 @@
 """Preference rows of LLaMA-Factory's and Axolotl's data sets as rows of TRL's conversational format."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dpo_analysis.data.sources import read_rows
@@ -45,6 +45,21 @@ def llamafactory_rows(source: str, entry: Mapping[str, Any]) -> Rows:
     Raises:
         InputError: the data set has no chosen and rejected, or a row cannot be read.
     """
+    convert = llamafactory_converter(source, entry)
+    for row in read_rows(source, None):
+        yield convert(row.values, row.where)
+
+
+def llamafactory_converter(source: str, entry: Mapping[str, Any]) -> Callable[[Mapping[str, Any], str], dict[str, Any]]:
+    """Return the function from a row and its place to the row with prompt, chosen and rejected as lists of messages.
+
+    Args:
+        source: its file.
+        entry: its entry in dataset_info.json.
+
+    Raises:
+        InputError: the data set has no chosen and rejected. The function raises it for a row that cannot be read.
+    """
     if entry.get("ranking") is not True:
         raise InputError(f"no preference pairs in {source}: its entry in dataset_info.json has no ranking: true")
     layout = str(entry.get("formatting", "alpaca"))
@@ -59,11 +74,14 @@ def llamafactory_rows(source: str, entry: Mapping[str, Any]) -> Rows:
     if missing:
         raise InputError(f"no column {missing[0]} of {source}: its columns in dataset_info.json lack it; add it there")
     convert = {"alpaca": _alpaca_row, "sharegpt": _sharegpt_row, "openai": _openai_row}[layout]
-    for row in read_rows(source, None):
-        unread = next((name for name in NOT_READ if row.values.get(columns.get(name, ""))), None)
+
+    def converted(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+        unread = next((name for name in NOT_READ if row.get(columns.get(name, ""))), None)
         if unread is not None:
-            raise InputError(f"{unread} in {row.where}: they change the prompt, and are not read; give PAIRS yourself")
-        yield convert(row.values, columns, tags, row.where)
+            raise InputError(f"{unread} in {where}: they change the prompt, and are not read; give PAIRS yourself")
+        return convert(row, columns, tags, where)
+
+    return converted
 
 
 def _alpaca_row(row: Mapping[str, Any], columns: Mapping[str, str], _: Mapping[str, str], where: str) -> dict[str, Any]:

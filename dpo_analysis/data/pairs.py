@@ -1,28 +1,36 @@
-"""Preference pairs from rows in any of TRL's data set formats; other columns are kept and no row is dropped.
+"""Preference pairs from rows in any known shape; other columns are kept, and a row that prefers nothing is counted.
 
-A row is *standard* (texts) or *conversational* (lists of messages), and its prompt is *explicit* (a column) or
-*implicit* (the shared beginning of both responses). Every ``Pair`` has an explicit prompt, and its three sides are all
-texts or all lists of messages.
+``shapes`` brings a row into TRL's format. There it is *standard* (texts) or *conversational* (lists of messages), and
+its prompt is *explicit* (a column) or *implicit* (the shared beginning of both responses). Every ``Pair`` has an
+explicit prompt, and its three sides are all texts or all lists of messages.
 """
 
-import hashlib
-import json
-import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
+from dpo_analysis.data.shape_reading import ShapeReader
+from dpo_analysis.data.shapes.json_values import digest, has_surrogate, without_surrogates
+from dpo_analysis.data.shapes.shape import Reading, Result
+from dpo_analysis.data.shapes.sides import sides_of, split_prompt, template_kwargs_of, tools_of
 from dpo_analysis.data.sources import Row, read_rows
 from dpo_analysis.errors import InputError
 
-SPLIT_AND_SOURCE = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
-SURROGATE = re.compile("[\ud800-\udfff]")
-NEEDED_FIELDS = "a row needs chosen and rejected, and may have prompt, all as texts or all as lists of {role, content}"
+__all__ = [
+    "Pair",
+    "Tie",
+    "iter_pairs",
+    "load_pairs",
+    "pairs_of_values",
+    "read_pairs",
+    "split_and_source",
+    "split_prompt",
+]
 
-Side = TypeVar("Side", str, list)
+SPLIT_AND_SOURCE = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Pair:
         source: the row as it was read, with every column, as JSON can hold it.
         where: the place it was read from, ``pairs.jsonl:12`` or ``pairs.parquet[11]``.
         problem: ``bad_text`` when a text that would be tokenised is not valid Unicode, else empty.
+        reading: the shape of the row and the columns that were used; None where the row is in TRL's format.
     """
 
     pair_id: str
@@ -52,6 +61,12 @@ class Pair:
     source: dict[str, Any]
     where: str
     problem: str = ""
+    reading: Reading | None = None
+
+    @property
+    def has_prompt_column(self) -> bool:
+        """Whether the prompt stands in a column of its row, rather than in front of both responses."""
+        return self.source.get("prompt") is not None if self.reading is None else not self.reading.implicit
 
     @property
     def conversational(self) -> bool:
@@ -63,8 +78,24 @@ class Pair:
         return self
 
 
-def load_pairs(*sources: object, split: str | None = None) -> list[Pair]:
-    """Load preference pairs in TRL's standard or conversational format, with explicit or implicit prompts.
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A row that prefers no response: it makes no pair, and is counted.
+
+    Attributes:
+        where: its place.
+    """
+
+    where: str
+
+
+def load_pairs(
+    *sources: object,
+    split: str | None = None,
+    columns: str | Mapping[str, str] | None = None,
+    pairing: str = "best-worst",
+) -> list[Pair]:
+    """Load preference pairs from rows in TRL's format or another known shape; docs/data.md lists them.
 
     A row whose prompt is missing, or is a text beside conversational responses, has its prompt extracted as TRL does:
     the longest common prefix of both sides, in messages or in characters. TRL decides from the first row for all, and
@@ -75,29 +106,63 @@ def load_pairs(*sources: object, split: str | None = None) -> list[Pair]:
             see ``sources.read_rows``.
         split: the split of the rows of every source without ``SPLIT=``; None keeps the split names of the source, and
             ``eval`` where it names none.
+        columns: the columns to read, such as ``prompt=question,chosen=good,rejected=bad``, or the same as a mapping;
+            None finds the shape of the rows by their columns.
+        pairing: which pairs more than two ranked responses make: best-worst, best-rest or all.
 
     Returns:
-        The pairs in reading order; equal rows are all kept.
+        The pairs in reading order; equal rows are all kept, and rows that prefer no response are left out.
 
     Raises:
         InputError: a source or a row cannot be read; names the place, what was found and what is needed.
     """
-    return list(iter_pairs(*sources, split=split))
+    return list(iter_pairs(*sources, split=split, columns=columns, pairing=pairing))
 
 
-def iter_pairs(*sources: object, split: str | None = None) -> Iterator[Pair]:
-    """Yield the pairs that ``load_pairs`` returns, one at a time, with the same errors."""
-    for pair in _pairs_and_errors(sources, split):
-        if isinstance(pair, InputError):
-            raise pair
-        yield pair
+def iter_pairs(
+    *sources: object,
+    split: str | None = None,
+    columns: str | Mapping[str, str] | None = None,
+    pairing: str = "best-worst",
+    ties: list[Tie] | None = None,
+) -> Iterator[Pair]:
+    """Yield the pairs that ``load_pairs`` returns, one at a time, with the same errors.
+
+    Args:
+        *sources: as for ``load_pairs``, and so are ``split``, ``columns`` and ``pairing``.
+        split: see there.
+        columns: see there.
+        pairing: see there.
+        ties: takes the rows that prefer no response.
+    """
+    for item in _pairs_and_errors(sources, split, ShapeReader(columns, pairing)):
+        if isinstance(item, InputError):
+            raise item
+        if isinstance(item, Pair):
+            yield item
+        elif ties is not None:
+            ties.append(item)
 
 
-def read_pairs(*sources: object, split: str | None = None) -> tuple[list[Pair], list[InputError]]:
+def read_pairs(
+    *sources: object,
+    split: str | None = None,
+    columns: str | Mapping[str, str] | None = None,
+    pairing: str = "best-worst",
+    ties: list[Tie] | None = None,
+) -> tuple[list[Pair], list[InputError]]:
     """Read pairs as ``load_pairs`` does, but collect the errors of rows instead of stopping at the first.
 
+    Args:
+        *sources: as for ``load_pairs``, and so are ``split``, ``columns`` and ``pairing``.
+        split: see there.
+        columns: see there.
+        pairing: see there.
+        ties: takes the rows that prefer no response.
+
     Returns:
-        The pairs that can be read, in reading order, and an error for each row that cannot, naming its place.
+        The pairs that can be read, in reading order, and an error for each row that cannot, naming its place; one error
+        for a source of which no row has a known shape.
 
     Raises:
         InputError: a source cannot be read at all or to its end, and no error was met before.
@@ -105,11 +170,13 @@ def read_pairs(*sources: object, split: str | None = None) -> tuple[list[Pair], 
     pairs: list[Pair] = []
     errors: list[InputError] = []
     try:
-        for pair in _pairs_and_errors(sources, split):
-            if isinstance(pair, InputError):
-                errors.append(pair)
-            else:
-                pairs.append(pair)
+        for item in _pairs_and_errors(sources, split, ShapeReader(columns, pairing)):
+            if isinstance(item, Pair):
+                pairs.append(item)
+            elif isinstance(item, InputError):
+                errors.append(item)
+            elif ties is not None:
+                ties.append(item)
     except InputError as error:
         if not errors:
             raise
@@ -117,15 +184,32 @@ def read_pairs(*sources: object, split: str | None = None) -> tuple[list[Pair], 
     return pairs, errors
 
 
-def _pairs_and_errors(sources: Sequence[object], split: str | None) -> Iterator[Pair | InputError]:
+def _pairs_and_errors(
+    sources: Sequence[object], split: str | None, reader: ShapeReader
+) -> Iterator[Pair | Tie | InputError]:
     digest_counts: Counter[str] = Counter()
     for split_and_path in sources:
         split_name, source = split_and_source(split_and_path)
-        for row in read_rows(source, split_name or split, keep_broken=True):
+        n_found, last_tie = 0, ""
+        rows = read_rows(source, split_name or split, keep_broken=True)
+        for row, result in reader.results(rows, source):
+            if isinstance(result, InputError):
+                n_found += 1
+                yield result
+                continue
             try:
-                yield row.error or _pair_from_row(row, digest_counts)
+                pairs = list(_pairs_from_row(row, result, reader, digest_counts))
             except InputError as error:
+                n_found += 1
                 yield error
+                continue
+            n_found += len(pairs)
+            last_tie = last_tie if pairs else row.where
+            yield from pairs or [Tie(row.where)]
+        if not n_found and last_tie:
+            yield InputError(
+                f"no pairs in {last_tie} and the rows before it: none prefers a response; give rows with a preference"
+            )
 
 
 def split_and_source(source: object) -> tuple[str | None, object]:
@@ -140,153 +224,56 @@ def split_and_source(source: object) -> tuple[str | None, object]:
     return None, source
 
 
-def _pair_from_row(row: Row, digest_counts: Counter[str]) -> Pair:
-    values = {str(name): json_value(value) for name, value in row.values.items()}
-    sides = _prompt_and_responses(values, row.where)
-    digest = hashlib.sha256(_canonical_json(sides).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    digest_counts[digest] += 1
-    problem = ""
+def _pairs_from_row(row: Row, result: Result, reader: ShapeReader, digest_counts: Counter[str]) -> Iterator[Pair]:
+    """Yield the pairs of a row, whose values JSON can hold: one, or several where it ranks responses."""
+    values, rows = row.values, result.rows
+    ids = [_pair_id(sides_of(resolved, result.system, row.where), digest_counts) for resolved in rows]
+    problems = [""] * len(rows)
     # Lone surrogates cannot be stored as UTF-8, so they are replaced everywhere; only in a text that would be tokenised
     # do they make the pair unscorable.
-    if SURROGATE.search(json.dumps(values, ensure_ascii=False)):
-        tokenised = [*sides, values.get("tools"), values.get("chat_template_kwargs")]
-        problem = "bad_text" if SURROGATE.search(json.dumps(tokenised, ensure_ascii=False)) else ""
-        values = _without_surrogates(values)
-        sides = _prompt_and_responses(values, row.where)
-    prompt, chosen, rejected = sides
-    return Pair(
-        pair_id=digest if digest_counts[digest] == 1 else f"{digest}-{digest_counts[digest]}",
-        split=row.split,
-        prompt=prompt,
-        chosen=chosen,
-        rejected=rejected,
-        tools=_tools(values.get("tools"), row.where),
-        chat_template_kwargs=_template_kwargs(values.get("chat_template_kwargs"), row.where),
-        source=values,
-        where=row.where,
-        problem=problem,
-    )
+    if has_surrogate(values):
+        problems = ["bad_text" if _has_surrogate(resolved, result.system, row.where) else "" for resolved in rows]
+        values = without_surrogates(values)
+        result = reader.read(values, row.where)
+    for number, resolved in enumerate(result.rows):
+        prompt, chosen, rejected = sides_of(resolved, result.system, row.where)
+        yield Pair(
+            pair_id=ids[number],
+            split=row.split,
+            prompt=prompt,
+            chosen=chosen,
+            rejected=rejected,
+            tools=tools_of(resolved.get("tools"), row.where),
+            chat_template_kwargs=template_kwargs_of(resolved.get("chat_template_kwargs"), row.where),
+            source=values,
+            where=row.where,
+            problem=problems[number],
+            reading=result.reading,
+        )
 
 
-def _prompt_and_responses(values: dict[str, Any], where: str) -> tuple[Any, Any, Any]:
-    """Return prompt, chosen and rejected of a row, all texts or all lists of messages."""
-    for name in ("chosen", "rejected"):
-        if name not in values:
-            _reject_row(where, f"no field {name!r}, only {sorted(values)}", NEEDED_FIELDS)
-        if values[name] is None:
-            _reject_row(where, f"the field {name!r} is empty (null or not a number) in this row", NEEDED_FIELDS)
-    if values.get("images") or values.get("image"):
-        _reject_row(where, "it has images", "only text pairs can be scored; take the images column out")
-    prompt, chosen, rejected = values.get("prompt"), values["chosen"], values["rejected"]
-    kinds = {_side_kind(side, name, where) for name, side in (("chosen", chosen), ("rejected", rejected))}
-    if len(kinds) > 1:
-        _reject_row(where, "chosen and rejected are of different kinds", NEEDED_FIELDS)
-    if prompt is None:
-        return split_prompt(chosen, rejected)
-    prompt_kind = _side_kind(prompt, "prompt", where)
-    if kinds == {"messages"} and prompt_kind == "text":
-        # The conversations contain the prompt, as TRL expects; the text is used only where they share no message.
-        extracted = split_prompt(chosen, rejected)
-        return extracted if extracted[0] else ([{"role": "user", "content": prompt}], chosen, rejected)
-    if kinds != {prompt_kind}:
-        _reject_row(where, "prompt is a list of messages but chosen is a text", NEEDED_FIELDS)
-    return prompt, chosen, rejected
+def pairs_of_values(values: dict[str, Any]) -> list[Pair]:
+    """Return every pair that a row makes, without ids, for a look at its texts.
 
+    Args:
+        values: the row as ``Pair.source`` holds it.
 
-def split_prompt(chosen: Side, rejected: Side) -> tuple[Side, Side, Side]:
-    """Split the shared beginning of both sides off as the prompt, exactly as TRL 1.16 does.
-
-    Texts share characters and give a space before the difference back to the responses; conversations share messages.
-    Where one side is the beginning of the other, its last character or message stays a response.
-
-    Returns:
-        prompt, chosen, rejected; the prompt is empty when a side is.
+    Raises:
+        InputError: it has no known shape, or is a bad row of its shape.
     """
-    shorter = min(len(chosen), len(rejected))
-    if shorter == 0:
-        return chosen[:0], chosen, rejected
-    shared = next((position for position in range(shorter) if chosen[position] != rejected[position]), None)
-    if shared is None:
-        shared = shorter - 1
-    elif chosen[shared - 1] == " ":
-        # With nothing shared, index -1 looks at the LAST character of chosen, as TRL's code does; the pair then splits
-        # oddly, but it is what the policy was trained on.
-        shared -= 1
-    return chosen[:shared], chosen[shared:], rejected[shared:]
+    result = ShapeReader(pairing="all").read(values, "the row")
+    return [
+        Pair("", "", *sides_of(resolved, result.system, "the row"), None, {}, values, "", reading=result.reading)
+        for resolved in result.rows
+    ]
 
 
-def _side_kind(side: object, name: str, where: str) -> str:
-    if isinstance(side, str):
-        return "text"
-    if not isinstance(side, list):
-        _reject_row(where, f"{name} is a {type(side).__name__}", NEEDED_FIELDS)
-    for message in side:
-        has_content = isinstance(message, dict) and ("content" in message or message.get("tool_calls"))
-        if not has_content or not isinstance(message.get("role"), str):
-            description = f"the keys {sorted(message)}" if isinstance(message, dict) else f"a {type(message).__name__}"
-            _reject_row(where, f"a message of {name} is {description}", "every message needs role and content")
-    return "messages"
+def _has_surrogate(values: Mapping[str, Any], system: str, where: str) -> bool:
+    tokenised = [*sides_of(values, system, where), values.get("tools"), values.get("chat_template_kwargs")]
+    return has_surrogate(tokenised)
 
 
-def _tools(value: Any, where: str) -> list[Any] | None:
-    if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except ValueError:
-            _reject_row(where, "tools is a text but not JSON", "give a list of JSON schemas or the same as JSON")
-    if value is None or value == "":
-        return None
-    if not isinstance(value, list):
-        _reject_row(where, f"tools is a {type(value).__name__}", "give a list of JSON schemas or the same as JSON")
-    return value
-
-
-def _template_kwargs(value: Any, where: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        _reject_row(where, f"chat_template_kwargs is a {type(value).__name__}", "give an object of names and values")
-    return value
-
-
-def _reject_row(where: str, problem: str, fix: str) -> NoReturn:
-    raise InputError(f"bad row in {where}: {problem}; {fix}")
-
-
-def json_value(value: Any) -> Any:
-    """Return ``value`` as JSON can hold it: NaN and infinities as null, bytes by their length, dates as text."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(name): json_value(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(inner) for inner in value]
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return json_value(value.tolist())
-    return str(value)
-
-
-def _canonical_json(sides: Sequence[Any]) -> str:
-    return json.dumps([_without_nulls(side) for side in sides], ensure_ascii=False, sort_keys=True)
-
-
-def _without_nulls(value: Any) -> Any:
-    """Return ``value`` without null keys.
-
-    Arrow fills keys that some messages lack with null, and the id of a pair must not depend on the file format.
-    """
-    if isinstance(value, dict):
-        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return SURROGATE.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {_without_surrogates(name): _without_surrogates(inner) for name, inner in value.items()}
-    return [_without_surrogates(inner) for inner in value] if isinstance(value, list) else value
+def _pair_id(sides: tuple[Any, Any, Any], digest_counts: Counter[str]) -> str:
+    first = digest(sides)
+    digest_counts[first] += 1
+    return first if digest_counts[first] == 1 else f"{first}-{digest_counts[first]}"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dpo_analysis.data.row_texts import TEXT_WARNINGS, text_flags
 from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.schema import NOT_SCORED, SCORED, SIDES
 from dpo_analysis.text.duplicates import both_ways, contradicted, near_duplicate, text_keys
@@ -24,8 +25,8 @@ def check_frames(tokenized: Sequence[TokenizedPair]) -> dict[str, pd.DataFrame]:
     Returns:
         ``status``: a row per split: split, n_pairs, then the number of pairs of each status.
         ``rows``: a row per pair: pair_id, group_id, split, where, status, reason, prompt_n_tokens, border_shift,
-        double_bos, duplicate, splits_of_prompt, and for each side n_tokens, ends_with_eos, double_eos, truncated (null
-        where the pair is not scored) and key (``text.duplicates``).
+        double_bos, duplicate, splits_of_prompt, raw_text, ``row_texts.TEXT_WARNINGS``, and for each side n_tokens,
+        ends_with_eos, double_eos, truncated (null where the pair is not scored) and key (``text.duplicates``).
         ``warnings``: warning (a key of ``ROW_WARNINGS``), n_pairs, first (place of the first pair), its reason, and
         examples (places of the first ``MAX_EXAMPLES`` pairs).
     """
@@ -66,7 +67,7 @@ def matching_rows(rows: pd.DataFrame, condition: RowCondition) -> np.ndarray:
 
 def _token_columns() -> list[str]:
     sides = [f"{side}_{fact}" for side in SIDES for fact in ("n_tokens", "ends_with_eos", "double_eos", "truncated")]
-    facts = ["prompt_n_tokens", "border_shift", "double_bos", "duplicate"]
+    facts = ["prompt_n_tokens", "border_shift", "double_bos", "duplicate", "raw_text", *TEXT_WARNINGS]
     return ["pair_id", "group_id", "split", "where", "status", "reason", *facts, *sides]
 
 
@@ -82,7 +83,8 @@ def _row_facts(tokenized: TokenizedPair) -> dict[str, Any]:
         "border_shift": tokenized.border_shift,
         "duplicate": "-" in pair.pair_id,
         "double_bos": False,
-    }
+        "raw_text": tokenized.raw_text,
+    } | text_flags(pair)
     for side, response in tokenized.responses.items():
         bos, eos = tokenized.special_ids
         row["prompt_n_tokens"] = len(response.prompt_token_ids)
@@ -111,6 +113,10 @@ def _has_status(status: str) -> RowCondition:
     return lambda rows: rows["status"] == status
 
 
+def _is_true(fact: str) -> RowCondition:
+    return lambda rows: rows[fact].eq(True)
+
+
 def _on_either_side(fact: str) -> RowCondition:
     return lambda rows: rows[[f"{side}_{fact}" for side in SIDES]].eq(True).any(axis=1)
 
@@ -125,7 +131,13 @@ ROW_WARNINGS: dict[str, RowCondition] = {
     "template_error": _has_status("template_error"),
     "empty": _has_status("empty"),
     "too_long": _has_status("too_long"),
-    "double_bos": lambda rows: rows["double_bos"].eq(True),
+    "unused_text": _is_true("unused_text"),
+    "markers": _is_true("markers"),
+    "serialised": _is_true("serialised"),
+    "prompt_inside": _is_true("prompt_inside"),
+    "raw_text": _is_true("raw_text"),
+    "user_turns": _is_true("user_turns"),
+    "double_bos": _is_true("double_bos"),
     "double_eos": _on_either_side("double_eos"),
     "no_eos": _lacks_eos,
     "truncated": _on_either_side("truncated"),
@@ -136,5 +148,6 @@ ROW_WARNINGS: dict[str, RowCondition] = {
     "contradicted": contradicted,
     "both_ways": both_ways,
     "prompt_in_splits": lambda rows: rows["splits_of_prompt"] > 1,
+    "unused_logps": _is_true("unused_logps"),
 }
 """The warnings by name, worst first; ``check.complaint.<name>`` in ``words`` is the sentence of each."""

@@ -22,6 +22,7 @@ from dpo_analysis.data.presets import (
     Response,
     check_settings,
 )
+from dpo_analysis.data.row_texts import is_raw_text
 from dpo_analysis.schema import CHOSEN, REJECTED
 
 __all__ = ["PRESETS", "TEMPLATES", "TRUNCATIONS", "Response", "TokenizedPair", "limit_groups", "tokenize_pairs"]
@@ -56,6 +57,7 @@ class TokenizedPair:
         border_shift: prompt tokens that merge with a response, or are rendered differently before it, and so belong to
             it.
         special_ids: the tokenizer's begin-of-text and end-of-text ids.
+        raw_text: it is plain text, and no chat template rendered it, although the tokenizer has one.
     """
 
     pair: Pair
@@ -68,6 +70,7 @@ class TokenizedPair:
     reason: str = ""
     border_shift: int = 0
     special_ids: SpecialTokenIds = NO_SPECIAL_IDS
+    raw_text: bool = False
 
 
 def tokenize_pairs(
@@ -102,11 +105,14 @@ def tokenize_pairs(
     settings = PresetSettings(max_length, truncation, max_prompt_length, max_completion_length, template)
     check_settings(tokenization, settings)
     special_ids = SpecialTokenIds(tokenizer.bos_token_id, tokenizer.eos_token_id)
+    has_template = bool(getattr(tokenizer, "chat_template", None))
     tokenized = []
     for chunk in _in_chunks(pairs):
         decompressed = [pair.decompressed() for pair in chunk]
-        for pair, encoded in zip(chunk, PRESETS[tokenization](decompressed, tokenizer, settings), strict=True):
-            tokenized.append(_tokenized_pair(pair, encoded, special_ids))
+        all_encoded = PRESETS[tokenization](decompressed, tokenizer, settings)
+        for pair, readable, encoded in zip(chunk, decompressed, all_encoded, strict=True):
+            raw_text = has_template and is_raw_text(readable, encoded.prompt)
+            tokenized.append(_tokenized_pair(pair, encoded, special_ids, raw_text=raw_text))
     return tokenized
 
 
@@ -131,7 +137,7 @@ def _in_chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
         yield chunk
 
 
-def _tokenized_pair(pair: Pair, encoded: EncodedPair, special_ids: SpecialTokenIds) -> TokenizedPair:
+def _tokenized_pair(pair: Pair, encoded: EncodedPair, special_ids: SpecialTokenIds, *, raw_text: bool) -> TokenizedPair:
     return TokenizedPair(
         pair=pair,
         group_id=_group_id(pair, encoded),
@@ -143,6 +149,7 @@ def _tokenized_pair(pair: Pair, encoded: EncodedPair, special_ids: SpecialTokenI
         reason=encoded.reason,
         border_shift=encoded.border_shift,
         special_ids=special_ids,
+        raw_text=raw_text,
     )
 
 

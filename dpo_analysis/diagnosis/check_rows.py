@@ -1,15 +1,20 @@
 """The rows of a run as the row checks read them: the table of the command ``check``, rebuilt from the run folder."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
 from dpo_analysis.arrays.response_sums import pair_index
+from dpo_analysis.data.row_texts import TEXT_WARNINGS, source_flags
 from dpo_analysis.runs import Run
 from dpo_analysis.runs.summaries.store import read_pair_facts
 from dpo_analysis.schema import SIDES
 
 REPEATED_ROW = r"[0-9a-f]{16}-\d+"
 """The pair_id of a row that repeats an earlier row: that row's hash and a number."""
+MAX_SOURCES = 20_000
+"""Pairs whose rows are looked at as text, some 0.1 ms each; the rows of a data set have one shape."""
 FLAGS = ("ends_with_eos", "double_eos", "truncated")
 
 
@@ -17,7 +22,7 @@ def rows_to_check(run: Run) -> pd.DataFrame:
     """Return one line per pair with the columns that ``data.row_warnings`` reads, as far as the run folder holds them.
 
     ``where`` is the pair_id. ``border_shift`` is 0, since whether the border between prompt and response moved is known
-    only while text becomes tokens.
+    only while text becomes tokens, and so is whether a tokenizer has a chat template that a plain text did not use.
 
     Raises:
         StorageError: a part is damaged.
@@ -31,12 +36,31 @@ def rows_to_check(run: Run) -> pd.DataFrame:
     facts = read_pair_facts(run, ["row", "double_bos", *names]).to_pandas()
     facts = facts.set_index("row").reindex(pairs["row"]).set_index(rows.index)
     rows["double_bos"] = facts["double_bos"].eq(True)
+    flags = _flags_of_sources(run).reindex(pairs["row"]).set_index(rows.index)
+    rows[list(TEXT_WARNINGS)] = flags
     for index, side in enumerate(SIDES):
         rows[f"{side}_n_tokens"] = n_tokens[:, index]
         rows[f"{side}_key"] = facts[f"{side}_key"].astype("Int64")
         for flag in FLAGS:
             rows[f"{side}_{flag}"] = facts[f"{side}_{flag}"]
     return rows
+
+
+def _flags_of_sources(run: Run) -> pd.DataFrame:
+    """Return ``data.row_texts.TEXT_WARNINGS`` by row, of the parts that hold the first ``MAX_SOURCES`` pairs.
+
+    They are null where the source of a pair is not stored, or its shape is not known.
+    """
+    rows: list[int] = []
+    flags: list[dict[str, bool] | None] = []
+    for part in range(run.n_parts):
+        table = run.pairs(part, columns=["row", "source"])
+        rows += table["row"].to_pylist()
+        flags += [source_flags(json.loads(text)) if text else None for text in table["source"].to_pylist()]
+        if len(rows) >= MAX_SOURCES:
+            break
+    columns = {name: [None if flag is None else flag[name] for flag in flags] for name in TEXT_WARNINGS}
+    return pd.DataFrame(columns, index=np.array(rows, dtype=np.int64), dtype="boolean")
 
 
 def _splits_of_prompt(rows: pd.DataFrame) -> np.ndarray:

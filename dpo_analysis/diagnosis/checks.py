@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dpo_analysis.arrays.response_sums import pair_index, pair_statuses
+from dpo_analysis.data.row_texts import TEXT_WARNINGS
 from dpo_analysis.data.row_warnings import ROW_WARNINGS, matching_rows
 from dpo_analysis.diagnosis.check_rows import rows_to_check
 from dpo_analysis.diagnosis.setup_checks.check import CHECK_VERDICTS, Check
@@ -36,11 +37,11 @@ EXAMPLE_PAIRS = 20
 """Pairs that a check names at most."""
 NEED_TOKEN_IDS = ("double_bos", "double_eos", "no_eos", "truncated")
 """Row checks that only token ids can answer."""
-MAY_BE_INTENDED = ("both_ways",)
+MAY_BE_INTENDED = ("both_ways", "unused_logps")
 """Row checks that may meet what the data is meant to hold."""
 APPENDS_END = ("trl-0.24", "trl-0.12", "trl-0.9", "openrlhf")
 """Presets whose trainer appends an end-of-text token to every response, so that two of them are as in training."""
-ROW_CHECKS = [name for name in ROW_WARNINGS if name != "border_shift"]
+ROW_CHECKS = [name for name in ROW_WARNINGS if name not in ("border_shift", "raw_text")]
 """The warnings of ``data.row_warnings`` that a run folder can answer."""
 
 
@@ -176,11 +177,15 @@ def _row_checks(run: Run) -> Iterator[Check]:
         if name in NEED_TOKEN_IDS and not run.has_tokens:
             yield Check(name, "unknown")
             continue
+        if name in TEXT_WARNINGS and rows[name].isna().all():
+            yield Check(name, "unknown")
+            continue
         met = rows.loc[matching_rows(rows, ROW_WARNINGS[name]), "pair_id"]
-        share = f"{len(met) / max(len(rows), 1):.1%}"
+        looked_at = int(rows[name].notna().sum()) if name in TEXT_WARNINGS else len(rows)
+        share = f"{len(met) / max(looked_at, 1):.1%}"
         by_trainer = name == "double_eos" and run.identity.get("tokenization") in APPENDS_END
         verdict = ("note" if by_trainer or name in MAY_BE_INTENDED else "warn") if len(met) else "pass"
-        values = {"n": len(met), "share": share, "of": len(rows)}
+        values = {"n": len(met), "share": share, "of": looked_at}
         yield Check(name, verdict, values, tuple(met)[:EXAMPLE_PAIRS])
 
 

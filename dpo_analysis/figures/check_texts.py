@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from dpo_analysis import words
+from dpo_analysis.data.row_texts import TEXT_WARNINGS
 from dpo_analysis.diagnosis import CHECK_VERDICTS, Check
 
 
@@ -34,7 +35,7 @@ def answer(check: Check, lang: str = "en") -> str:
         sentences = [words.text(name, lang, **values) for name in (key, *check.notes)]
         return ("；" if lang == "zh" else "; ").join(sentences)
     if check.verdict == "unknown":
-        return words.text("checks.data.unknown", lang)
+        return words.text(f"checks.data.unknown{'.text' if check.name in TEXT_WARNINGS else ''}", lang)
     if not check.values["n"]:
         return words.text("checks.data.none", lang)
     return words.text("checks.data", lang, complaint=words.text(f"check.complaint.{check.name}", lang), **check.values)

@@ -57,6 +57,21 @@ class ScoreArguments:
     )
     """From ``load_pairs``, or sources for it."""
     _: KW_ONLY
+    columns: "str | Mapping[str, str] | None" = field(
+        default=None,
+        metadata=_option(
+            "The columns of PAIRS: NAME=COLUMN,... with the names prompt, chosen, rejected, system, and format=text or "
+            "messages.  [default: by the shape of the rows, see docs/data.md]",
+            str | None,
+        ),
+    )
+    """The columns of the rows, such as ``prompt=question,chosen=good,rejected=bad``, as for ``load_pairs``; None: by
+    their shape."""
+    pairing: str = field(
+        default="best-worst",
+        metadata=_option("Which pairs more than two ranked responses make: best-worst, best-rest or all."),
+    )
+    """Which pairs more than two ranked responses to one prompt make, as for ``load_pairs``."""
     out: str | Path = field(metadata=_option("The run folder to make, or to go on with.", Path))
     """The run folder: new, unfinished, or finished and given further policies."""
     reference: object = field(

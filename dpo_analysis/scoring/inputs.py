@@ -1,9 +1,8 @@
 """The inputs of ``score``: models, tokenizer and tokenized pairs, checked against each other before scoring."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dpo_analysis.data.compressed_pairs import load_compressed_pairs
@@ -135,18 +134,20 @@ def _tokenized(arguments: ScoreArguments, tokenizer: Any, tokenization: Mapping[
     Raises:
         InputError: they cannot be read or tokenized, or the training pairs that an option needs are missing.
     """
-    tokenized = limit_groups(tokenize_pairs(_load_pairs(arguments.pairs), tokenizer, **tokenization), arguments.limit)
+    tokenized = limit_groups(tokenize_pairs(_load_pairs(arguments), tokenizer, **tokenization), arguments.limit)
     if arguments.confirm is not None and "train" not in {pair.pair.split for pair in tokenized}:
         raise InputError("--confirm without training pairs: it follows their gradients; give train=PAIRS as well")
     return tokenized
 
 
-def _load_pairs(pairs: Sequence[Pair] | Iterable[object] | str | Path) -> Sequence[Pair]:
+def _load_pairs(arguments: ScoreArguments) -> Sequence[Pair]:
     """Return pairs as they are; anything else is loaded: one source, rows, or several sources."""
+    pairs = arguments.pairs
+    how = {"columns": arguments.columns, "pairing": arguments.pairing}
     if not isinstance(pairs, list | tuple) or (pairs and isinstance(pairs[0], Mapping)):
-        return load_compressed_pairs(pairs)
+        return load_compressed_pairs(pairs, **how)
     loaded = [pair for pair in pairs if isinstance(pair, Pair)]
-    return loaded if loaded and len(loaded) == len(pairs) else load_compressed_pairs(*pairs)
+    return loaded if loaded and len(loaded) == len(pairs) else load_compressed_pairs(*pairs, **how)
 
 
 def _identity(tokenized: Sequence[TokenizedPair], tokenizer: Any, model_set: ModelSet) -> dict[str, Any]:

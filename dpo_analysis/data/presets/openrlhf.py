@@ -66,7 +66,7 @@ def _texts(pair: Pair, tokenizer: Any) -> WholeTexts:
 
 def _plain(pair: Pair) -> tuple[str, str, str]:
     prompt, chosen, rejected = str(pair.prompt), str(pair.chosen), str(pair.rejected)
-    if pair.source.get("prompt") is None:
+    if not pair.has_prompt_column:
         return "", prompt + chosen, prompt + rejected
     return prompt, chosen, rejected
 
@@ -74,7 +74,7 @@ def _plain(pair: Pair) -> tuple[str, str, str]:
 def _conversation(pair: Pair, tokenizer: Any) -> tuple[str, str, str]:
     messages, *sides = messages_of(pair)
     whole = [messages + side for side in sides]
-    if pair.source.get("prompt") is None:
+    if not pair.has_prompt_column:
         messages = whole[0][:-1]
     prompt = apply_template(tokenizer, pair, messages, row_kwargs=False, add_generation_prompt=True)
     chosen, rejected = (apply_template(tokenizer, pair, side, row_kwargs=False)[len(prompt) :] for side in whole)

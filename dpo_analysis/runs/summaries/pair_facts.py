@@ -1,12 +1,14 @@
 """Facts of every pair that depend on no model: the prompt in short, the ends of its responses, tokens by region."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dpo_analysis.data.pairs import pairs_of_values
+from dpo_analysis.errors import InputError
 from dpo_analysis.runs.list_columns import flatten_lists, side_indices
 from dpo_analysis.runs.summaries.region_sums import count_by_region, pair_tokens
 from dpo_analysis.schema import PAIR_FACTS_SCHEMA, SIDES
@@ -84,9 +86,20 @@ def last_message(source: str | None) -> str:
     """
     row = json.loads(source or "{}")
     prompt = row.get("prompt") if isinstance(row, dict) else None
+    if prompt is None and isinstance(row, dict):
+        prompt = _prompt_of_shape(row)
     last = prompt[-1] if isinstance(prompt, list) and prompt else prompt
     content = last.get("content") if isinstance(last, dict) else last
     return content if isinstance(content, str) else ""
+
+
+def _prompt_of_shape(row: dict[str, Any]) -> Any:
+    """Return the prompt of a row that has it in a column of another name; None where no shape of rows is known."""
+    try:
+        pairs = pairs_of_values(row)
+    except InputError:
+        return None
+    return pairs[0].prompt if pairs else None
 
 
 def _response_ends(responses: pa.Table, token_types: TokenTypes) -> _ResponseEnds:

@@ -18,8 +18,8 @@ from dpo_analysis.data.check_output import (
     visible_text,
     with_title,
 )
+from dpo_analysis.data.comparison.differences import DIFFERENCES, differences, first_difference
 from dpo_analysis.data.tokenization import TokenizedPair
-from dpo_analysis.data.tokenization_differences import DIFFERENCES, differences, first_difference
 from dpo_analysis.schema import CHOSEN, SIDES
 
 TOKENS_BEFORE, TOKENS_AFTER = 4, 12

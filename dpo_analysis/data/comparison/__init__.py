@@ -1,0 +1,1 @@
+"""How token ids differ between tokenizations of the same pairs, and how that is printed."""
