@@ -92,6 +92,9 @@ ROWS_WITH_WARNING = {
     "near_duplicate": tokenized(TEXT, TEXT | {"chosen": f" {TEXT['chosen'].strip().upper()}"}),
     "contradicted": tokenized(TEXT, TEXT | {"chosen": TEXT["rejected"], "rejected": TEXT["chosen"]}),
     "both_ways": tokenized(*LONG),
+    "frequent_text": tokenized(
+        *(TEXT | {"prompt": f"{word} is blue because", "rejected": f" {word} air"} for word in "abcdef")
+    ),
     "prompt_in_splits": tokenize_pairs(load_pairs({"a": [TEXT], "b": [TEXT | {"chosen": "x"}]}), TOKENIZER),
 }
 """Rows that give exactly one warning."""
@@ -137,7 +140,7 @@ def test_split_characters_and_hidden_ones_are_written_out():
 def test_every_warning_can_be_printed_in_every_language(lang, warning):
     screen = printed(render_check(ROWS_WITH_WARNING[warning], VOCAB, lang=lang))
     assert words.text(f"check.complaint.{warning}", lang) in screen
-    assert re.search(r"\n +[12]  ", screen), "how many pairs have it, in a column of its own"
+    assert re.search(r"\n +[126]  ", screen), "how many pairs have it, in a column of its own"
 
 
 def test_the_screen_marks_tokens_and_takes_no_markup_from_the_text():

@@ -9,7 +9,7 @@ import pandas as pd
 from dpo_analysis.data.row_texts import TEXT_WARNINGS, text_flags
 from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.schema import NOT_SCORED, SCORED, SIDES
-from dpo_analysis.text.duplicates import both_ways, contradicted, near_duplicate, text_keys
+from dpo_analysis.text.duplicates import both_ways, contradicted, frequent_text, near_duplicate, text_keys
 
 RowCondition = Callable[[pd.DataFrame], Any]
 """Maps the table ``rows`` of ``check_frames`` to a boolean column, shape (pairs,)."""
@@ -147,6 +147,7 @@ ROW_WARNINGS: dict[str, RowCondition] = {
     "near_duplicate": near_duplicate,
     "contradicted": contradicted,
     "both_ways": both_ways,
+    "frequent_text": frequent_text,
     "prompt_in_splits": lambda rows: rows["splits_of_prompt"] > 1,
     "unused_logps": _is_true("unused_logps"),
 }

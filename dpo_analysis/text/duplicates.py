@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
+FREQUENT_SHARE, LEAST_PAIRS = 0.1, 5
+"""Share of the pairs, and number of them, above which a text that they share on one side is frequent."""
 SHORT = 8
 """Responses of fewer tokens may well be right for one prompt and wrong for another: Yes, No, a number."""
 
@@ -51,6 +53,19 @@ def near_duplicate(rows: pd.DataFrame) -> Mask:
     complete = rows[["chosen_key", "rejected_key"]].notna().all(axis=1)
     again = rows.duplicated(["group_id", "split", "chosen_key", "rejected_key"])
     return (complete & again & ~rows["duplicate"].astype(bool)).to_numpy(dtype=bool)
+
+
+def frequent_text(rows: pd.DataFrame) -> Mask:
+    """Return which pairs have a response whose text more than a tenth of all pairs have on that side, shape (pairs,).
+
+    A text of fewer than ``LEAST_PAIRS`` pairs is never frequent, so that a handful of pairs gives no warning.
+
+    Args:
+        rows: columns chosen_key and rejected_key, one row per pair.
+    """
+    least = max(LEAST_PAIRS, FREQUENT_SHARE * len(rows))
+    counts = [rows[name].map(rows[name].value_counts()).fillna(0) for name in ("chosen_key", "rejected_key")]
+    return np.asarray((counts[0] > least) | (counts[1] > least), dtype=bool)
 
 
 def _preferred_the_other_way(rows: pd.DataFrame, groups: NDArray[np.int64], considered: Mask | None = None) -> Mask:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dpo_analysis.data.presets.rendering import TEMPLATE_ERRORS
 from dpo_analysis.data.presets.slots import Piece, SpecialToken, SpecialTokens, filled, read_slots, token_id
 from dpo_analysis.errors import InputError
 
@@ -138,7 +139,7 @@ def template_of_tokenizer(tokenizer: Any) -> Template:
         return named_template("empty", tokenizer)
     try:
         template = _read_template(tokenizer)
-    except Exception as error:
+    except TEMPLATE_ERRORS as error:
         raise InputError(
             f"LLaMA-Factory cannot read the tokenizer's chat template ({' '.join(str(error).split())[:150]}); "
             "give the template that it trained with as --template NAME"
