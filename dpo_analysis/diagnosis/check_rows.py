@@ -13,8 +13,8 @@ from dpo_analysis.schema import SIDES
 
 REPEATED_ROW = r"[0-9a-f]{16}-\d+"
 """The pair_id of a row that repeats an earlier row: that row's hash and a number."""
-MAX_SOURCES = 20_000
-"""Pairs whose rows are looked at as text, some 0.1 ms each; the rows of a data set have one shape."""
+MAX_SOURCES = 500
+"""Pairs of a split whose rows are looked at as text: rows of a data set have one shape, and a page must open soon."""
 FLAGS = ("ends_with_eos", "double_eos", "truncated")
 
 
@@ -36,7 +36,7 @@ def rows_to_check(run: Run) -> pd.DataFrame:
     facts = read_pair_facts(run, ["row", "double_bos", *names]).to_pandas()
     facts = facts.set_index("row").reindex(pairs["row"]).set_index(rows.index)
     rows["double_bos"] = facts["double_bos"].eq(True)
-    flags = _flags_of_sources(run).reindex(pairs["row"]).set_index(rows.index)
+    flags = _flags_of_sources(run, pairs).reindex(pairs["row"]).set_index(rows.index)
     rows[list(TEXT_WARNINGS)] = flags
     for index, side in enumerate(SIDES):
         rows[f"{side}_n_tokens"] = n_tokens[:, index]
@@ -46,21 +46,24 @@ def rows_to_check(run: Run) -> pd.DataFrame:
     return rows
 
 
-def _flags_of_sources(run: Run) -> pd.DataFrame:
-    """Return ``data.row_texts.TEXT_WARNINGS`` by row, of the parts that hold the first ``MAX_SOURCES`` pairs.
+def _flags_of_sources(run: Run, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return ``data.row_texts.TEXT_WARNINGS`` by row, of the first ``MAX_SOURCES`` pairs of each split.
 
-    They are null where the source of a pair is not stored, or its shape is not known.
+    They are null for other pairs, and where the source of a pair is not stored, or its shape is not known.
+
+    Args:
+        run: the run.
+        pairs: row and split of every pair.
     """
-    rows: list[int] = []
-    flags: list[dict[str, bool] | None] = []
-    for part in range(run.n_parts):
-        table = run.pairs(part, columns=["row", "source"])
-        rows += table["row"].to_pylist()
-        flags += [source_flags(json.loads(text)) if text else None for text in table["source"].to_pylist()]
-        if len(rows) >= MAX_SOURCES:
-            break
-    columns = {name: [None if flag is None else flag[name] for flag in flags] for name in TEXT_WARNINGS}
-    return pd.DataFrame(columns, index=np.array(rows, dtype=np.int64), dtype="boolean")
+    looked_at = set(pairs.groupby("split", sort=False).head(MAX_SOURCES)["row"].tolist())
+    table = run.pairs(columns=["row", "source"], rows=looked_at)
+    flags = {
+        row: source_flags(json.loads(text)) if text else None
+        for row, text in zip(table["row"].to_pylist(), table["source"].to_pylist(), strict=True)
+        if row in looked_at
+    }
+    columns = {name: [None if flag is None else flag[name] for flag in flags.values()] for name in TEXT_WARNINGS}
+    return pd.DataFrame(columns, index=np.array(list(flags), dtype=np.int64), dtype="boolean")
 
 
 def _splits_of_prompt(rows: pd.DataFrame) -> np.ndarray:

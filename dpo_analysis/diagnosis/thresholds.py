@@ -11,7 +11,7 @@ response's log-prob against the reference, in nats. An edit distance is counted 
 the longer response: 0 for equal responses, 1 for unlike ones.
 """
 
-RULES_VERSION = 5
+RULES_VERSION = 6
 """Version of the rules that make a diagnosis. Raise it by hand whenever the same run would be diagnosed otherwise, by a
 threshold, by the rule of a cause, by a check or by the values in a sentence: diagnoses that were saved under another
 version are made again. Causes that are added, removed or ranked otherwise need no new version (``saved_diagnosis``)."""
