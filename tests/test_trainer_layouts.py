@@ -117,15 +117,15 @@ def test_a_checkpoint_that_names_itself_has_not_said_what_it_started_from(tmp_pa
 def test_a_model_of_the_recorded_name_above_the_folder_is_a_candidate_and_never_taken(tmp_path):
     checkpoint(tmp_path / "work/sft", state=False)
     folder = checkpoint(tmp_path / "work/trained/run/checkpoint-5")
-    (folder / "config.json").write_text('{"_name_or_path": "/elsewhere/sft"}')
+    (folder / "config.json").write_text('{"_name_or_path": "/gone/sft"}')
     training = find_training(tmp_path / "work/trained/run")
     assert training.reference is None
     assert training.candidates == [
-        "/elsewhere/sft (checkpoint-5/config.json, not found on this machine)",
+        "/gone/sft (checkpoint-5/config.json, not found on this machine)",
         f"{tmp_path}/work/sft (a model of that name above the folder)",
     ]
     (line,) = [line for line in found_lines(training, {}) if line.startswith("  reference")]
-    assert f"seen: /elsewhere/sft (checkpoint-5/config.json, not found on this machine); {tmp_path}/work/sft" in line
+    assert f"seen: /gone/sft (checkpoint-5/config.json, not found on this machine); {tmp_path}/work/sft" in line
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ MARGINS_HEIGHT = 64
 LABEL_LETTERS = 24
 """Letters of a line of a label."""
 ROLES = {"pushed": "rejected", "pulled": "chosen", "no_data": "negative", "unexplained": "reference"}
-"""The palette's role of each share: words rejected in other pairs, words chosen there, words in no text, the rest."""
+"""Share -> its role in the palette."""
 
 
 def share_bars(found: Diagnosis, *, lang: str = "en", theme: str = "light") -> go.Figure:
-    """Draw what the lost log-prob went to (pushed, pulled, in no data, unexplained), as shares of the whole.
+    """Return bars of the shares of the lost log-prob: pushed, pulled, in no data and unexplained.
 
     The x axis is the share, 0 to 100 %; whiskers are 95 % intervals over groups.
 

@@ -5,9 +5,7 @@ Nothing of the scoring is used: the ids of the presets go through transformers i
 
 import json
 import re
-import tarfile
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,21 +38,6 @@ FOLDERS = {
     "axolotl-0.19.0-full": ("sft", "eval.jsonl", {"tokenization": "axolotl", "max_length": 256}),
 }
 """Folder -> its reference, its pairs, and the settings with which it was trained."""
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
-    """A function that unpacks a folder of real trainers once, and returns where."""
-    root = tmp_path_factory.mktemp("trainers")
-
-    @cache
-    def unpack(name):
-        archive = TRAINERS / f"{name}.tar.xz"
-        with tarfile.open(archive) as tar:
-            tar.extractall(root / name, filter="data")
-        return root / name
-
-    return unpack
 
 
 @pytest.mark.parametrize("name", FOLDERS)

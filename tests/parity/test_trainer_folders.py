@@ -4,8 +4,6 @@ The numbers are those of the trainer's log, which it computed itself at every ev
 """
 
 import shlex
-import tarfile
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,22 +29,6 @@ PAIRS = {"trl-0.12.2-text": "eval-text.jsonl"}
 """The pairs that are not ``eval.jsonl``."""
 EXACT = {"chosen_reward", "rejected_reward", "margin", "chosen_logps", "rejected_logps"}
 OPENRLHF = "openrlhf-0.11.2"
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
-    """A function that unpacks an archive once, and returns where."""
-    root = tmp_path_factory.mktemp("trainers")
-
-    @cache
-    def unpack(name):
-        archive = TRAINERS / f"{name}.tar.xz"
-        with tarfile.open(archive) as tar:
-            tar.extractall(root / name, filter="data")
-        folder = root / name / name
-        return folder if folder.is_dir() else root / name
-
-    return unpack
 
 
 def scored(name, unpacked, out):
