@@ -8,7 +8,7 @@ import pytest
 
 from dpo_analysis.errors import RunBusy, StorageError
 from dpo_analysis.runs import locks
-from dpo_analysis.runs.activity import activity
+from dpo_analysis.runs.live.activity import activity
 
 
 def listing(root):

@@ -17,7 +17,8 @@ from dpo_analysis import schema, words
 from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.errors import DPOAnalysisError, InputError
 from dpo_analysis.runs import Run, open_run
-from dpo_analysis.runs.activity import activity
+from dpo_analysis.runs.live.activity import activity
+from dpo_analysis.runs.live.live_lock import live_holder
 from dpo_analysis.tables.steps import in_series_order, status_table
 from dpo_analysis.text.numbers import UNDEFINED, decimal, distinct, significant
 from shared import cache, cached_tables, markup, state
@@ -228,22 +229,29 @@ def no_run(lang: str) -> None:
 
 
 def progress(run: Run, lang: str) -> None:
-    """Show how far an unfinished run is scored and whether it is being scored now; the page refreshes by itself."""
-    if not run.is_complete:
-        _watch(run.path, cache.run_signature(run.path), lang)
+    """Show how far a run is scored, and whether checkpoints will follow; meanwhile the page refreshes by itself."""
+    holder = live_holder(run.path)
+    if holder or not run.is_complete:
+        _watch(run.path, cache.run_signature(run.path), holder, lang)
 
 
 @st.fragment
-def _watch(path: Path, signature: str, lang: str) -> None:
+def _watch(path: Path, signature: str, holder: str, lang: str) -> None:
     refresh_every(REFRESH_SECONDS)
     with errors_on_page(lang):
-        if cache.run_signature(path) != signature:
+        if cache.run_signature(path) != signature or live_holder(path) != holder:
             st.rerun(scope="app")
-        _progress(path, lang)
+        _progress(path, holder, lang)
 
 
-def _progress(path: Path, lang: str) -> None:
-    done, whole = (sum(parts) for parts in zip(*open_run(path).progress().values(), strict=True))
+def _progress(path: Path, holder: str, lang: str) -> None:
+    run = open_run(path)
+    if holder and run.is_complete:
+        last = max((model.step or 0 for model in run.models), default=0)
+        text = words.text(f"app.live.{holder}", lang, n=len(run.models), step=last)
+        st.info(text, icon=":material/autorenew:")
+        return
+    done, whole = (sum(parts) for parts in zip(*run.progress().values(), strict=True))
     now = activity(path)
     when = "" if now.last_part is None else f"{pd.Timestamp(now.last_part, unit='s', tz='UTC'):%Y-%m-%d %H:%M} UTC"
     kind = "app.partial" if now.workers else "app.partial.idle" if when else "app.partial.never"

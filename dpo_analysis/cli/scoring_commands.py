@@ -21,9 +21,14 @@ from dpo_analysis.scoring.arguments import CommandOption, ScoreArguments
 if TYPE_CHECKING:
     from dpo_analysis.data.pairs import Pair
     from dpo_analysis.data.presets import PresetSettings
+    from dpo_analysis.runs import Run
+    from dpo_analysis.trainer import Training
 
 ARGUMENTS = {field.name: field for field in dataclasses.fields(ScoreArguments) if "options" in field.metadata}
 """The arguments of ``score`` that the command line sets, by name."""
+
+
+RUN_SCORE = "dpo_analysis.scoring.run_score"
 
 
 def _help(name: str) -> str:
@@ -150,37 +155,28 @@ def score(**options: Any) -> None:
     The reference and every checkpoint are scored. After an interruption, run the same command again: it continues.
     """
     from dpo_analysis.cli.trainer_inputs import trainer_inputs
-    from dpo_analysis.scoring.workers.ranks import current_rank, worker_share
+    from dpo_analysis.scoring.workers.ranks import current_rank
 
-    share, rank = worker_share(options["shard"]), current_rank()
+    if options["watch"] is not None:
+        from dpo_analysis.cli.watch import watch_training
+
+        watch_training(
+            options,
+            load_pairs=lambda: load_shown_pairs(options["pairs"], options, show=True),
+            score=lambda pairs, training: score_trainings(options, pairs, [training]),
+        )
+        return
+    rank = current_rank()
     given = trainer_inputs(options)
     if given.lines and rank.index == 0:
         typer.echo("\n".join(given.lines))
-    scoring = import_scoring("score", "dpo_analysis.scoring.run_score", quiet=rank.index > 0)
-    from dpo_analysis.cli.console import Reporter
+    import_scoring("score", RUN_SCORE, quiet=rank.index > 0)
     from dpo_analysis.cli.ending import ending
     from dpo_analysis.cli.run_notes import scored_lines
-    from dpo_analysis.diagnosis import save_diagnoses
-    from dpo_analysis.diagnosis.influence_groups import choose_questions
-    from dpo_analysis.scoring.interrupts import stop_signals
 
-    arguments = score_arguments(options) | {
-        "pairs": given.pairs,
-        "trainer_outputs": given.trainings,
-        "shard": share,
-        "confirm": choose_questions if options["confirm"] else None,
-        "report": None if rank.index else Reporter(),
-    }
-    is_first = rank.index == 0
-    arguments["pairs"] = _load_pairs(arguments, options, show=is_first)
-    if is_first:
-        announce("reading models")
-    with stop_signals():
-        run = scoring.score(**arguments)
-    if is_first and run.is_complete:
-        announce("looking for the causes")
-    save_diagnoses(run)
-    if is_first:
+    pairs = load_shown_pairs(given.pairs, options, show=rank.index == 0)
+    run = score_trainings(options, pairs, given.trainings)
+    if rank.index == 0:
         state, *notes = scored_lines(run, ranks=rank.count)
         typer.echo(
             "\n".join(
@@ -191,8 +187,50 @@ def score(**options: Any) -> None:
         )
 
 
-def _load_pairs(arguments: dict[str, Any], options: dict[str, Any], *, show: bool) -> "Sequence[Pair]":
-    """Return the pairs to score, after a line that says how they were understood where ``show`` is set."""
+def score_trainings(options: dict[str, Any], pairs: "Sequence[Pair]", trainings: "Sequence[Training]") -> "Run":
+    """Score pairs with the models that options and trainings name; return the run, with its diagnosis if it is whole.
+
+    Args:
+        options: the options of ``score``, by name.
+        pairs: the pairs.
+        trainings: the trainings whose checkpoints are scored.
+
+    Raises:
+        DPOAnalysisError: as ``scoring.score``.
+    """
+    scoring = import_scoring("score", RUN_SCORE, quiet=True)
+    from dpo_analysis.cli.console import Reporter
+    from dpo_analysis.diagnosis import save_diagnoses
+    from dpo_analysis.diagnosis.influence_groups import choose_questions
+    from dpo_analysis.scoring.interrupts import stop_signals
+    from dpo_analysis.scoring.workers.ranks import current_rank, worker_share
+
+    is_first = current_rank().index == 0
+    arguments = score_arguments(options) | {
+        "pairs": pairs,
+        "trainer_outputs": trainings,
+        "shard": worker_share(options["shard"]),
+        "confirm": choose_questions if options["confirm"] else None,
+        "report": Reporter() if is_first else None,
+    }
+    if is_first:
+        announce("reading models")
+    with stop_signals():
+        run = scoring.score(**arguments)
+    if is_first and run.is_complete:
+        announce("looking for the causes")
+    save_diagnoses(run)
+    return run
+
+
+def load_shown_pairs(given: Any, options: dict[str, Any], *, show: bool) -> "Sequence[Pair]":
+    """Return the pairs to score, after a line that says how they were understood where ``show`` is set.
+
+    Args:
+        given: sources of pairs.
+        options: the options of ``score``, by name.
+        show: whether to print.
+    """
     from dpo_analysis.data.compressed_pairs import load_compressed_pairs
     from dpo_analysis.data.pairs import Tie
     from dpo_analysis.data.understood import left_out_line, understood_line
@@ -200,7 +238,6 @@ def _load_pairs(arguments: dict[str, Any], options: dict[str, Any], *, show: boo
     if show:
         announce("reading pairs")
     ties: list[Tie] = []
-    given = arguments["pairs"]
     sources = given if isinstance(given, list) else [given]
     pairs = load_compressed_pairs(*sources, columns=options["columns"], pairing=options["pairing"], ties=ties)
     if show:
@@ -240,10 +277,14 @@ def _keyword(name: str, kind: Any, info: Any, *, default: Any = None) -> inspect
 
 
 CONFIG = typer.Option(help="The YAML file of a LLaMA-Factory or Axolotl training; its pairs and settings are used.")
+WATCH = typer.Option(
+    help="The output folder of a training that runs: score each checkpoint as soon as it is written, until the end."
+)
 score.__dict__["__signature__"] = inspect.Signature(
     [
         *(_parameter(field, option) for field in ARGUMENTS.values() for option in field.metadata["options"]),
         _keyword("config", Path | None, CONFIG),
+        _keyword("watch", Path | None, WATCH),
     ]
 )
 

@@ -112,7 +112,7 @@ def tokenize_pairs(
         all_encoded = PRESETS[tokenization](decompressed, tokenizer, settings)
         for pair, readable, encoded in zip(chunk, decompressed, all_encoded, strict=True):
             raw_text = has_template and is_raw_text(readable, encoded.prompt)
-            tokenized.append(_tokenized_pair(pair, encoded, special_ids, raw_text=raw_text))
+            tokenized.append(tokenized_pair(pair, encoded, special_ids, raw_text=raw_text))
     return tokenized
 
 
@@ -137,7 +137,10 @@ def _in_chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
         yield chunk
 
 
-def _tokenized_pair(pair: Pair, encoded: EncodedPair, special_ids: SpecialTokenIds, *, raw_text: bool) -> TokenizedPair:
+def tokenized_pair(
+    pair: Pair, encoded: EncodedPair, special_ids: SpecialTokenIds, *, raw_text: bool = False
+) -> TokenizedPair:
+    """Return the pair with the texts, token ids and status of ``encoded``; ``raw_text`` as for ``TokenizedPair``."""
     return TokenizedPair(
         pair=pair,
         group_id=_group_id(pair, encoded),

@@ -72,7 +72,7 @@ def acquire(root: Path, index: int, count: int) -> ShardLock:
         raise InputError(f"bad shard {index}/{count}: it is I/N with 0 <= I < N; write 0/2 and 1/2 for two workers")
     path = root / f"lock.{index}of{count}"
     with guard(root), ExitStack() as undo:
-        lock = _try_lock(path, SHARD_PATIENCE, on_acquired=_write_holder)
+        lock = try_lock(path, SHARD_PATIENCE, on_acquired=_write_holder)
         if lock is None:
             raise RunBusy(
                 f"run folder {root} is in use: shard {index} of {count} is held by {_holder(path)}; "
@@ -94,7 +94,7 @@ def guard(root: Path) -> Iterator[None]:
         StorageError: the file system has no locks or refuses.
     """
     path = root / MANIFEST_LOCK
-    lock = _try_lock(path, MANIFEST_PATIENCE)
+    lock = try_lock(path, MANIFEST_PATIENCE)
     if lock is None:
         raise RunBusy(f"run folder {root} is in use: {path.name} was held for a minute; find out by whom")
     try:
@@ -123,7 +123,7 @@ def sweep(root: Path, tag: str) -> None:
         names.sort()
         for name in files:
             match = TEMPORARY_NAME.fullmatch(name)
-            if match and (match["tag"] == tag or not _is_held(root / f"lock.{match['tag']}")):
+            if match and (match["tag"] == tag or not is_held(root / f"lock.{match['tag']}")):
                 Path(folder, name).unlink(missing_ok=True)
 
 
@@ -131,7 +131,7 @@ def _refuse_other_counts(root: Path, count: int) -> None:
     """Check that no worker of another number of shards is at work; InputError if there is one."""
     for name in _shard_locks(root):
         workers = name.rpartition("of")[2]
-        if int(workers) != count and _is_held(root / name):
+        if int(workers) != count and is_held(root / name):
             raise InputError(
                 f"run folder {root} is being scored by {workers} workers ({name} is held by {_holder(root / name)}), "
                 f"not {count}: all workers must name the same number; use --shard I/{workers}, or wait until they end"
@@ -146,7 +146,7 @@ def _shard_locks(root: Path) -> list[str]:
         raise storage_error(error, root, "reading") from error
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Return whether a living process holds the lock ``path``; StorageError where the file cannot be opened."""
     try:
         return _probe(path)
@@ -174,7 +174,7 @@ def _probe(path: Path) -> bool:
     return False
 
 
-def _try_lock(path: Path, patience: float, on_acquired: Callable[[int], None] | None = None) -> "BaseFileLock | None":
+def try_lock(path: Path, patience: float, on_acquired: Callable[[int], None] | None = None) -> "BaseFileLock | None":
     """Lock the file ``path`` for this process; None when another process still holds it after ``patience`` seconds."""
     # Imported where it is needed: it takes longer than opening a run, and readers lock nothing.
     from filelock import FileLock, Timeout

@@ -152,18 +152,20 @@ def _load_pairs(arguments: ScoreArguments) -> Sequence[Pair]:
 
 def _identity(tokenized: Sequence[TokenizedPair], tokenizer: Any, model_set: ModelSet) -> dict[str, Any]:
     """Return the hashes of pairs, tokenizer and reference, on which every score depends."""
-    hashes = tokenizer_fingerprint(tokenizer)
+    return (
+        pairs_identity(tokenized, tokenizer) | {"reference": model_set.reference.model.weights} | _four_bit(model_set)
+    )
+
+
+def pairs_identity(tokenized: Sequence[TokenizedPair], tokenizer: Any) -> dict[str, Any]:
+    """Return the hashes of pairs and tokenizer; ``template`` is None where no pair is rendered by a chat template."""
+    hashes: dict[str, Any] = dict(tokenizer_fingerprint(tokenizer))
     template = hashes.pop("template", None)
     conversational = any(pair.pair.conversational for pair in tokenized)
     pairs = hashlib.sha256()
     for pair in tokenized:
         pairs.update(f"{pair.pair.pair_id}\t{pair.pair.split}\n".encode())
-    return {
-        "pairs": pairs.hexdigest(),
-        "tokenizer": hashes,
-        "template": template if conversational else None,
-        "reference": model_set.reference.model.weights,
-    } | _four_bit(model_set)
+    return {"pairs": pairs.hexdigest(), "tokenizer": hashes, "template": template if conversational else None}
 
 
 def _four_bit(model_set: ModelSet) -> dict[str, str]:

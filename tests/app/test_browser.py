@@ -15,6 +15,7 @@ import pytest
 
 from dpo_analysis.cli.launcher import RUN_VARIABLE
 from dpo_analysis.runs import open_run
+from dpo_analysis.runs.live.live_lock import WATCH, hold_live_lock
 from dpo_analysis.words import text
 from tests.app import synthetic
 from tests.servers import own_port, wait_for
@@ -269,6 +270,24 @@ def test_a_run_that_grows_refreshes_by_itself(tab, runs, tmp_path):
     for part in whole.glob("scores/*/*/part-00001.parquet"):
         shutil.copy(part, runs / "partial" / part.relative_to(whole))
     expect(notice).to_contain_text(text_of_progress(told()))
+
+
+def test_a_checkpoint_of_a_running_training_appears_without_a_reload(tab, runs):
+    live = runs / "live"
+    synthetic.build(live, series=["gentle"], steps=[60])
+    lock = hold_live_lock(live, WATCH)
+    try:
+        page = tab("?run=live")
+        notice = page.get_by_test_id("stAlert").first
+        expect(notice).to_contain_text("the last is from step 60")
+        page.evaluate("window.sameDocument = true")
+        synthetic.build(live, series=["gentle"], steps=[60, 120])
+        expect(notice).to_contain_text("the last is from step 120")
+        expect(page.locator(".stMainBlockContainer").get_by_text("step 120").first).to_be_visible()
+    finally:
+        lock.release()
+    expect(page.get_by_text("New checkpoints appear here by themselves")).to_have_count(0)
+    assert page.evaluate("window.sameDocument") is True
 
 
 def text_of_progress(progress):

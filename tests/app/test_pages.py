@@ -11,7 +11,9 @@ import pytest
 
 from dpo_analysis.cli.launcher import RUN_VARIABLE
 from dpo_analysis.runs import locks, open_run
+from dpo_analysis.runs.live.live_lock import TRAINING, WATCH, hold_live_lock
 from dpo_analysis.words import text
+from tests.app import synthetic
 from tests.app.drawn import PAGES, ROOT, said
 
 GOLDEN = ROOT / "tests" / "golden" / "schema-1"
@@ -105,6 +107,22 @@ def test_a_run_that_a_worker_holds_is_said_to_be_scored_now(show, runs):
         assert "This run is being scored now (workers: 1)" in show(runs / "partial").info[0].value
     finally:
         held.release()
+
+
+@pytest.mark.parametrize(
+    ("holder", "sentence"), [(TRAINING, "A training adds checkpoints"), (WATCH, "score --watch is")]
+)
+def test_a_run_that_will_grow_says_so_while_its_lock_is_held(holder, sentence, show, tmp_path):
+    run = synthetic.build(tmp_path / "run", series=["gentle"], steps=[60, 120])
+    lock = hold_live_lock(run, holder)
+    try:
+        shown = show(run).info[0].value
+        assert sentence in shown
+        assert "Checkpoints so far: 2; the last is from step 120." in shown
+        assert "目前检查点数：2" in show(run, lang="zh").info[0].value
+    finally:
+        lock.release()
+    assert not any("by themselves" in info.value for info in show(run).info)
 
 
 def test_the_log_of_another_split_is_named_with_what_to_do(show, runs):

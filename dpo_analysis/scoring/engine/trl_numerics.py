@@ -36,17 +36,22 @@ BATCH_SEQUENCES = 16
 class TrainerHead:
     """A ``Head`` that is a linear layer as TRL's chunked loss computes it.
 
-    The logits are bfloat16; they are scaled and reduced in float32.
+    The logits are in the type of the weight; they are scaled and reduced in float32.
     """
 
-    def __init__(self, model: "PreTrainedModel") -> None:
-        """Hold a bfloat16 copy of the head of ``model``, which must be a plain linear layer, as TRL needs it, too."""
+    def __init__(self, weight: Tensor, bias: Tensor | None, config: object) -> None:
+        """Hold a weight (vocabulary, width) and a bias (vocabulary,) of one type, and the scaling of ``config``."""
+        self._weight, self._bias = weight, bias
+        self.vocab_size = len(weight)
+        self._scale, self._cap = _logit_scaling(config)
+
+    @classmethod
+    def of(cls, model: "PreTrainedModel") -> "TrainerHead":
+        """Return a bfloat16 copy of the head of ``model``, which must be a plain linear layer, as TRL needs it, too."""
         head = model.get_output_embeddings()
         assert isinstance(head, nn.Linear), "checked by trainer_routes"
-        self._weight = head.weight.detach().to(torch.bfloat16)
-        self.vocab_size = len(self._weight)
-        self._bias = None if head.bias is None else head.bias.detach().to(torch.bfloat16)
-        self._scale, self._cap = _logit_scaling(model.config.get_text_config())
+        bias = None if head.bias is None else head.bias.detach().to(torch.bfloat16)
+        return cls(head.weight.detach().to(torch.bfloat16), bias, model.config.get_text_config())
 
     def token_columns(self, output: object, states: Tensor, labels: Tensor) -> TokenColumns:
         """See ``Head``."""
@@ -58,7 +63,7 @@ class TrainerHead:
 
     def logits(self, states: Tensor) -> Tensor:
         """See ``Head``."""
-        logits = torch.mm(states.to(self._weight.device, torch.bfloat16), self._weight.t())
+        logits = torch.mm(states.to(self._weight.device, self._weight.dtype), self._weight.t())
         if self._bias is not None:
             logits.add_(self._bias)
         scaled = logits.float().mul_(self._scale)
@@ -90,7 +95,7 @@ def trainer_routes(model: "PreTrainedModel") -> Iterator[Route]:
     """Yield the route of each trunk that the model may have; none for a model whose head TRL could not use."""
     if is_plain_linear(getattr(model, "get_output_embeddings", lambda: None)()):
         for trunk in candidate_trunks(model):
-            yield TrainerRoute(model, trunk, TrainerHead(model))
+            yield TrainerRoute(model, trunk, TrainerHead.of(model))
 
 
 def _batches(requests: Sequence[Request], batch_tokens: int) -> Iterator[range]:

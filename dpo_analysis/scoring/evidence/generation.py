@@ -69,10 +69,10 @@ def generate_continuations(
         return sequences[:, len(prompt) :].cpu().numpy().astype(np.int32)
 
     lines = guard_memory(work, device, f"{max(n_samples, 1)} continuations of {room} tokens")
-    return [_cut_at_eos(prompt, line, eos_token_ids) for line in lines]
+    return [cut_at_end(prompt, line, eos_token_ids) for line in lines]
 
 
-def _cut_at_eos(prompt: np.ndarray, ids: np.ndarray, eos_token_ids: Sequence[int]) -> Response:
+def cut_at_end(prompt: np.ndarray, ids: np.ndarray, eos_token_ids: Sequence[int]) -> Response:
     """Return a continuation up to its end of text; without one it is truncated."""
     ends = np.flatnonzero(np.isin(ids, list(eos_token_ids)))
     continuation = ids[: ends[0] + 1] if len(ends) else ids

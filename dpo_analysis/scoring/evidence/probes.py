@@ -118,7 +118,6 @@ def _probe_settings(writer: RunWriter, run: Run, n_prompts: int, batch_tokens: i
     probed = sorted(list(by_group.values())[:n_prompts], key=lambda item: item[0])
     longest = max((len(response.token_ids) for _, pair in scored for response in pair.responses.values()), default=1)
     vocab, pairs = run.vocab(), [pair for _, pair in probed]
-    ends = {pair.special_ids.eos for pair in pairs} | _closing_special_ids(vocab, pairs)
     return ProbeSettings(
         writer=writer,
         run=run,
@@ -126,19 +125,20 @@ def _probe_settings(writer: RunWriter, run: Run, n_prompts: int, batch_tokens: i
         pairs=pairs,
         vocab=vocab,
         max_new_tokens=min(longest, MAX_NEW_TOKENS),
-        eos_token_ids=tuple(sorted(token_id for token_id in ends if token_id is not None)),
+        eos_token_ids=end_ids(vocab, pairs),
         batch_tokens=batch_tokens,
     )
 
 
-def _closing_special_ids(vocab: pa.Table | None, pairs: Sequence[TokenizedPair]) -> set[int]:
-    """Return the special ids that end the chosen responses: chat templates end a turn with an id of their own.
+def end_ids(vocab: pa.Table | None, pairs: Sequence[TokenizedPair]) -> tuple[int, ...]:
+    """Return the ids that end a text: end-of-text, and the special ids that end the chosen responses.
 
-    A newline may follow it, so the last two tokens count.
+    Chat templates end a turn with an id of their own. A newline may follow it, so the last two tokens count.
     """
     tails = [pair.responses[CHOSEN].token_ids[-2:] for pair in pairs]
     ids = np.concatenate([np.zeros(0, np.int32), *tails]).astype(np.int64)
-    return set(ids[special_tokens_mask(vocab, ids)].tolist())
+    ends = {pair.special_ids.eos for pair in pairs} | set(ids[special_tokens_mask(vocab, ids)].tolist())
+    return tuple(sorted(token_id for token_id in ends if token_id is not None))
 
 
 def _probe_policy(settings: ProbeSettings, source: ModelSource, reference: Model) -> bool:

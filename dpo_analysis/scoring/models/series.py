@@ -37,7 +37,7 @@ def resolve_series(
     if from_caller.get("beta") == 0:
         raise InputError(f"bad beta 0 for series {name!r}: it must be above 0; give the trainer's")
     series = Series(name, parameters=parameters, **values)
-    _check_objective(series)
+    check_objective(series)
     return series
 
 
@@ -69,7 +69,7 @@ def _recorded(key: str, training: Training | None, stored: Series | None) -> Any
     return value if value or (key == "beta" and value is not None) else getattr(stored, key, None)
 
 
-def _check_objective(series: Series) -> None:
+def check_objective(series: Series) -> None:
     """Refuse a loss that single pairs do not have, and one whose rewards cannot be computed from saved checkpoints.
 
     WPO's weights (use_weighting) change the loss alone, so its rewards can be scored.

@@ -5,10 +5,11 @@ from dpo_analysis.trainer.logs.config import logged_config
 from dpo_analysis.trainer.logs.found import FoundLog, find_logs
 from dpo_analysis.trainer.logs.notes import log_notes
 from dpo_analysis.trainer.logs.read import read_log
-from dpo_analysis.trainer.logs.trainer_state import global_step, read_trainer_state, state_file
+from dpo_analysis.trainer.logs.trainer_state import curves_of_history, global_step, read_trainer_state, state_file
 
 __all__ = [
     "FoundLog",
+    "curves_of_history",
     "find_logs",
     "global_step",
     "log_notes",

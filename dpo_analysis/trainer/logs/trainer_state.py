@@ -33,14 +33,23 @@ def read_trainer_state(path: str | Path, *, series: str | None = None) -> pa.Tab
 
 def read(files: Sequence[Path]) -> dict[str, Curves]:
     """Return the values of the first of ``files``, under the name ""; raises what ``read_trainer_state`` raises."""
-    curves = Curves()
     history = _load_state(files[0]).get("log_history")
     if not isinstance(history, list):
         raise InputError(f"no training log in {files[0]}: it has no log_history; name a {FILE}")
+    return {"": curves_of_history(history)}
+
+
+def curves_of_history(history: Sequence[Any]) -> Curves:
+    """Return the values of the records in ``log_history``, of a file or of a trainer's ``state``.
+
+    Raises:
+        InputError: more curves or values than any training logs.
+    """
+    curves = Curves()
     for record in history:
         if isinstance(record, dict) and not isinstance(record.get("step"), str):
             curves.add_record(record, record.get("step"))
-    return {"": curves}
+    return curves
 
 
 def state_file(path: Path) -> Path:
