@@ -57,11 +57,15 @@ def draw(run: Run, series: str, diagnosis: Diagnosis | None, lang: str) -> None:
 
 
 def _tokens(run: Run, example: Example, series: str) -> dict[str, pd.DataFrame]:
-    """Return the tokens of the chosen response at the first and the last checkpoint of a series, by SERIES/NAME."""
+    """Return the tokens of the chosen response at the first and the last checkpoint of a series, by SERIES/NAME.
+
+    A checkpoint from before the first step, which changes nothing, is not the first.
+    """
     rows = cached_tables.tokens(run, example.pair_id)
     rows = rows[(rows["side"] == CHOSEN) & (rows["series"] == series)]
     by_model = {f"{series}/{name}": group for name, group in rows.groupby("model", sort=False)}
-    return {key: by_model[key] for key in dict.fromkeys([*list(by_model)[:1], example.model]) if key in by_model}
+    changed = [key for key, group in by_model.items() if group["log_ratio"].any()]
+    return {key: by_model[key] for key in dict.fromkeys([*changed[:1], example.model]) if key in by_model}
 
 
 def _lowest(run: Run, series: str) -> Example | None:

@@ -14,7 +14,13 @@ from dpo_analysis.runs import NoiseFloor
 from dpo_analysis.schema import CHOSEN, REJECTED, SIDES
 from dpo_analysis.scoring.evidence.probes import end_ids
 from dpo_analysis.scoring.live.alarms import Alarm, Alarms
-from dpo_analysis.scoring.live.checked_trainer import check_trainer, run_folder, run_identity, training_series
+from dpo_analysis.scoring.live.checked_trainer import (
+    check_trainer,
+    run_folder,
+    run_identity,
+    training_facts,
+    training_series,
+)
 from dpo_analysis.scoring.live.clock import Clock
 from dpo_analysis.scoring.live.fixed_pairs import fixed_pairs
 from dpo_analysis.scoring.live.live_run import LiveRun
@@ -71,7 +77,7 @@ class LogTokenRewardsCallback(TrainerCallback):
         if num_pairs < 1 or (freq is not None and freq < 1):
             raise InputError(f"num_pairs={num_pairs}, freq={freq}: both are numbers above 0; freq may be None")
         check_trainer(trainer)
-        self._trainer, self._freq = trainer, freq
+        self._trainer, self._num_pairs, self._freq = trainer, num_pairs, freq
         self._fixed = fixed_pairs(trainer, num_pairs)
         self._tokenized = [pair.tokenized for pair in self._fixed]
         self._folder = run_folder(trainer, output_dir)
@@ -83,9 +89,7 @@ class LogTokenRewardsCallback(TrainerCallback):
         self._reference: list[PairScores] = []
         self._samples: Sampled | None = None
         self._sample_reference: list[PairScores] = []
-        self._last_step = -1
-        self._active = False
-        self.clock = Clock()
+        self._last_step, self._active, self.clock = -1, False, Clock()
 
     @property
     def run_folder(self) -> Path:
@@ -141,7 +145,9 @@ class LogTokenRewardsCallback(TrainerCallback):
         identity = run_identity(trainer, self._tokenized, self._tokenizer)
         run = LiveRun(self._folder, self._tokenized, vocabulary(self._tokenizer), identity, training_series(trainer))
         source = getattr(getattr(trainer.ref_model or trainer.model, "config", None), "_name_or_path", "")
-        for note in run.begin(state.global_step, str(source), self._reference, noise):
+        arguments = f"num_pairs={self._num_pairs}, freq={self._freq}, output_dir={str(self._folder)!r}"
+        facts = {"command": f"LogTokenRewardsCallback(trainer=trainer, {arguments})"} | training_facts(trainer)
+        for note in run.begin(state.global_step, str(source), self._reference, noise, facts):
             logger.warning("%s", note)
         self._run, self._alarms, self._trackers = run, Alarms(run.groups()), Trackers(trainer.args.report_to or [])
         logger.warning("token rewards of %d pairs in %s: dpo-analysis app %s", len(self._fixed), run.path, run.path)

@@ -1,6 +1,7 @@
 """What a DPOTrainer must be like for its token rewards to be logged, and what a run folder says of it."""
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def training_series(trainer: Any) -> Series:
         loss_type=loss_type[0] if isinstance(loss_type, list) and len(loss_type) == 1 else loss_type,
         parameters=parameters,
     )
+
+
+def training_facts(trainer: Any) -> dict[str, Any]:
+    """Return what the log of a run folder says of a training: versions, device and number of processes."""
+    return {
+        "versions": {name: version(name) for name in ("trl", "transformers", "torch")},
+        "device": str(trainer.accelerator.device),
+        "processes": trainer.accelerator.num_processes,
+    }
 
 
 def run_folder(trainer: Any, output_dir: str | Path | None) -> Path:

@@ -63,7 +63,9 @@ class LiveRun:
         self._lock: LiveLock | None = None
         self._samples: Part | None = None
 
-    def begin(self, step: int, source: str, scores: Sequence[PairScores], noise: NoiseFloor) -> list[str]:
+    def begin(
+        self, step: int, source: str, scores: Sequence[PairScores], noise: NoiseFloor, facts: Mapping[str, Any]
+    ) -> list[str]:
         """Write the plan and the scores of the reference, and return notes on what an earlier training left there.
 
         A training that begins at step 0 where this series has checkpoints becomes a series of its own. A training that
@@ -74,6 +76,7 @@ class LiveRun:
             source: name of the reference.
             scores: the scores of every pair by the reference.
             noise: the noise floor.
+            facts: what the run's log says of this training.
 
         Raises:
             InputError: the folder holds a run of other pairs or of another reference, or is no run folder.
@@ -87,6 +90,7 @@ class LiveRun:
                 writer.write_scores(self.reference, part, self._table(part, scores))
             if not writer.has_noise_floor:
                 writer.write_noise_floor(noise)
+            writer.log("start", step=step, **facts)
             for note in notes:
                 log_note(writer, note)
             writer.finish()
