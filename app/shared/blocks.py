@@ -25,7 +25,7 @@ from shared import cache, cached_tables, markup, state
 from shared.refresh import refresh_every
 
 REFRESH_SECONDS = 5
-RUN_PARAMETERS = ("pair", "split", "at", "model", "group", "status", "a", "b", "since")
+RUN_PARAMETERS = ("pair", "split", "at", "model", "group", "status", "a", "b", "since", "marked")
 """URL parameters whose values come from the run or the split; the others are options of a page."""
 OWN_SENTENCE = ("run", "token")
 """URL parameters that have a sentence of their own for a value that does not exist."""
@@ -147,6 +147,36 @@ def selectable_table(
         key=key,
     )
     return state.selected_row(key)
+
+
+def markable_table(
+    rows: pd.DataFrame,
+    marked: list[int],
+    *,
+    key: str,
+    columns: dict[str, Any],
+    on_select: Callable[[], None],
+    height: int,
+) -> None:
+    """Show a table with a box beside every row; ``marked`` are the rows that are ticked at first.
+
+    Args:
+        rows: the table.
+        marked: numbers of rows, from 0.
+        key: its session key.
+        columns: the column configuration.
+        on_select: called when a box was ticked or cleared.
+        height: pixels, within which longer tables scroll.
+    """
+    st.dataframe(
+        **written(rows, columns),
+        hide_index=True,
+        height=height,
+        on_select=on_select,
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": marked}},
+        key=key,
+    )
 
 
 def decimals(frame: pd.DataFrame, form: str = "%.3f") -> dict[str, Any]:

@@ -128,6 +128,11 @@ def log_differences(run: Run) -> pd.DataFrame:
     return _of_chosen_split(trainer_log.trainer_log_differences(overlay), run)
 
 
+def splits_of_pairs(run: Run) -> pd.Series:
+    """Return the split of every pair of the run, by pair_id."""
+    return cached(_splits_of_pairs, run)
+
+
 def questions(run: Run) -> pd.Series:
     """Return the last question of every prompt in short form, by pair_id."""
     return cached(_questions, run)
@@ -200,6 +205,11 @@ def _positions(run: Run, *, order: Sequence[str]) -> pd.DataFrame:
 
 def _tokens(run: Run, *, pair_id: str, beta: float | None, order: Sequence[str]) -> pd.DataFrame:
     return in_series_order(token_table(run, pair_id=pair_id, beta=beta), order)
+
+
+def _splits_of_pairs(run: Run) -> pd.Series:
+    pairs = pair_index(run).pairs
+    return pd.Series(pairs["split"].to_numpy(dtype=object), index=pairs["pair_id"])
 
 
 def _questions(run: Run) -> pd.Series:

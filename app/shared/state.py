@@ -6,7 +6,7 @@ changed, so a copied link, Back and Forward restore the view. Every session key 
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ SAMPLE, FORMER_SAMPLE = "shipped/sample", "sample"
 """Name of the shipped run in the URL, which no folder can have, and its name in links of earlier versions."""
 THEME, WORST, TOKENS, PAIRS, SCATTER = "theme", "worst", "tokens_view", "pairs_table", "pairs_scatter"
 MOVERS, CHANGES, STEPS, STEP_TOKENS = "movers_table", "changes_scatter", "steps_table", "step_tokens"
-EXAMPLES = "examples_table"
+EXAMPLES, MARKS = "examples_table", "marks_table"
 """Keys of the tables, charts and components whose selection or state a page reads."""
 RUN, PAGES, UNKNOWN, SIGNATURES, TURNS = "_run", "_pages", "_unknown", "_seen", "_turns"
+MARKS_SHOWN = "_marks_shown"
 """Keys of what one pass of the script keeps."""
 BETAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 OWN_BETA, ON = "own", "1"
+MOST_MARKS = 100
+"""Pairs that a link can mark: their ids, of 16 letters each, stand in it."""
 DEPENDENT = {
     "pair": ("token",),
     "token": ("tokens-tab",),
@@ -41,7 +44,7 @@ DEPENDENT = {
     "split": ("pair", "token", "box", "range", "group"),
     "run": (
         *("series", "split", "pair", "token", "at", "model", "since", "box", "group", "status"),
-        *("a", "b", "other", "range"),
+        *("a", "b", "other", "range", "marked"),
     ),
 }
 """URL parameters that lose their meaning, and are removed, when the one before them changes.
@@ -121,6 +124,53 @@ def is_on(name: str) -> bool:
 def search_text() -> str:
     """Return the text that the URL searches for; empty for none."""
     return st.query_params.get("find", "")
+
+
+def marked_pairs(known: Container[str]) -> list[str]:
+    """Return the pair_ids that the URL marks (``marked=ID,ID``), at most ``MOST_MARKS``; others are noted as unknown.
+
+    Args:
+        known: the pair_ids of the run. One that holds a comma stands in a parameter by itself.
+    """
+    ids: dict[str, None] = {}
+    for value in st.query_params.get_all("marked"):
+        for pair_id in [value] if value in known else value.split(","):
+            if pair_id in known:
+                ids[pair_id] = None
+            elif pair_id:
+                note_unknown("marked", pair_id)
+    return list(ids)[:MOST_MARKS]
+
+
+def mark_pairs(pair_ids: Iterable[str]) -> None:
+    """Put the marked pairs into the URL, the first ``MOST_MARKS`` of them (in callbacks)."""
+    ids = list(dict.fromkeys(pair_ids))[:MOST_MARKS]
+    plain = ",".join(pair_id for pair_id in ids if "," not in pair_id)
+    set_parameter("marked", [*([plain] if plain else []), *(pair_id for pair_id in ids if "," in pair_id)])
+
+
+def table_of_marks(shown: Sequence[str], marked: Collection[str]) -> tuple[str, list[int]]:
+    """Return the session key of the table in which pairs are marked, and the numbers of the rows that are.
+
+    A table keeps its own selection under its key, so it gets another key where that is not what the URL says: after
+    Back, after a button, or where other pairs are shown.
+
+    Args:
+        shown: ids of the pairs in the table.
+        marked: ids of the marked pairs.
+    """
+    rows = [number for number, pair_id in enumerate(shown) if pair_id in marked]
+    number, before = st.session_state.get(MARKS_SHOWN, (0, ()))
+    kept = st.session_state.get(f"{MARKS}_{number}")
+    if tuple(shown) != before or (kept is not None and sorted(kept["selection"]["rows"]) != rows):
+        number += 1
+    st.session_state[MARKS_SHOWN] = (number, tuple(shown))
+    return f"{MARKS}_{number}", rows
+
+
+def selected_rows(key: str) -> list[int]:
+    """Return the numbers of all rows that are selected in the table ``key``, from 0."""
+    return list((st.session_state.get(key) or {}).get("selection", {}).get("rows", []))
 
 
 def box(name: str = "box") -> Box | None:

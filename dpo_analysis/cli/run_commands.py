@@ -125,24 +125,64 @@ def diagnose(
 
 def export(
     run: RunPath,
-    table: Annotated[str, typer.Option(help="The table: token, response, pair, step or position.")],
-    to: Annotated[Path, typer.Option(help="The file to write: FILE.parquet, FILE.csv or FILE.jsonl.")],
+    table: Annotated[
+        str,
+        typer.Option(
+            help="token, response, step or position; pair: numbers, a row per pair and policy; pairs: the rows of your "
+            "data, unchanged, without those that --without names."
+        ),
+    ],
+    to: Annotated[
+        Path, typer.Option(help="The file to write: FILE.parquet, FILE.csv or FILE.jsonl; FILE.jsonl for pairs.")
+    ],
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Of pairs: leave out rows. ids:FILE (a pair_id a line, or a column pair_id), finding:CAUSE (the pairs "
+            "whose texts a cause of diagnose blames), or where:EXPR over the columns of pair, such as 'where:margin < "
+            "-2 and chosen_n_tokens > 512'. Repeat for more.",
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Of pairs: the split.  [default: the only one]")] = None,
     beta: Annotated[float | None, typer.Option(help="Use this beta instead of the beta of the training.")] = None,
     loss_type: Annotated[str | None, typer.Option(help="Use this loss instead of the loss of the training.")] = None,
-    series: Annotated[str | None, typer.Option(help="Only this training run.")] = None,
-    model: Annotated[str | None, typer.Option(help="Only this checkpoint.")] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Only this training run. Of pairs: for finding: and where:  [default: as in diagnose]"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Only this checkpoint. Of pairs: for finding: and where:  [default: the last]"),
+    ] = None,
     pair: Annotated[str | None, typer.Option(help="Only this pair_id.")] = None,
 ) -> None:
-    """Write one of the tables to a file, for your own analysis."""
+    """Write a table to a file for your own analysis, or your data without some pairs.
+
+    For pairs, FILE.removed.jsonl lists every row that was left out, and why.
+    """
     from dpo_analysis.cli.run_notes import missing_lines
     from dpo_analysis.runs import open_run
-    from dpo_analysis.tables.export import export_run
+    from dpo_analysis.tables.export import SOURCE_ROWS, export_run
 
     opened = open_run(run)
-    rows = export_run(opened, table, to, beta=beta, loss_type=loss_type, series=series, model=model, pair_id=pair)
-    for line in missing_lines(opened, series=series, model=model):
-        typer.echo(line, err=True)
-    typer.echo(f"{counted(rows, 'row')} of the {table} table in {to}")
+    if table == SOURCE_ROWS:
+        from dpo_analysis.cleaning import export_pairs
+
+        if pair is not None:
+            raise InputError("no --pair for the pairs table: it has every row that --without keeps; leave it out")
+        options = {"split": split, "series": series, "model": model, "beta": beta, "loss_type": loss_type}
+        lines = export_pairs(opened, to, without or (), **options)
+    else:
+        for name, value in {"without": without, "split": split}.items():
+            if value:
+                raise InputError(f"no --{name} for the {table} table: it is for --table {SOURCE_ROWS}; leave it out")
+        rows = export_run(opened, table, to, beta=beta, loss_type=loss_type, series=series, model=model, pair_id=pair)
+        lines = [f"{counted(rows, 'row')} of the {table} table in {to}"]
+    if opened.has_pairs and (without or table != SOURCE_ROWS):
+        for line in missing_lines(opened, series=series, model=model):
+            typer.echo(line, err=True)
+    typer.echo("\n".join(lines))
 
 
 def report(

@@ -26,6 +26,7 @@ from dpo_analysis.tables.evidence import credit_table
 from dpo_analysis.tables.trainer_log import logged_curves
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 COMPARED_PAIRS = 256
 """Fallen pairs whose responses are compared, those that fell most."""
 CONCENTRATED_BIGRAMS = 5
@@ -237,7 +238,8 @@ def _text_statistics(run: Run, log_ratios: SeriesLogRatios, index: int) -> dict[
     change = np.nan_to_num(log_ratios.chosen[index])
     lost = np.where(fallen, -change, 0.0)
     responses = read_response_ids(run, log_ratios.rows)
-    contradicted = _contradicted(pairs.pairs["group_id"].to_numpy(dtype=object)[indices], responses)
+    groups = pairs.pairs["group_id"].to_numpy(dtype=object)[indices]
+    contradicted = np.logical_or(*contradicted_sides(groups, responses))
     compared = np.flatnonzero(fallen)[np.argsort(change[fallen], kind="stable")][:COMPARED_PAIRS].tolist()
     chosen, rejected = ([side[pair] for pair in compared] for side in responses)
     reversed_labels = find_reversed_labels(responses, lost, log_ratios.groups)
@@ -258,12 +260,20 @@ def _text_statistics(run: Run, log_ratios: SeriesLogRatios, index: int) -> dict[
     }
 
 
-def _contradicted(groups: NDArray, responses: tuple[Responses, Responses]) -> NDArray[np.bool_]:
-    """Return which pairs have a response that another pair of the same prompt labels the other way, shape (pairs,)."""
+def contradicted_sides(groups: NDArray, responses: tuple[Responses, Responses]) -> tuple[Mask, Mask]:
+    """Return which pairs have a chosen response that another pair of the same prompt rejects, and the other way round.
+
+    Both of shape (pairs,): for the chosen and for the rejected response. Pairs with two equal responses do not count.
+
+    Args:
+        groups: group of each pair, shape (pairs,).
+        responses: token ids of the chosen and of the rejected response of each pair.
+    """
     chosen, rejected = ([(group, ids.tobytes()) for group, ids in zip(groups, side, strict=True)] for side in responses)
     chosen_anywhere, rejected_anywhere = set(chosen), set(rejected)
-    both = zip(chosen, rejected, strict=True)
-    return np.array([(c in rejected_anywhere or r in chosen_anywhere) and c != r for c, r in both], dtype=bool)
+    both = list(zip(chosen, rejected, strict=True))
+    sides = [[c in rejected_anywhere and c != r for c, r in both], [r in chosen_anywhere and c != r for c, r in both]]
+    return np.array(sides[0], dtype=bool), np.array(sides[1], dtype=bool)
 
 
 def _kl_statistics(run: Run, log_ratios: SeriesLogRatios, index: int) -> dict[str, float]:

@@ -78,6 +78,16 @@ def diagnose(
     """
     run.check_pairs("diagnose")
     split = split or default_split(run)
+    log_ratios = choose_log_ratios(run, series=series, split=split, model=model)
+    at_end = metrics_at_end(run, log_ratios.models[-1], split, beta=beta, loss_type=loss_type)
+    return _diagnose_series(run, log_ratios, split, at_end, run_checks(run) if checks is None else checks)
+
+
+def choose_log_ratios(run: Run, *, series: str | None, split: str, model: str | None) -> SeriesLogRatios:
+    """Return the log-ratios of the series that ``diagnose`` speaks of; the last of its models is the checkpoint shown.
+
+    Arguments and errors as in ``diagnose``.
+    """
     if model is not None and series is None:
         of_name = [known.series for known in run.models if model in (known.key, known.name)]
         series = of_name[0] if len(of_name) == 1 else run.model(model).series
@@ -85,9 +95,7 @@ def diagnose(
     candidates = [log_ratios for log_ratios in candidates if log_ratios.models]
     if not candidates:
         raise _nothing_scored(run)
-    log_ratios = min(candidates, key=lambda candidate: np.nan_to_num(candidate.means[-1], nan=np.inf))
-    at_end = metrics_at_end(run, log_ratios.models[-1], split, beta=beta, loss_type=loss_type)
-    return _diagnose_series(run, log_ratios, split, at_end, run_checks(run) if checks is None else checks)
+    return min(candidates, key=lambda candidate: np.nan_to_num(candidate.means[-1], nan=np.inf))
 
 
 def metrics_at_end(

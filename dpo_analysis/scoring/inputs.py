@@ -1,6 +1,7 @@
 """The inputs of ``score``: models, tokenizer and tokenized pairs, checked against each other before scoring."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ class ScoringInputs:
         requirements: what the pairs require of every model.
         tokenizer: the tokenizer of the run.
         tokenized: the pairs as token ids, whatever their status.
+        pairs_read: how many pairs of each split were read, of which ``--limit`` keeps a sample.
         tokenization: how rows became token ids, as keywords of ``tokenize_pairs``.
         identity: facts that decide every score; a run folder with another identity is refused.
         explicit: fields of the series that the caller gave.
@@ -52,6 +54,7 @@ class ScoringInputs:
     requirements: ModelRequirements
     tokenizer: Any
     tokenized: list[TokenizedPair]
+    pairs_read: dict[str, int]
     tokenization: dict[str, Any]
     identity: dict[str, Any]
     explicit: set[str]
@@ -86,7 +89,8 @@ def prepare_inputs(arguments: ScoreArguments) -> ScoringInputs:
     tokenizer = pick_tokenizer(arguments.tokenizer, model_set, arguments.chat_template)
     tokenization = tokenization_settings(arguments, trainings)
     marks = {"bos": arguments.bos, "eos": arguments.eos}
-    tokenized = with_special_tokens(_tokenized(arguments, tokenizer, tokenization), **marks)
+    pairs = _load_pairs(arguments)
+    tokenized = with_special_tokens(_tokenized(pairs, arguments, tokenizer, tokenization), **marks)
     requirements = requirements_of(tokenized)
     for resolved in model_set.models:
         requirements.check(resolved.config, resolved.model.source)
@@ -102,6 +106,7 @@ def prepare_inputs(arguments: ScoreArguments) -> ScoringInputs:
         requirements=requirements,
         tokenizer=tokenizer,
         tokenized=tokenized,
+        pairs_read=dict(Counter(pair.split for pair in pairs)),
         tokenization=tokenization,
         identity=identity,
         explicit=_explicit_fields(objective),
@@ -128,13 +133,15 @@ def _objective(arguments: ScoreArguments) -> dict[str, Any]:
     }
 
 
-def _tokenized(arguments: ScoreArguments, tokenizer: Any, tokenization: Mapping[str, Any]) -> list[TokenizedPair]:
+def _tokenized(
+    pairs: Sequence[Pair], arguments: ScoreArguments, tokenizer: Any, tokenization: Mapping[str, Any]
+) -> list[TokenizedPair]:
     """Return the pairs to score as token ids.
 
     Raises:
-        InputError: they cannot be read or tokenized, or the training pairs that an option needs are missing.
+        InputError: they cannot be tokenized, or the training pairs that an option needs are missing.
     """
-    tokenized = limit_groups(tokenize_pairs(_load_pairs(arguments), tokenizer, **tokenization), arguments.limit)
+    tokenized = limit_groups(tokenize_pairs(pairs, tokenizer, **tokenization), arguments.limit)
     if arguments.confirm is not None and "train" not in {pair.pair.split for pair in tokenized}:
         raise InputError("--confirm without training pairs: it follows their gradients; give train=PAIRS as well")
     return tokenized

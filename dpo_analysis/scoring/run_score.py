@@ -56,7 +56,7 @@ def score(arguments: ScoreArguments) -> Run:
             arguments, inputs = settle_assumptions(arguments, inputs, settings)
             settings = _settings(arguments, inputs, cluster, device)
         with _open_writer(arguments, inputs, settings) as writer, few_threads(inputs.n_parameters, device):
-            _log_start(writer, inputs, device, settings.batch_tokens)
+            _log_start(writer, inputs, device, settings.batch_tokens, arguments.limit)
             _write_curves(writer, arguments, inputs)
             _score_models(arguments, evidence, inputs, settings, writer, cluster)
     return open_run(arguments.out)
@@ -140,13 +140,17 @@ def _score_models(
         answer_questions(writer, sources, arguments.confirm, batch_tokens=settings.batch_tokens)
 
 
-def _log_start(writer: RunWriter, inputs: ScoringInputs, device: torch.device, batch_tokens: int) -> None:
+def _log_start(
+    writer: RunWriter, inputs: ScoringInputs, device: torch.device, batch_tokens: int, limit: int | None
+) -> None:
     writer.log(
         "start",
         versions={"torch": torch.__version__, "transformers": transformers.__version__},
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         threads=torch.get_num_threads(),
         batch_tokens=batch_tokens,
+        limit=limit,
+        pairs_read=inputs.pairs_read,
         models={resolved.model.key: resolved.location for resolved in inputs.model_set.models},
         scored_from=_working_folder_from(writer.path),
     )

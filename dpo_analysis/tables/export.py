@@ -34,6 +34,8 @@ FORMULA = re.compile("[=+\\-@\t\r]")
 CHUNK_ROWS = 50_000
 """Rows of a CSV or JSON lines file that are written at once."""
 TABLES = ("token", "response", "pair", "step", "position")
+SOURCE_ROWS = "pairs"
+"""What the command calls the source rows of the pairs, which are no table: ``cleaning`` writes them."""
 TOKEN_TABLES = ("token", "position")
 """Tables that a run without tokens does not have."""
 ADDED_COLUMNS = {"pair": ("beta", "loss_type", "row", "source"), "response": ("beta",), "step": ("beta", "loss_type")}
@@ -102,14 +104,17 @@ def _frames(
 ) -> Iterator[pd.DataFrame]:
     """Return the rows of a table, the token table in pieces; at least one piece."""
     if table not in TABLES:
-        raise InputError(f"no table {table!r}: there is {', '.join(TABLES)}; give one of these")
+        raise InputError(
+            f"no table {table!r}: there is {', '.join(TABLES)}, where pair has the numbers of a pair under a policy, "
+            f"and {SOURCE_ROWS}, the rows of your data; give one of these"
+        )
     if table in TOKEN_TABLES and not run.has_tokens:
         raise InputError(
             f"no tokens in run {run.path}: it was imported from sums, so there is no {table} table; score the models, "
             f"or export one of {', '.join(name for name in TABLES if name not in TOKEN_TABLES)}"
         )
     settings.check(run)
-    run.check_files(_files_of(run, table, choose_models(run, **selected)))
+    run.check_files(files_of_table(run, table, choose_models(run, **selected)))
     for name in name_list(pair_id):
         find_pair(run, name)
     if table == "token":
@@ -134,7 +139,7 @@ def _whole_table(run: Run, table: str, settings: LossSettings, series: Names, mo
     return position_table(run, beta=beta, series=series, model=model)
 
 
-def _files_of(run: Run, table: str, policies: list[Model]) -> list[str]:
+def files_of_table(run: Run, table: str, policies: list[Model]) -> list[str]:
     """Return the files that a table depends on, of those with a sha256 in the run."""
     owners = {scores_folder(model).removeprefix("scores/") for model in (run.reference, *policies)}
     first = ("pairs", "responses", VOCAB_FILE if table == "token" else NOISE_FILE)

@@ -9,7 +9,7 @@ from dpo_analysis.diagnosis.ledger.bigram_counts import previous_tokens
 from dpo_analysis.diagnosis.ledger.bigram_index import key_sets
 from dpo_analysis.diagnosis.ledger.chance import N_DRAWS, ChanceShare
 from dpo_analysis.diagnosis.ledger.clusters import KeySets, cluster_pairs
-from dpo_analysis.diagnosis.ledger.flipped_labels import Responses, count_agreement, turned_by_chance
+from dpo_analysis.diagnosis.ledger.flipped_labels import Agreement, Responses, count_agreement, turned_by_chance
 from dpo_analysis.diagnosis.thresholds import PSEUDO_COUNT_SHARE
 
 Array = NDArray[np.float64]
@@ -32,6 +32,20 @@ class ReversedLabels(NamedTuple):
     turned_pairs: float
 
 
+class OpposedLabels(NamedTuple):
+    """Some pairs, and what other pairs say about their labels; each of shape (compared,).
+
+    Attributes:
+        opposed: whether clearly more other clusters of pairs oppose the label than support it.
+        agreement: how many other clusters oppose it, and how many support it.
+        clusters: number of each pair's cluster.
+    """
+
+    opposed: NDArray[np.bool_]
+    agreement: Agreement
+    clusters: Ints
+
+
 def find_reversed_labels(
     responses: tuple[Responses, Responses], lost: Array, groups: Ints, n_draws: int = N_DRAWS, seed: int = 0
 ) -> ReversedLabels:
@@ -48,20 +62,32 @@ def find_reversed_labels(
     """
     worst = np.argsort(-lost, kind="stable")[: min(COMPARED_PAIRS, int((lost > 0).sum()))]
     sample = np.random.default_rng(0).permutation(len(lost))[:COMPARED_PAIRS]
-    opponents = np.arange(min(len(lost), POSSIBLE_OPPONENTS))
-    kept = np.unique(np.concatenate([worst, sample, opponents]))
     compared = np.unique(np.concatenate([worst, sample]))
+    found = find_opposed_labels(responses, groups, compared)
+    lost_of_worst = np.where(np.isin(compared, worst), lost[compared], 0.0)
+    lengths = np.array([sum(len(side[pair]) for side in responses) for pair in compared.tolist()], dtype=np.int64)
+    turned = turned_by_chance(lost_of_worst, found.opposed, lengths, found.clusters, n_draws, seed)
+    in_sample = found.opposed[np.isin(compared, sample)]
+    return ReversedLabels(turned, float(in_sample.mean()) if len(in_sample) else float("nan"))
+
+
+def find_opposed_labels(responses: tuple[Responses, Responses], groups: Ints, compared: Ints) -> OpposedLabels:
+    """Return which of some pairs have a label that other pairs oppose, by their texts alone.
+
+    Args:
+        responses: token ids of the chosen and of the rejected response of every pair, one array each.
+        groups: number of each pair's prompt, shape (pairs,).
+        compared: indices of the pairs whose labels are looked at, sorted and distinct.
+    """
+    opponents = np.arange(min(len(groups), POSSIBLE_OPPONENTS))
+    kept = np.unique(np.concatenate([compared, opponents]))
     sides = [[side[pair] for pair in kept.tolist()] for side in responses]
     clusters = cluster_pairs(groups[kept], *_key_sets(sides))
     places = np.searchsorted(kept, compared)
     agreement = count_agreement((sides[0], sides[1]), places.tolist(), clusters)
     n_clusters = int(clusters.max(initial=-1)) + 1
     opposed = agreement.opposing > agreement.supporting + PSEUDO_COUNT_SHARE * n_clusters
-    lost_of_worst = np.where(np.isin(compared, worst), lost[compared], 0.0)
-    lengths = np.array([sum(len(side[place]) for side in sides) for place in places.tolist()], dtype=np.int64)
-    turned = turned_by_chance(lost_of_worst, opposed, lengths, clusters[places], n_draws, seed)
-    in_sample = opposed[np.isin(compared, sample)]
-    return ReversedLabels(turned, float(in_sample.mean()) if len(in_sample) else float("nan"))
+    return OpposedLabels(opposed, agreement, clusters[places])
 
 
 def _key_sets(sides: list[list[Ints]]) -> tuple[KeySets, KeySets]:

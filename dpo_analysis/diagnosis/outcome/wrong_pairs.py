@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpo_analysis.diagnosis.findings import Share
-from dpo_analysis.diagnosis.ledger.flipped_labels import Responses, count_agreement
+from dpo_analysis.diagnosis.ledger.flipped_labels import Agreement, Responses, count_agreement
 from dpo_analysis.diagnosis.outcome.pair_changes import PairChanges
 from dpo_analysis.diagnosis.thresholds import CONFIDENT_MARGIN
 from dpo_analysis.numerics.bootstrap import ratio_intervals
@@ -73,11 +73,24 @@ def _opposed(mask: Mask, changes: PairChanges, responses: tuple[Responses, Respo
     if not len(sample):
         return float("nan")
     opponents = random.permutation(len(mask))[:OPPONENTS]
-    kept = np.unique(np.concatenate([sample, opponents]))
-    chosen, rejected = ([side[pair] for pair in kept.tolist()] for side in responses)
-    places = np.searchsorted(kept, sample).tolist()
-    agreement = count_agreement((chosen, rejected), places, changes.groups[kept])
+    agreement = count_agreement_with(opponents, sample, responses, changes.groups)
     return float((agreement.opposing > agreement.supporting).mean())
+
+
+def count_agreement_with(
+    opponents: NDArray[np.int64], compared: NDArray[np.int64], responses: tuple[Responses, Responses], groups: NDArray
+) -> Agreement:
+    """Return how many of some pairs, and of each other, oppose and support the labels of the pairs ``compared``.
+
+    Args:
+        opponents: indices of the pairs that may oppose or support a label.
+        compared: indices of the pairs whose labels are looked at; the result has their order.
+        responses: token ids of the chosen and of the rejected response of every pair.
+        groups: number of each pair's prompt, shape (pairs,): pairs of one prompt count once.
+    """
+    kept = np.unique(np.concatenate([compared, opponents]))
+    chosen, rejected = ([side[pair] for pair in kept.tolist()] for side in responses)
+    return count_agreement((chosen, rejected), np.searchsorted(kept, compared).tolist(), groups[kept])
 
 
 def _share(part: Mask, whole: Mask, groups: NDArray[np.int64]) -> Share:

@@ -35,7 +35,7 @@ def count_other_pairs(run: Run, split: str, phrases: Sequence[str], rows: Sequen
     if not phrases:
         return []
     counted = sampled_pairs(run, split)["row"].to_numpy()
-    found = _found(run, counted, phrases)
+    found = find_in_texts(run, counted, phrases)
     if found is None:
         return [UNKNOWN] * len(phrases)
     index = pair_index(run)
@@ -55,9 +55,20 @@ def _others(side: Mask, group_of_counted: Ints, asking: Ints) -> float:
     return float(side.sum() - by_group[asking].mean())
 
 
-def _found(run: Run, rows: Ints, phrases: Sequence[str]) -> NDArray[np.bool_] | None:
-    """Return whether each text has each phrase, shape (sides, phrases, pairs); None where the run has no texts."""
-    parts = []
+def find_in_texts(run: Run, rows: Ints, phrases: Sequence[str]) -> Mask | None:
+    """Return whether the text of each side has each phrase, shape (sides, phrases, pairs), the pairs by row.
+
+    None where the run has no texts.
+
+    Args:
+        run: an open run.
+        rows: rows of the pairs, shape (pairs,).
+        phrases: the phrases; upper and lower case differ.
+
+    Raises:
+        StorageError: a part is damaged.
+    """
+    parts = [np.zeros((len(SIDES), len(phrases), 0), dtype=bool)]
     for part in range(run.n_parts):
         table = run.pairs(part, ["row", *SIDES])
         table = table.filter(pa.array(np.isin(table["row"].to_numpy(), rows)))
