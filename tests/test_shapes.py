@@ -159,6 +159,30 @@ READ = {
         },
         CHAT,
     ),
+    "Arena, parts of text": (
+        {
+            "conversation_a": [said("user", [{"type": "text", "text": Q}]), said("assistant", [{"text": GOOD}])],
+            "conversation_b": [said("user", [{"type": "text", "text": Q}]), said("assistant", [{"text": BAD}])],
+            "winner": "model_a",
+        },
+        CHAT,
+    ),
+    "MT-Bench, first turn": (
+        {
+            "conversation_a": [USER, NO, USER, YES],
+            "conversation_b": [USER, YES, USER, NO],
+            "winner": "model_b",
+            "turn": 1,
+        },
+        CHAT,
+    ),
+    "Arena, keys filled in by Arrow": (
+        {"conversation_a": [USER | {"id": None}, YES], "conversation_b": [USER, NO], "winner": "model_a"},
+        CHAT,
+    ),
+    "winner by letter": ({"prompt": Q, "response_a": BAD, "response_b": GOOD, "winner": "B"}, PLAIN),
+    "winner by column": ({"question": Q, "answer_1": BAD, "answer_2": GOOD, "preference": "answer_2"}, CHAT),
+    "OpenPipe": ({"messages": [USER, YES], "rejected_message": NO}, CHAT),
     "TRL with senders": (
         {"chosen": [sent("human", Q), sent("gpt", GOOD)], "rejected": [sent("human", Q), sent("gpt", BAD)]},
         CHAT,
@@ -231,6 +255,18 @@ BAD_ROWS = {
         {"conversation_a": [USER, NO], "conversation_b": [USER, YES], "winner": "model_c"},
         "winner 'model_c' is none of",
     ),
+    "winner is a number": (
+        {"prompt": Q, "response_1": BAD, "response_2": GOOD, "winner": "2"},
+        "winner '2' does not say which response is better",
+    ),
+    "no answer in HelpSteer3": (
+        {"context": [USER], "response1": BAD, "response2": GOOD, "overall_preference": -100},
+        "overall_preference '-100' does not say",
+    ),
+    "picture in the arena": (
+        {"conversation_a": [said("user", [{"image": "x"}])], "conversation_b": [USER, YES], "winner": "model_b"},
+        "conversation_a holds something else than texts",
+    ),
     "not annotated": ({"fields": FIELDS, "responses": {}, "suggestions": {}}, "no response and no suggestion"),
     "not pairwise": (
         {"data": {"prompt": Q}, "annotations": [{"result": []}]},
@@ -285,6 +321,8 @@ def test_several_responses_make_the_pairs_that_pairing_names():
 TIES = [
     {"context": [USER], "response1": BAD, "response2": GOOD, "overall_preference": 0},
     {"conversation_a": [USER, NO], "conversation_b": [USER, YES], "winner": "tie (bothbad)"},
+    {"conversation_a": [USER, NO], "conversation_b": [USER, YES], "winner": "both_bad"},
+    {"prompt": Q, "response_a": BAD, "response_b": GOOD, "winner": "tie"},
     {"question": Q, "answers": [{"text": BAD, "pm_score": 2}, {"text": GOOD, "pm_score": 2}]},
     {"fields": FIELDS, "responses": {"p": [{"value": "response1"}, {"value": "response2"}]}},
 ]
@@ -376,6 +414,14 @@ def test_a_file_of_an_unknown_shape_is_one_line_with_the_nearest_shape_and_the_c
         load_pairs([near])
 
 
+def test_rows_that_a_label_decides_are_not_told_to_map_columns():
+    with pytest.raises(InputError, match="or write the better response into chosen") as caught:
+        load_pairs([{"prompt": Q, "response_1": GOOD, "response_2": BAD, "label": 1}])
+    assert "--columns" not in str(caught.value)
+    with pytest.raises(InputError, match=r"or give --columns rejected=reject$"):
+        load_pairs([{"prompt": Q, "chosen": GOOD, "reject": BAD}])
+
+
 def test_a_row_without_a_shape_among_rows_with_one_is_a_bad_row(tmp_path):
     pairs, errors = read_pairs([{"a": 1}, {"question": Q, **SIDES}, {"b": 2}])
     assert len(pairs) == 1
@@ -402,6 +448,52 @@ def test_a_dataset_info_beside_the_file_says_how_llamafactory_reads_it(tmp_path)
     (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {}, "splits": []}))
     with pytest.raises(InputError, match="unknown shape"):
         load_pairs(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("sides", [("B", "A"), ("response_b", "response_a")])
+def test_rows_whose_sides_name_columns_are_refused_and_letters_of_options_are_not(sides):
+    named = {"chosen": sides[0], "rejected": sides[1]}
+    with pytest.raises(InputError, match="chosen and rejected name other columns"):
+        load_pairs([{"prompt": Q, "response_a": BAD, "response_b": GOOD} | named])
+    (pair,) = load_pairs([{"prompt": Q, "option_a": BAD, "option_b": GOOD, "chosen": "B", "rejected": "A"}])
+    assert (pair.chosen, pair.rejected) == ("B", "A")
+
+
+@pytest.mark.parametrize("name", ["context", "system_prompt", "initial_reason_steps"])
+@pytest.mark.parametrize("prompt", ["prompt", "question"])
+def test_a_column_that_may_be_a_part_of_the_prompt_is_named_until_the_user_names_the_columns(name, prompt):
+    row = {prompt: Q, name: "The timetable of June."} | SIDES
+    (pair,) = load_pairs([row])
+    assert text_flags(pair)["unused_text"]
+    assert understood_line([pair]).endswith(f"not used: `{name}`")
+    for columns in (f"prompt={prompt}", f"prompt={name}+{prompt}"):
+        assert not text_flags(load_pairs([row], columns=columns)[0])["unused_text"]
+    assert not text_flags(load_pairs([row | {name: Q}])[0])["unused_text"], "the prompt holds it already"
+
+
+def test_a_system_text_that_gives_way_to_another_system_message_is_named():
+    row = {"chosen": [SYSTEM, USER, YES], "rejected": [SYSTEM, USER, NO]}
+    assert not text_flags(load_pairs([row | SYS])[0])["unused_text"]
+    assert text_flags(load_pairs([row | {"system": "Be long."}])[0])["unused_text"]
+
+
+def test_check_complains_about_texts_without_a_tokenizer_too(tmp_path, capsys):
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"prompt": Q, "context": "The timetable of June."} | SIDES))
+    with pytest.raises(SystemExit):
+        main(["check", str(path)])
+    assert "a column that may hold the prompt" in capsys.readouterr().out
+
+
+def test_message_lists_written_as_text_are_noticed_where_the_prompt_swallows_their_beginning():
+    row = {name: json.dumps([USER, message]) for name, message in (("chosen", YES), ("rejected", NO))}
+    assert text_flags(load_pairs([row])[0])["serialised"]
+
+
+def test_an_array_under_data_holds_the_rows(tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"version": "1", "data": [{"prompt": Q} | SIDES] * 2}))
+    assert [sides(pair) for pair in load_pairs(path)] == [PLAIN, PLAIN]
 
 
 def test_names_of_columns_from_the_data_cannot_command_the_terminal():

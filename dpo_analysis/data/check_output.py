@@ -14,7 +14,7 @@ from rich.text import Text
 
 from dpo_analysis import words
 from dpo_analysis.data.pairs import Pair
-from dpo_analysis.data.row_warnings import check_frames
+from dpo_analysis.data.row_warnings import check_frames, text_warning_counts
 from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.schema import CHOSEN, NOT_SCORED, REJECTED, SCORED, SIDES
 
@@ -79,7 +79,7 @@ def render_check(
 
 
 def render_rows(pairs: Sequence[Pair], rows: int = 3, *, lang: str = "en") -> Iterator[RenderableType]:
-    """Yield what ``check`` prints without a tokenizer: counts per split, then the texts of the first rows."""
+    """Yield what ``check`` prints without a tokenizer: counts per split, complaints about texts, the first rows."""
     table = empty_table("check.split", "check.n_pairs", "check.conversational", "check.bad_text", lang=lang)
     for split in dict.fromkeys(pair.split for pair in pairs):
         in_split = [pair for pair in pairs if pair.split == split]
@@ -87,6 +87,9 @@ def render_rows(pairs: Sequence[Pair], rows: int = 3, *, lang: str = "en") -> It
         counts = (len(in_split), sum(pair.conversational for pair in in_split), n_bad_text)
         table.add_row(split, *map(str, counts))
     yield table
+    complaints = text_warning_counts(pairs)
+    if len(complaints):
+        yield _warning_table(complaints, lang)
     for pair in pairs[:rows]:
         grid = empty_grid()
         for name in ("prompt", *SIDES):

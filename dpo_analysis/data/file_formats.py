@@ -38,7 +38,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def read_json(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the rows of a JSON file: an array of objects, an object of columns, a single object, or JSON Lines."""
+    """Yield the rows of a JSON file: an array of objects, also under ``data``; columns; one object; or JSON Lines."""
     if path.stat().st_size > MAX_JSON_BYTES:
         raise InputError(f"file too large in {path}: over {MAX_JSON_BYTES >> 30} GiB of JSON; save it as .jsonl")
     data = path.read_bytes().removeprefix(BOM)
@@ -66,8 +66,11 @@ def _is_json_lines(data: bytes) -> bool:
 
 
 def _rows_from_columns(value: Any, path: Path) -> list[Any]:
-    """Return the rows of an object of columns; any other value is the only row."""
+    """Return the rows of an object of columns, or under the key ``data``; any other value is the only row."""
     columns = value if isinstance(value, dict) else {}
+    rows = columns.get("data")
+    if isinstance(rows, list) and rows and sum(isinstance(cells, list) for cells in columns.values()) == 1:
+        return rows
     chosen = columns.get("chosen")
     # A list of objects under ``chosen`` is the conversation of a single row, not a column.
     if not isinstance(chosen, list) or any(isinstance(item, dict) for item in chosen):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dpo_analysis.data.pairs import Pair, pairs_of_values
+from dpo_analysis.data.shapes.registry import SHAPES
 from dpo_analysis.errors import InputError
 
 TEXT_WARNINGS = ("unused_text", "markers", "serialised", "prompt_inside", "user_turns", "unused_logps")
@@ -34,6 +35,19 @@ LEAST_PROMPT = 12
 """Letters of a prompt that a response must repeat: shorter ones stand in it by chance."""
 TURN_KEYS = frozenset(("role", "from", "content", "human", "user", "assistant"))
 """Keys of an object that is a turn of a conversation."""
+PROMPT_PARTS = (
+    "system",
+    "system_prompt",
+    "system_message",
+    "context",
+    "instruction",
+    "input",
+    "passage",
+    "document",
+    "initial_reason_steps",
+)
+"""Columns that are a part of the prompt beside the column that holds the rest; the last is Step-DPO's."""
+SHAPE_NAMES = frozenset(shape.name for shape in SHAPES)
 NO_PROMPT = ("chosen", "rejected", "prompt")
 
 
@@ -44,7 +58,7 @@ def text_flags(pair: Pair) -> dict[str, bool]:
     return {
         "unused_text": bool(unused_text_columns(pair)),
         "markers": any(_has_marker(text, conversational=pair.conversational) for text in responses),
-        "serialised": any(SERIALISED.match(text) for text in responses),
+        "serialised": any(SERIALISED.match(text) for text in (*responses, *_texts(pair.prompt))),
         "prompt_inside": _repeats_prompt(pair, responses),
         "user_turns": _user_turns(pair.chosen) != _user_turns(pair.rejected),
         "unused_logps": any(LOGPS.match(name) for name in pair.source),
@@ -66,9 +80,13 @@ def source_flags(source: Mapping[str, Any]) -> dict[str, bool] | None:
 
 
 def unused_text_columns(pair: Pair) -> list[str]:
-    """Return the columns of text or turns that nothing uses, of a row without a prompt: it may stand in them."""
+    """Return the columns of text or turns that nothing uses although the prompt, or a part of it, may stand in them.
+
+    Of a row with a prompt these are only columns whose name says so, such as ``context``, and of a row whose columns
+    the user named none.
+    """
     if pair.has_prompt_column or (pair.conversational and pair.prompt):
-        return []
+        return _parts_left_out(pair)
     used = {*NO_PROMPT, *(() if pair.reading is None else (*pair.reading.prompt, pair.reading.chosen))}
     responses = "\n".join([*_texts(pair.prompt), *_texts(pair.chosen), *_texts(pair.rejected)])
     return [
@@ -76,6 +94,18 @@ def unused_text_columns(pair: Pair) -> list[str]:
         for name, value in pair.source.items()
         if name not in used and (_is_unused_text(value, responses) or _is_conversation(value))
     ]
+
+
+def _parts_left_out(pair: Pair) -> list[str]:
+    if pair.reading is not None and pair.reading.shape not in SHAPE_NAMES:
+        return []
+    # a text that was used stands in the prompt, and a system text that gave way to the system message does not
+    values = {name: pair.source.get(name) for name in PROMPT_PARTS}
+    beside = {name: value.strip() for name, value in values.items() if isinstance(value, str) and value.strip()}
+    if not beside:
+        return []
+    texts = "\n".join([*_texts(pair.prompt), *_texts(pair.chosen), *_texts(pair.rejected)])
+    return [name for name, text in beside.items() if text not in texts]
 
 
 def is_raw_text(pair: Pair, prompt: str) -> bool:

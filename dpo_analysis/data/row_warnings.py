@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.row_texts import TEXT_WARNINGS, text_flags
 from dpo_analysis.data.tokenization import TokenizedPair
 from dpo_analysis.schema import NOT_SCORED, SCORED, SIDES
@@ -57,6 +58,16 @@ def warning_counts(rows: pd.DataFrame) -> pd.DataFrame:
             first = matching.iloc[0]
             examples = matching["where"].head(MAX_EXAMPLES).tolist()
             counts.append((warning, len(matching), first["where"], first["reason"], examples))
+    return pd.DataFrame(counts, columns=["warning", "n_pairs", "first", "reason", "examples"])
+
+
+def text_warning_counts(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Count the pairs of each warning that needs no token, as ``warning_counts`` does."""
+    places: dict[str, list[str]] = {name: [] for name in ROW_WARNINGS if name in TEXT_WARNINGS}
+    for pair in pairs:
+        for name in (name for name, holds in text_flags(pair).items() if holds):
+            places[name].append(pair.where)
+    counts = [(name, len(where), where[0], "", where[:MAX_EXAMPLES]) for name, where in places.items() if where]
     return pd.DataFrame(counts, columns=["warning", "n_pairs", "first", "reason", "examples"])
 
 

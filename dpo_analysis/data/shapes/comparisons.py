@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from dpo_analysis.data.shapes.comparison import Comparison, comparison_reader
+from dpo_analysis.data.shapes.comparison import WINNER, Comparison, by_winner, comparison_reader
 from dpo_analysis.data.shapes.pairing import score_of
 from dpo_analysis.data.shapes.shape import Reading, Result, Shape, Values, has, is_messages, refuse
 from dpo_analysis.data.shapes.trl import QUESTION
-from dpo_analysis.data.shapes.turns import as_messages, asked
+from dpo_analysis.data.shapes.turns import asked, first_turns, texts_of_parts
 
 SKY, SEA = "Air scatters blue light most.", "It mirrors the sea."
+STRONGEST = 3
+"""The largest preference of HelpSteer; -100 marks a comparison without an answer."""
 TIE = "A row that prefers neither response is left out and counted."
 
 
@@ -34,7 +36,7 @@ def _first_if_one(row: Values) -> float | None:
 def _negated(column: str) -> Callable[[Values], float | None]:
     def preference(row: Values) -> float | None:
         score = score_of(row[column])
-        return None if score is None else -score
+        return None if score is None or abs(score) > STRONGEST else -score
 
     return preference
 
@@ -50,13 +52,6 @@ def _by_index(column: str) -> Callable[[Values], float | None]:
 def _by_scores(row: Values) -> float | None:
     first, second = score_of(row["score_0"]), score_of(row["score_1"])
     return None if first is None or second is None else first - second
-
-
-def _by_winner(row: Values) -> float | None:
-    winner = str(row["winner"]).lower()
-    if "tie" in winner:
-        return 0.0
-    return {"model_a": 1.0, "a": 1.0, "model_b": -1.0, "b": -1.0}.get(winner)
 
 
 SHP = _shape(
@@ -112,12 +107,13 @@ def _read_arena(row: Values, where: str, pairing: str) -> Result:
     reading = Reading(
         ARENA.name, ("conversation_a", "conversation_b"), "conversation_a or _b by winner", "", implicit=True
     )
-    preference = _by_winner(row)
+    preference = by_winner(str(row["winner"]))
     if preference is None:
         refuse(where, f"winner {str(row['winner'])[:40]!r} is none of model_a, model_b and tie", "correct the row")
     if preference == 0:
         return Result((), reading)
-    sides = [as_messages(row[name], name, where) for name in ("conversation_a", "conversation_b")]
+    names = ("conversation_a", "conversation_b")
+    sides = [first_turns(texts_of_parts(row[name], name, where), row.get("turn")) for name in names]
     chosen, rejected = sides if preference > 0 else reversed(sides)
     return Result(({"chosen": chosen, "rejected": rejected},), reading)
 
@@ -132,8 +128,9 @@ ARENA = Shape(
         "conversation_b": [QUESTION, {"role": "assistant", "content": SEA}],
         "winner": "model_a",
     },
-    f"The messages that both conversations have in common at the beginning are the prompt. {TIE}",
-    "lmsys/chatbot_arena_conversations, mt_bench_human_judgments",
+    "The messages that both conversations have in common at the beginning are the prompt; what follows the turn "
+    f"numbered `turn` was not judged, and is left out. {TIE}",
+    "lmsys/chatbot_arena_conversations, arena-human-preference-140k, mt_bench_human_judgments",
 )
 
 
@@ -223,5 +220,5 @@ ALPACA_FARM = Shape(
     f"The instruction, with `input` below it, becomes a user message; preference 1 prefers output_1. {TIE}",
     "tatsu-lab/alpaca_farm",
 )
-COMPARISONS = (SHP, HELPSTEER3, HELPSTEER2, SAFE_RLHF, ARENA, WEBGPT, SUMMARIES, ALPACA_FARM)
+COMPARISONS = (SHP, HELPSTEER3, HELPSTEER2, SAFE_RLHF, ARENA, WEBGPT, SUMMARIES, ALPACA_FARM, WINNER)
 """Their shapes."""

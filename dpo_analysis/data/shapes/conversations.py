@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dpo_analysis.data.shapes.shape import Reading, Result, Shape, Values, has, is_messages, refuse
+from dpo_analysis.data.shapes.shape import Reading, Result, Shape, Values, has, is_message, is_messages, refuse
 from dpo_analysis.data.shapes.trl import BAD, GOOD, QUESTION, is_whole_conversation
 from dpo_analysis.data.shapes.turns import as_messages, as_response, conversation_column
 
@@ -58,11 +58,20 @@ def _swift(row: Values) -> bool:
     return is_messages(row.get("messages")) and has(row, "rejected_response")
 
 
+def _openpipe(row: Values) -> bool:
+    return is_messages(row.get("messages")) and is_message(row.get("rejected_message"))
+
+
+def _read_openpipe(row: Values, where: str, pairing: str) -> Result:
+    result = _read_swift(dict(row) | {"rejected_response": row["rejected_message"]}, where, pairing)
+    return result._replace(reading=Reading(OPENPIPE.name, ("messages",), "messages", "rejected_message"))
+
+
 def _read_swift(row: Values, where: str, pairing: str) -> Result:
     del pairing
     messages = as_messages(row["messages"], "messages", where)
     if messages[-1]["role"] != "assistant":
-        refuse(where, "messages do not end with the assistant", "ms-swift takes the last message as the chosen one")
+        refuse(where, "messages do not end with the assistant", "the last message is the chosen response")
     prompt = messages[:-1]
     rejected = as_response(row["rejected_response"], "rejected_response", where, prompt)
     values = {"prompt": prompt, "chosen": messages[-1:], "rejected": rejected} | _further(row)
@@ -132,6 +141,14 @@ SWIFT = Shape(
     {"messages": [QUESTION, GOOD], "rejected_response": BAD_TEXT},
     "The last of `messages` is the chosen response.",
 )
+OPENPIPE = Shape(
+    "OpenPipe",
+    ("messages", "rejected_message"),
+    _openpipe,
+    _read_openpipe,
+    {"messages": [QUESTION, GOOD], "rejected_message": BAD},
+    "The last of `messages` is the chosen response.",
+)
 SWIFT_MESSAGES = Shape(
     "ms-swift with rejected_messages",
     ("messages", "rejected_messages"),
@@ -151,5 +168,5 @@ TORCHTUNE = Shape(
     },
     "The messages that both lists have in common at the beginning are the prompt.",
 )
-CONVERSATIONS = (OPENAI, SWIFT_MESSAGES, TORCHTUNE, SHAREGPT, AXOLOTL, SWIFT)
+CONVERSATIONS = (OPENAI, SWIFT_MESSAGES, TORCHTUNE, SHAREGPT, AXOLOTL, SWIFT, OPENPIPE)
 """Their shapes."""

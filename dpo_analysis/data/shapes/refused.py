@@ -6,6 +6,11 @@ from typing import Any
 
 from dpo_analysis.data.shapes.shape import Values, has
 
+LONGEST_NAME = 40
+"""Letters of a response that may be the name of a column."""
+RESPONSES = ("response", "completion", "output", "generation")
+"""Beginnings of the names of columns that letters such as A may stand for; `option_a` is part of a question."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -28,12 +33,43 @@ def _no_sides(row: Values) -> bool:
     return "chosen" not in row and "rejected" not in row
 
 
+def points_at_columns(row: Values) -> bool:
+    """Return whether chosen and rejected hold no responses but the names of the columns that do, such as A and B."""
+    sides = [row.get(name) for name in ("chosen", "rejected")]
+    return sides[0] != sides[1] and all(isinstance(side, str) and _names_a_column(side.strip(), row) for side in sides)
+
+
+def _names_a_column(text: str, row: Values) -> bool:
+    if len(text) > LONGEST_NAME or not text:
+        return False
+    ending = f"_{text.lower()}"
+    return text in row or any(name.startswith(RESPONSES) and name.lower().endswith(ending) for name in row)
+
+
+def _both_in_a_message(row: Values) -> bool:
+    turns = next((row[name] for name in ("messages", "conversations") if isinstance(row.get(name), list)), [])
+    last = turns[-1] if turns else None
+    return isinstance(last, dict) and ("candidates" in last or {"chosen", "rejected"} <= set(last))
+
+
 def _kto(row: Values) -> bool:
     answered = any(name in row for name in ("completion", "messages", "response", "conversations"))
     return _no_sides(row) and answered and any(name in row for name in ("label", "kto_tag"))
 
 
 REFUSED = (
+    Refused(
+        "rows in which chosen and rejected name other columns",
+        points_at_columns,
+        "put the texts of those columns into chosen and rejected",
+        {"prompt": "The sky is", "response_a": " green.", "response_b": " blue.", "chosen": "B", "rejected": "A"},
+    ),
+    Refused(
+        "conversations whose last message holds both responses",
+        lambda row: _no_sides(row) and _both_in_a_message(row),
+        "put the responses into chosen and rejected beside the messages before them",
+        {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "candidates": ["Air.", "Sea."]}]},
+    ),
     Refused(
         "KTO rows (a completion and a label)",
         _kto,

@@ -8,7 +8,7 @@ from dpo_analysis.data.shapes.comparisons import COMPARISONS
 from dpo_analysis.data.shapes.conversations import CONVERSATIONS
 from dpo_analysis.data.shapes.instructions import INSTRUCTIONS, OTHER_INSTRUCTION, OUTPUT_LIST, RENAMED
 from dpo_analysis.data.shapes.ranked import RANKED_SHAPES
-from dpo_analysis.data.shapes.refused import REFUSED
+from dpo_analysis.data.shapes.refused import REFUSED, points_at_columns
 from dpo_analysis.data.shapes.shape import NEEDED, Shape, Values
 from dpo_analysis.data.shapes.trl import BEFORE_NAMED, EXPLICIT_TEXT, IMPLICIT, SYSTEM
 from dpo_analysis.errors import InputError
@@ -50,7 +50,7 @@ PROMPT_NAMES = (
     "history",
 )
 CHOSEN_NAMES = ("chosen", "preferred", "better", "accepted", "positive", "good", "best")
-REJECTED_NAMES = ("rejected", "dispreferred", "worse", "negative", "bad", "worst")
+REJECTED_NAMES = ("rejected", "reject", "dispreferred", "worse", "negative", "bad", "worst")
 """Parts of the names of columns by which a mapping is proposed."""
 
 
@@ -61,6 +61,8 @@ def find_shape(row: Values, previous: Shape | None = None) -> Shape | None:
         row: its columns.
         previous: the shape of the row before it, which is kept for rows that merely lack the system text.
     """
+    if points_at_columns(row):
+        return None
     if previous is SYSTEM and "chosen" in row and "rejected" in row and row.get("prompt") is not None:
         return previous
     has_sides = "chosen" in row and "rejected" in row
@@ -100,6 +102,9 @@ def _advice(row: Values) -> str:
     # a column of the same name needs no mapping
     mapping = ",".join(f"{name}={column}" for name, column in parts if column and column != name)
     columns = "" if near in TRL_SHAPES else f" ({', '.join(near.columns)})"
+    if near in BY_LABEL and all(column == "COLUMN" for _, column in sides):
+        # a label decides, and --columns would take the same column for the better response in every row
+        return f"; nearest is {near.name}{columns}; or write the better response into chosen, the other into rejected"
     return f"; nearest is {near.name}{columns}; or give --columns {mapping}"
 
 

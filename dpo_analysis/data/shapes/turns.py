@@ -35,6 +35,37 @@ def as_messages(value: Any, name: str, where: str) -> list[dict[str, Any]]:
     return [as_message(item, name, where) for item in value]
 
 
+def texts_of_parts(value: Any, name: str, where: str) -> list[dict[str, Any]]:
+    """Return messages as ``as_messages`` does; contents that are lists of text parts become texts.
+
+    Keys that are null go: Arrow fills in those that other messages have, and equal messages must stay equal.
+
+    Raises:
+        InputError: a part is no text, or as ``as_messages`` does.
+    """
+    messages = as_messages(value, name, where)
+    filled = [{key: inner for key, inner in item.items() if inner is not None} for item in messages]
+    return [item | {"content": _text_of_parts(item.get("content"), name, where)} for item in filled]
+
+
+def _text_of_parts(content: Any, name: str, where: str) -> Any:
+    if not isinstance(content, list):
+        return content
+    if any(
+        not isinstance(part, dict) or not isinstance(part.get("text"), str) or part.get("image") for part in content
+    ):
+        refuse(where, f"a message of {name} holds something else than texts", "only text pairs can be scored")
+    return "\n".join(part["text"] for part in content)
+
+
+def first_turns(messages: list[dict[str, Any]], turns: Any) -> list[dict[str, Any]]:
+    """Return the messages before user message number ``turns`` + 1; all of them where ``turns`` is no such number."""
+    if not isinstance(turns, int) or turns < 1:
+        return messages
+    asking = [position for position, item in enumerate(messages) if item["role"] == "user"]
+    return messages[: asking[turns]] if len(asking) > turns else messages
+
+
 def as_message(value: Any, name: str, where: str) -> dict[str, Any]:
     """Return a message with role and content, as ``as_messages`` does."""
     if not isinstance(value, dict):
