@@ -22,6 +22,7 @@ from dpo_analysis.data.presets import (
     Response,
     check_settings,
 )
+from dpo_analysis.data.presets.rendering import one_worker
 from dpo_analysis.data.row_texts import is_raw_text
 from dpo_analysis.schema import CHOSEN, REJECTED
 
@@ -107,12 +108,13 @@ def tokenize_pairs(
     special_ids = SpecialTokenIds(tokenizer.bos_token_id, tokenizer.eos_token_id)
     has_template = bool(getattr(tokenizer, "chat_template", None))
     tokenized = []
-    for chunk in _in_chunks(pairs):
-        decompressed = [pair.decompressed() for pair in chunk]
-        all_encoded = PRESETS[tokenization](decompressed, tokenizer, settings)
-        for pair, readable, encoded in zip(chunk, decompressed, all_encoded, strict=True):
-            raw_text = has_template and is_raw_text(readable, encoded.prompt)
-            tokenized.append(tokenized_pair(pair, encoded, special_ids, raw_text=raw_text))
+    with one_worker():
+        for chunk in _in_chunks(pairs):
+            decompressed = [pair.decompressed() for pair in chunk]
+            all_encoded = PRESETS[tokenization](decompressed, tokenizer, settings)
+            for pair, readable, encoded in zip(chunk, decompressed, all_encoded, strict=True):
+                raw_text = has_template and is_raw_text(readable, encoded.prompt)
+                tokenized.append(tokenized_pair(pair, encoded, special_ids, raw_text=raw_text))
     return tokenized
 
 

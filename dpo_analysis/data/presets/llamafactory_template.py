@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dpo_analysis.data.bounded_worker import LimitReached, call_bounded
 from dpo_analysis.data.presets.rendering import TEMPLATE_ERRORS
 from dpo_analysis.data.presets.slots import Piece, SpecialToken, SpecialTokens, filled, read_slots, token_id
 from dpo_analysis.errors import InputError
@@ -138,7 +139,12 @@ def template_of_tokenizer(tokenizer: Any) -> Template:
     if not isinstance(tokenizer.chat_template, str):
         return named_template("empty", tokenizer)
     try:
-        template = _read_template(tokenizer)
+        template = call_bounded(lambda: _read_template(tokenizer))
+    except LimitReached as error:
+        raise InputError(
+            f"LLaMA-Factory cannot read the tokenizer's chat template: {error.excess}; give the template that it "
+            "trained with as --template NAME"
+        ) from None
     except TEMPLATE_ERRORS as error:
         raise InputError(
             f"LLaMA-Factory cannot read the tokenizer's chat template ({' '.join(str(error).split())[:150]}); "

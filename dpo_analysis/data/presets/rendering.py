@@ -1,11 +1,14 @@
 """Texts of pairs, by the tokenizer's chat template or without, and the status of a pair that cannot be rendered."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 import jinja2
 import numpy as np
 
+from dpo_analysis.data.bounded_worker import BoundedWorker, LimitReached
 from dpo_analysis.data.pairs import Pair
 from dpo_analysis.data.presets.encoding import EncodedPair
 from dpo_analysis.errors import InputError
@@ -38,12 +41,34 @@ RESERVED_TEMPLATE_KWARGS = frozenset(
 )
 """Names that a row's ``chat_template_kwargs`` may not set: the trainer sets them itself and would stop."""
 
+MAX_CHARACTERS = 2**26
+"""Characters of a rendered conversation: a template that writes more does not render it."""
 Rendered = TypeVar("Rendered")
 Message = dict[str, Any]
+PairValues = tuple[Any, ...]
+Workers = dict[str, BoundedWorker[PairValues, Any]]
+_WORKERS: ContextVar[Workers | None] = ContextVar("workers", default=None)
+"""The child process that renders, once there is one; None outside ``one_worker``."""
 
 
 class RowProblem(Exception):
     """A pair cannot be rendered; ``args`` are a status of ``schema.NOT_SCORED`` and a sentence that says why."""
+
+
+@contextmanager
+def one_worker() -> Iterator[None]:
+    """Render all conversations of the block in one child process with limits, as templates come from anywhere.
+
+    All calls of ``render_rows`` in the block must have the same tokenizer, and functions that do the same.
+    """
+    workers: Workers = {}
+    token = _WORKERS.set(workers)
+    try:
+        yield
+    finally:
+        _WORKERS.reset(token)
+        for worker in workers.values():
+            worker.close()
 
 
 def render_rows(
@@ -52,9 +77,42 @@ def render_rows(
     """Return what ``render`` makes of each pair, or an ``EncodedPair`` with the status for which it is not scored.
 
     Raises:
-        InputError: the tokenizer lacks what the pairs need.
+        InputError: the tokenizer lacks what the pairs need, or its chat template needs too much time or memory.
     """
-    return [_render_row(pair, tokenizer, render) for pair in pairs]
+    conversations = [pair for pair in pairs if pair.conversational]
+    rendered = iter(_render_bounded(conversations, tokenizer, render))
+    return [next(rendered) if pair.conversational else _render_row(pair, tokenizer, render) for pair in pairs]
+
+
+def _render_bounded(
+    pairs: Sequence[Pair], tokenizer: Any, render: Callable[[Pair], Rendered]
+) -> list[Rendered | EncodedPair]:
+    workers = _WORKERS.get()
+    if workers is None or not pairs:
+        return [_render_row(pair, tokenizer, render) for pair in pairs]
+    if "chat template" not in workers:
+        workers["chat template"] = BoundedWorker(lambda values: _render_row(_pair_of(values), tokenizer, render))
+    try:
+        return workers["chat template"].map([_values_of(pair) for pair in pairs])
+    except LimitReached as error:
+        where = pairs[error.index].where
+        raise InputError(
+            f"the chat template of the tokenizer cannot be used: on {where} {error.excess}; give another with "
+            "--chat-template FILE"
+        ) from None
+
+
+def _values_of(pair: Pair) -> PairValues:
+    """Return what rendering needs of a pair as plain values, which reach another process five times as fast."""
+    sides = (pair.prompt, pair.chosen, pair.rejected)
+    return (*sides, pair.tools, pair.chat_template_kwargs, pair.where, pair.problem, pair.has_prompt_column)
+
+
+def _pair_of(values: PairValues) -> Pair:
+    """Return a pair for rendering alone, without id, split and the other columns of its row."""
+    prompt, chosen, rejected, tools, template_kwargs, where, problem, has_prompt_column = values
+    source = {"prompt": prompt} if has_prompt_column else {}
+    return Pair("", "", prompt, chosen, rejected, tools, template_kwargs, source, where, problem)
 
 
 def _render_row(pair: Pair, tokenizer: Any, render: Callable[[Pair], Rendered]) -> Rendered | EncodedPair:
@@ -102,7 +160,7 @@ def apply_template(
     if reserved := (RESERVED_TEMPLATE_KWARGS | keywords.keys()).intersection(given):
         raise RowProblem("template_error", f"the chat template fails: chat_template_kwargs may not set {min(reserved)}")
     try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, **keywords, **given)
+        text = tokenizer.apply_chat_template(messages, tokenize=False, **keywords, **given)
     except jinja2.TemplateSyntaxError as error:
         raise InputError(
             f"broken chat template in the tokenizer: {error.message} at line {error.lineno}; "
@@ -111,6 +169,9 @@ def apply_template(
     except TEMPLATE_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise RowProblem("template_error", f"the chat template fails: {reason}") from error
+    if len(text) > MAX_CHARACTERS:
+        raise RowProblem("template_error", f"the chat template fails: it writes {len(text):,} characters")
+    return text
 
 
 def batch_ids(texts: Iterable[str], tokenizer: Any, *, add_special_tokens: bool = False) -> dict[str, np.ndarray]:

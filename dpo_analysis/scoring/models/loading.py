@@ -6,7 +6,7 @@ Neither code nor pickles of a checkpoint are run.
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,11 @@ from dpo_analysis.scoring.models.adapters.load_errors import LOAD_ERRORS, first_
 from dpo_analysis.scoring.models.devices import DTYPES
 from dpo_analysis.scoring.models.preflight import ModelFiles
 from dpo_analysis.scoring.models.weight_files import KEY_MAPPING, DamagedWeights, plain_name, safetensors_header
+
+ATTENTION_KEYS = ("_attn_implementation", "attn_implementation", "_attn_implementation_internal")
+OWN_ATTENTION = (None, "eager", "sdpa")
+"""Implementations of attention that are part of transformers and torch; None where none is named. A config may name a
+kernel of the hub instead, whose code would be downloaded and run."""
 
 
 @contextmanager
@@ -86,6 +91,8 @@ def load_full(
     """
     folder = files.folder
     options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
+    if _names_attention(files.config):
+        options["config"] = CONFIG_MAPPING[files.config["model_type"]].from_dict(_without_attention(files.config))
     wrapped = _wrapped_name(files)
     if wrapped:
         options["key_mapping"] = KEY_MAPPING
@@ -113,6 +120,21 @@ def load_full(
         _compute_in(model, DTYPES[dtype])
         notes.append(f"{folder}: loaded in 4 bits ({files.four_bit}), as {files.four_bit.source} says")
     return (model.to(device) if device_map is None else model).eval(), notes
+
+
+def _names_attention(config: Mapping[str, Any]) -> bool:
+    """Return whether a config names an implementation of attention that is no part of transformers and torch."""
+    parts = [part for part in (config, config.get("text_config")) if isinstance(part, Mapping)]
+    return any(part.get(name) not in OWN_ATTENTION for part in parts for name in ATTENTION_KEYS)
+
+
+def _without_attention(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config that names no implementation of attention, so that transformers takes its default."""
+    return {
+        name: _without_attention(value) if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if name not in ATTENTION_KEYS
+    }
 
 
 def _compute_in(model: nn.Module, dtype: torch.dtype) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from dpo_analysis.data.vocab import template_hash
+from dpo_analysis.data.bounded_worker import LimitReached, call_bounded
+from dpo_analysis.data.vocab import FINGERPRINT_TEXTS, template_hash
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.models import model_folders
+from dpo_analysis.scoring.models.adapters.load_errors import LOAD_ERRORS
 from dpo_analysis.scoring.models.preflight import read_json
 from dpo_analysis.scoring.models.weight_files import file_sha256, json_sha256
 
@@ -41,12 +43,31 @@ def load_tokenizer(source: str | Path, *, chat_template: str | Path | None = Non
             raise InputError(f"bad tokenizer.json in {folder}: it holds no vocabulary; copy the file again")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except LOAD_ERRORS as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise InputError(f"no tokenizer from {folder}: {why}; copy its tokenizer files or pass --tokenizer") from error
+    _try_out(tokenizer, folder)
     if chat_template is not None:
         tokenizer.chat_template = _read_template(Path(chat_template))
     return tokenizer
+
+
+def _try_out(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Tokenize a few texts in a child process with limits: the rules in a tokenizer's files may take forever.
+
+    Raises:
+        InputError: it takes more than a few seconds or a gigabyte, or crashes.
+    """
+    try:
+        call_bounded(lambda: len(tokenizer([*FINGERPRINT_TEXTS, " ".join(FINGERPRINT_TEXTS)])["input_ids"]))
+    except LimitReached as error:
+        raise InputError(
+            f"the tokenizer in {folder} cannot be used: on a few short texts {error.excess}; copy its files again or "
+            "pass --tokenizer"
+        ) from None
+    except Exception as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"the tokenizer in {folder} fails on short texts: {why}; copy its files again") from error
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from dpo_analysis.errors import InputError
 
 EMBEDDING_NAMES = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "word_embed_proj_dim", "embedding_size")
 _LORA = (".lora_A.weight", ".lora_B.weight")
 _PREFIX = "base_model.model."
@@ -152,11 +153,17 @@ def json_sha256(value: object) -> str:
 
 
 def check_config(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> None:
-    """Check that the embedding is as wide as the config says.
+    """Check that the embedding is as wide as the config says, and that the config has no more layers than weights.
 
     Raises:
-        DamagedWeights: the widths differ, so this config belongs to other weights.
+        DamagedWeights: they differ, so this config belongs to other weights.
     """
+    layers = next((config[key] for key in LAYER_KEYS if key in config), None)
+    if isinstance(layers, int | float) and not 1 <= layers <= len(tensors):
+        raise DamagedWeights(
+            f"config.json in {folder} does not fit its weights: it has {layers:g} layers, and there are {len(tensors)} "
+            "weights; take both from the same model"
+        )
     widths = {config[key] for key in WIDTH_KEYS if isinstance(config.get(key), int)}
     for name, tensor in tensors.items():
         if widths and name.endswith(EMBEDDING_NAMES) and len(tensor.shape) == 2 and tensor.shape[1] not in widths:

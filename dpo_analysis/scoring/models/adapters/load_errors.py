@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 LOAD_ERRORS = (
-    OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, ImportError, AssertionError,
-    SafetensorError,
+    OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError, ImportError,
+    AssertionError, SafetensorError, StrictDataclassError,
 )  # fmt: skip
 """Errors that bad files bring about in transformers and PEFT."""
 
