@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dpo_analysis.cli.server.request_guard import RequestGuard
 from dpo_analysis.errors import InputError
 from dpo_analysis.figures.theme import DARK, LIGHT, Palette
 from dpo_analysis.runs.run import check_folder
@@ -45,6 +46,7 @@ def launch(
         InputError: no such folder, no run in it, a bad host name, the port is taken, or the app is not installed.
     """
     import streamlit as st
+    from starlette.middleware import Middleware
 
     for name in allow_hosts:
         if not HOST_NAME.fullmatch(name):
@@ -60,7 +62,10 @@ def launch(
     for line in greeting(number, allow_hosts, remote=remote):
         print(line, flush=True)
     sys.argv = [str(script)]
-    st.App(script).run(config=safe_config(number, headless=remote or not browser, allow_hosts=allow_hosts))
+    guard = Middleware(RequestGuard, hosts=["localhost", ADDRESS, *allow_hosts])
+    st.App(script, middleware=[guard]).run(
+        config=safe_config(number, headless=remote or not browser, allow_hosts=allow_hosts)
+    )
 
 
 def app_script() -> Path:

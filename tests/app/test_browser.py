@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,22 @@ def test_a_run_that_grows_refreshes_by_itself(tab, runs, tmp_path):
     for part in whole.glob("scores/*/*/part-00001.parquet"):
         shutil.copy(part, runs / "partial" / part.relative_to(whole))
     expect(notice).to_contain_text(text_of_progress(told()))
+
+
+@pytest.mark.parametrize("path", ["/", "/tokens", "/_stcore/health", "/_stcore/metrics", "/_stcore/host-config"])
+def test_a_foreign_host_or_origin_gets_400_on_every_path(path, address):
+    port = address.rpartition(":")[2]
+    for headers, status in [
+        ({"Host": f"localhost:{port}"}, 200),
+        ({"Host": "evil.example"}, 400),
+        ({"Host": f"127.0.0.1:{port}", "Origin": "http://localhost:1"}, 400),
+    ]:
+        connection = HTTPConnection("127.0.0.1", int(port), timeout=60)
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == status
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        connection.close()
 
 
 def test_a_checkpoint_of_a_running_training_appears_without_a_reload(tab, runs):
