@@ -71,7 +71,10 @@ def _sidebar(run: Run, entries: dict[str, StreamlitPage], lang: str) -> None:
 def _draw(name: str, page: Callable[[Run], None], shows_logs: bool, lang: str) -> None:
     run = state.current_run()
     blocks.progress(run, lang)
-    if run.has_pairs or shows_logs:
+    if blocks.just_begun(run) and name != "details":
+        st.title(words.text(f"{name}.title", lang), anchor=False)
+        blocks.facts(run, lang)
+    elif run.has_pairs or shows_logs:
         page(run)
     else:
         st.title(words.text(f"{name}.title", lang), anchor=False)

@@ -28,6 +28,10 @@ class InputError(DPOAnalysisError):
     exit_code = 2
 
 
+class OtherWeights(InputError):
+    """A checkpoint has the name of one that is scored, and other weights (exit 2)."""
+
+
 class StorageError(DPOAnalysisError):
     """The run folder cannot be read or written: disk full, damaged part, no permission (exit 3)."""
 

@@ -15,10 +15,11 @@ import streamlit as st
 
 from dpo_analysis import schema, words
 from dpo_analysis.cli.launcher import sample_run
+from dpo_analysis.diagnosis.probe_findings import read_probe_findings
 from dpo_analysis.errors import DPOAnalysisError, InputError
 from dpo_analysis.runs import Run, open_run
 from dpo_analysis.runs.live.activity import activity
-from dpo_analysis.runs.live.live_lock import live_holder
+from dpo_analysis.runs.live.live_lock import TRAINING, live_holder
 from dpo_analysis.tables.steps import in_series_order, status_table
 from dpo_analysis.text.numbers import UNDEFINED, decimal, distinct, significant
 from shared import cache, cached_tables, markup, state
@@ -265,6 +266,17 @@ def progress(run: Run, lang: str) -> None:
         _watch(run.path, cache.run_signature(run.path), holder, lang)
 
 
+def just_begun(run: Run) -> bool:
+    """Return whether a training adds checkpoints to the run, and none has come after its first step."""
+    return live_holder(run.path) == TRAINING and not any(model.step for model in run.models)
+
+
+def _kept_mass_sentences(run: Run, lang: str) -> list[str]:
+    """Return how much of the reference's replies the newest checkpoint of a training keeps, where it was measured."""
+    newest = max(run.models, key=lambda model: model.step or 0)
+    return [finding.sentence(lang) for finding in read_probe_findings(run, newest)[:1]]
+
+
 @st.fragment
 def _watch(path: Path, signature: str, holder: str, lang: str) -> None:
     refresh_every(REFRESH_SECONDS)
@@ -278,8 +290,10 @@ def _progress(path: Path, holder: str, lang: str) -> None:
     run = open_run(path)
     if holder and run.is_complete:
         last = max((model.step or 0 for model in run.models), default=0)
-        text = words.text(f"app.live.{holder}", lang, n=len(run.models), step=last)
-        st.info(text, icon=":material/autorenew:")
+        kind = "app.live.begun" if just_begun(run) else f"app.live.{holder}"
+        kept = [] if just_begun(run) else _kept_mass_sentences(run, lang)
+        sentences = [words.text(kind, lang, n=len(run.models), step=last), *kept]
+        st.info(" ".join(sentences), icon=":material/autorenew:")
         return
     done, whole = (sum(parts) for parts in zip(*run.progress().values(), strict=True))
     now = activity(path)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dpo_analysis.cli.announce import announce
-from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted, PartialResult, RunBusy
+from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted, OtherWeights, PartialResult, RunBusy
 from dpo_analysis.runs import open_run
 from dpo_analysis.runs.live.live_lock import WATCH, LiveLock, hold_live_lock
 from dpo_analysis.runs.live.removal import remove_later_models
 from dpo_analysis.scoring.interrupts import stop_signals
-from dpo_analysis.scoring.live.whole_checkpoints import training_ended, unfinished
+from dpo_analysis.scoring.live.whole_checkpoints import last_change, training_ended, unfinished
+from dpo_analysis.scoring.models.model_folders import model_folder
 from dpo_analysis.scoring.models.policy_names import checkpoints_in
 from dpo_analysis.scoring.models.preflight import find_model, weights_sha256
 from dpo_analysis.scoring.workers.ranks import current_rank
@@ -57,12 +58,15 @@ def watch_training(
             "give the other option in a second command, when the training has ended"
         )
     watch = _Watch(Path(options["watch"]), dict(options), load_pairs, score)
+    watch.check_inputs()
     with stop_signals(), watch.locked():
         try:
             watch.score_until_end()
         except (KeyboardInterrupt, Interrupted):
-            if not watch.scored:
+            run = _stored_run(options["out"])
+            if run is None or not run.models:
                 raise Interrupted(f"stopped: no checkpoint of {watch.folder} was scored yet") from None
+            watch.is_stopped = True
     watch.print_ending()
 
 
@@ -77,6 +81,7 @@ class _Watch:
         score: scores pairs with the checkpoints of a training.
         scored: checkpoints that are scored, or that cannot be.
         problems: why checkpoints could not be scored.
+        is_stopped: whether the user stopped it before the training ended.
     """
 
     folder: Path
@@ -85,9 +90,11 @@ class _Watch:
     score: Callable[[Any, Training], object]
     scored: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    is_stopped: bool = False
     _pairs: Any = None
     _lock: LiveLock | None = None
     _said: str = ""
+    _is_shown: bool = False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -98,6 +105,20 @@ class _Watch:
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+    def check_inputs(self) -> None:
+        """Read the pairs and look for the reference before hours of waiting.
+
+        Raises:
+            InputError: the folder is a file, there are no pairs, or no such reference.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"--watch {self.folder} is a file: give the folder that the trainer writes to")
+        if not self.options["pairs"]:
+            raise InputError("no PAIRS: give the preference pairs beside --watch; see dpo-analysis score --help")
+        if self.options["reference"]:
+            model_folder(self.options["reference"])
+        self._pairs = self.load_pairs()
 
     def score_until_end(self) -> None:
         """Score checkpoints as they come; return after the last of the training."""
@@ -125,13 +146,14 @@ class _Watch:
         run = open_run(self.options["out"])
         if not run.is_complete:
             raise Interrupted(f"stopped while scoring into {run.path}: the same command goes on there")
-        typer.echo("\n".join([*scored_lines(run), *ending(run)]))
+        more = "stopped before the training ended; the same command goes on when it does"
+        typer.echo("\n".join([*scored_lines(run), *ending(run), *([more] if self.is_stopped else [])]))
         if self.problems:
             raise PartialResult(f"finished, but {'; '.join(self.problems[:3])}")
 
     def _is_new(self, path: Path) -> bool:
         """Return whether a checkpoint is not scored, or was written again since."""
-        return self.scored.get(str(path)) != path.stat().st_mtime
+        return self.scored.get(str(path)) != last_change(path)
 
     def _score(self, new: list[tuple[int, Path]], *, waiting: list[Path]) -> bool:
         """Score whole checkpoints; return False where the folder's settings cannot be read before the rest is whole."""
@@ -143,12 +165,14 @@ class _Watch:
             raise
         notes = [note for note in training.notes if not any(str(path) in note for path in waiting)]
         training = replace(training, checkpoints=[(step, str(path)) for step, path in new], notes=notes)
-        if self._pairs is None:
-            self._prepare(training)
-        times = {str(path): path.stat().st_mtime for _, path in new}
-        self._remove_outdated(training)
+        if not self._is_shown:
+            from dpo_analysis.cli.found import found_lines
+
+            typer.echo("\n".join(found_lines(training, self.options)))
+            self._is_shown = True
+        times = {str(path): last_change(path) for _, path in new}
         try:
-            self.score(self._pairs, training)
+            self._score_again_if_outdated(training)
         except PartialResult as error:
             self.problems.append(str(error))
         except InputError:
@@ -163,27 +187,36 @@ class _Watch:
         self._print_steps(training)
         return True
 
-    def _prepare(self, training: Training) -> None:
-        """Print what was found in the folder, and read the pairs."""
-        from dpo_analysis.cli.found import found_lines
+    def _score_again_if_outdated(self, training: Training) -> None:
+        """Score checkpoints; where a resumed training has written some of them again, in place of their scores.
 
-        typer.echo("\n".join(found_lines(training, self.options)))
-        if not self.options["pairs"]:
-            raise InputError("no PAIRS: give the preference pairs beside --watch; see dpo-analysis score --help")
-        self._pairs = self.load_pairs()
+        Nothing is removed before the run is known to be of the same pairs and the same reference, which ``score``
+        checks first, nor for a checkpoint of another folder with the same name.
+        """
+        try:
+            self.score(self._pairs, training)
+        except OtherWeights:
+            step = self._first_outdated(training)
+            if step is None:
+                raise
+            remove_later_models(Path(self.options["out"]), training.series, step - 1)
+            typer.echo(
+                f"{training.series}/checkpoint-{step} was written again by a resumed training: it and later steps are "
+                "scored anew"
+            )
+            self.scored = {}
+            self.score(self._pairs, training)
 
-    def _remove_outdated(self, training: Training) -> None:
-        """Remove the scores of checkpoints that a resumed training has written again with other weights."""
-        run = _stored_run(self.options["out"])
-        stored = {} if run is None else {model.key: model.weights for model in run.models}
+    def _first_outdated(self, training: Training) -> int | None:
+        """Return the first step whose scores are of the same folder with other weights; None where there is none."""
+        stored = {model.key: model for model in open_run(self.options["out"]).models}
         for step, path in training.checkpoints:
-            key = f"{training.series}/{Path(path).name}"
-            weights = weights_sha256(find_model(path, base=self.options["base"])) if key in stored else ""
-            if key in stored and stored[key] != weights:
-                remove_later_models(Path(self.options["out"]), training.series, int(step or 0) - 1)
-                typer.echo(f"{key} was written again by a resumed training: it and later steps are scored anew")
-                self.scored = {}
-                return
+            model = stored.get(f"{training.series}/{Path(path).name}")
+            if model is None or model.kind == "loaded" or Path(model.source).resolve() != Path(path).resolve():
+                continue
+            if model.weights != weights_sha256(find_model(path, base=self.options["base"])):
+                return int(step or 0)
+        return None
 
     def _hold_lock(self) -> None:
         if self._lock is None and _stored_run(self.options["out"]) is not None:
@@ -207,7 +240,8 @@ class _Watch:
     def _say_what_is_awaited(self, found: list[tuple[int, Path]], lacks: Mapping[Path, str]) -> None:
         """Print what the next checkpoint lacks, when it changes."""
         unready = [f"{path.name}: {lacks[path]}" for _, path in found if lacks[path]]
-        text = f"waiting for {unready[0]}" if unready else f"waiting for the next checkpoint in {self.folder}"
+        missing = "" if self.folder.is_dir() else ", which does not exist yet"
+        text = f"waiting for {unready[0]}" if unready else f"waiting for a checkpoint in {self.folder}{missing}"
         if text != self._said:
             announce(text)
             self._said = text

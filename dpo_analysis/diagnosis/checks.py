@@ -86,7 +86,8 @@ def _equal_checkpoints(run: Run) -> Check:
     """Whether two checkpoints have the same weights."""
     keys: dict[str, list[str]] = {}
     for model in run.models:
-        keys.setdefault(model.weights, []).append(model.key)
+        if model.step != 0:  # before the first step all trainings have the weights of the reference
+            keys.setdefault(model.weights, []).append(model.key)
     twins = [" = ".join(names) for weights, names in keys.items() if weights and len(names) > 1]
     return Check("twins", "warn" if twins else "pass", {"models": "; ".join(twins)} if twins else {})
 

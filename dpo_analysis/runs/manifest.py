@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpo_analysis.errors import InputError, StorageError
+from dpo_analysis.errors import InputError, OtherWeights, StorageError
 from dpo_analysis.runs.records import Model, Series
 from dpo_analysis.runs.safe_files import open_inside, reading
 from dpo_analysis.schema import SCHEMA_VERSION
@@ -243,13 +243,13 @@ def merge_models(
         scored: whether a model has scores on disk; a checkpoint that failed has none, and may have been mended since.
 
     Raises:
-        InputError: a stored model has the same series and name, and scores from other weights.
+        OtherWeights: a stored model has the same series and name, and scores from other weights.
     """
     merged = {Model.from_json(record).key: dict(record) for record in stored}
     for model in added:
         weights = merged.get(model.key, {}).get("weights", model.weights)
         if weights != model.weights and scored(model):
-            raise InputError(
+            raise OtherWeights(
                 f"model {model.key} has different weights in this run: sha256 {str(weights)[:12]} stored, "
                 f"{model.weights[:12]} now; score it under a new name"
             )

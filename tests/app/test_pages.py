@@ -125,6 +125,18 @@ def test_a_run_that_will_grow_says_so_while_its_lock_is_held(holder, sentence, s
     assert not any("by themselves" in info.value for info in show(run).info)
 
 
+def test_a_training_that_has_just_begun_shows_no_verdict(show, tmp_path):
+    run = synthetic.build(tmp_path / "run", series=["gentle"], steps=[0])
+    lock = hold_live_lock(run, TRAINING)
+    try:
+        for page in ("overview", "causes", "compare"):
+            app = show(run, page)
+            assert "The training has just begun" in app.info[0].value
+            assert "Nothing moved" not in said(app)
+    finally:
+        lock.release()
+
+
 def test_the_log_of_another_split_is_named_with_what_to_do(show, runs):
     tab = {"overview-tab": "series"}
     assert "choose that split in the sidebar" in said(show(runs / "whole", **tab))

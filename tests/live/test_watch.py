@@ -72,7 +72,7 @@ def watched(tmp_path):
 
 def test_each_checkpoint_is_scored_when_it_is_whole_and_the_last_ends_the_command(watched, tmp_path):
     folder = tmp_path / "strong"
-    watched.wait_for(f"waiting for the next checkpoint in {folder}")
+    watched.wait_for(f"waiting for a checkpoint in {folder}, which does not exist yet")
     half = folder / "checkpoint-30"
     put(folder, 30)
     weights = (half / "model.safetensors").read_bytes()
@@ -156,6 +156,58 @@ def test_without_pairs_nothing_is_written(tmp_path, capsys):
     assert stopped.value.code == 2
     assert "no PAIRS: give the preference pairs beside --watch" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def fail(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["score", *map(str, arguments)])
+    return stopped.value.code, capsys.readouterr().err
+
+
+def test_typing_errors_are_found_before_the_first_checkpoint(tmp_path, capsys):
+    pairs, out = f"eval={SAMPLE}/pairs/eval.jsonl", tmp_path / "run"
+    reference = ["--reference", SAMPLE / "sft"]
+    for arguments, message in [
+        (["eval=nope.jsonl", "--watch", tmp_path / "later", *reference, "--out", out], "nope.jsonl"),
+        ([pairs, "--watch", SAMPLE / "README.md", *reference, "--out", out], "is a file"),
+        ([pairs, "--watch", tmp_path / "later", "--reference", SAMPLE / "nosft", "--out", out], "nosft"),
+    ]:
+        code, said = fail(arguments, capsys)
+        assert code == 2
+        assert message in said
+    assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """A folder of two checkpoints, and its run."""
+    root = tmp_path_factory.mktemp("scored")
+    put(root / "strong", 60)
+    put(root / "strong", 150)
+    assert Watch(root / "strong", root / "run").end() == 0
+    return root
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+@pytest.mark.parametrize("change", ["pairs", "folder"])
+def test_nothing_is_removed_from_a_run_of_other_pairs_or_of_another_folder(change, scored, tmp_path, capsys):
+    run, folder = tmp_path / "run", tmp_path / "other/strong"
+    shutil.copytree(scored / "run", run)
+    put(folder, 60, "gentle")
+    put(folder, 150)
+    before = files(run)
+    if change == "pairs":
+        folder = scored / "strong"
+        shutil.copy(SAMPLE / "gentle/checkpoint-60/model.safetensors", folder / "checkpoint-60")
+        os.utime(folder / "checkpoint-60/trainer_state.json")
+    options = ["--limit", "5" if change == "pairs" else "6", "--reference", SAMPLE / "sft", "--beta", "0.1"]
+    code, said = fail([f"eval={SAMPLE}/pairs/eval.jsonl", "--watch", folder, "--out", run, *options], capsys)
+    assert code == 2
+    assert ("different run" if change == "pairs" else "different weights") in said
+    assert files(run) == before
 
 
 def test_the_state_of_the_sample_says_where_its_training_ended():

@@ -186,7 +186,7 @@ def test_a_second_training_is_a_series_of_its_own_and_other_pairs_are_refused(tm
 def test_what_it_cannot_score_is_refused_before_training(tmp_path):
     cases = {
         "set precompute_ref_log_probs=False": {"precompute_ref_log_probs": True, "reference": False},
-        "moving reference": {"sync_ref_model": True},
+        "set sync_ref_model=False": {"sync_ref_model": True},
         "no loss per pair for loss_type 'aot'": {"loss_type": ["aot"]},
     }
     for message, options in cases.items():

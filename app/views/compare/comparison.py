@@ -68,7 +68,9 @@ def choose_checkpoints(run: Run, lang: str) -> tuple[Checkpoint, Checkpoint] | N
     if other.path == run.path and len(choosers.scored_models(run)) < 2 and len(runs) < 2:
         return None
     last = choosers.lowest_checkpoint(run)
-    first = next(key for key in choosers.scored_models(run) if key.startswith(f"{last.partition('/')[0]}/"))
+    of_series = [key for key in choosers.scored_models(run) if key.startswith(f"{last.partition('/')[0]}/")]
+    # before the first step the policy is the reference, which has no accuracy to compare with
+    first = next((key for key in of_series if run.model(key).step != 0), of_series[0])
     left, *middle, right = layout.columns(3 if len(runs) > 1 else 2, "checkpoints", 12)
     a = _choose(left, "a", run, first, lang)
     for column in middle:

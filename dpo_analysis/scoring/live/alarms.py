@@ -39,7 +39,8 @@ class Alarms:
             return []
         text = (
             f"Before the first step a token's implicit reward is {advantages:.3g} and not 0: the policy is not the "
-            "reference. Is ref_model the model that training starts from, in the same type?"
+            "reference. The reference must be the model that training starts from, in the same dtype; prompt tuning "
+            "starts from another."
         )
         return [Alarm("rewards are not 0 before the first step", text)]
 
@@ -73,8 +74,8 @@ class Alarms:
         mean = float(change[counts].mean())
         text = (
             f"The chosen reward of {int(counts.sum())} fixed pairs was highest at step {peak} ({means[peak]:+.3f}); at "
-            f"step {step} it is {means[step]:+.3f}, lower by {-mean:.3f} ({-high[0]:.3f} to {-low[0]:.3f}, 95 % over "
-            "prompts)."
+            f"step {step} it is {means[step]:+.3f}, lower by {-mean:.3f} (95 % interval over prompts: "
+            f"{-high[0]:.3f} to {-low[0]:.3f})."
         )
         return [Alarm("the chosen reward is past its peak", text)]
 
@@ -83,7 +84,7 @@ class Alarms:
             return []
         self._warned_mass = True
         text = (
-            f"At step {step} the policy keeps {kept_mass:.0%} of the probability of what the reference says to these "
-            "prompts: look at what the model says now."
+            f"At step {step} the policy keeps {kept_mass:.0%} of the probability that the reference gives to its "
+            "replies to these prompts. Let the model answer some of them."
         )
         return [Alarm("half of the reference's probability mass is gone", text)]

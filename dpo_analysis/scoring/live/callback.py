@@ -150,7 +150,7 @@ class LogTokenRewardsCallback(TrainerCallback):
         for note in run.begin(state.global_step, str(source), self._reference, noise, facts):
             logger.warning("%s", note)
         self._run, self._alarms, self._trackers = run, Alarms(run.groups()), Trackers(trainer.args.report_to or [])
-        logger.warning("token rewards of %d pairs in %s: dpo-analysis app %s", len(self._fixed), run.path, run.path)
+        logger.warning("token rewards of %d pairs; to see them: dpo-analysis app %s", len(self._fixed), run.path)
 
     def _draw_samples(self) -> None:
         """Draw samples of the reference on the main process, and score them with it on every process."""
@@ -213,11 +213,11 @@ class LogTokenRewardsCallback(TrainerCallback):
             scores,
             sample_scores=[side for pair in kept for side in pair],
             curves=curves,
-            notes=[alarm.text for alarm in alarms],
         )
         mass = kept_mass(kept, self._sample_reference) if kept else None
         rewards = {side: {at: run.series.beta * ratio for at, ratio in run.log_ratios(side).items()} for side in SIDES}
         alarms += self._alarms.at_step(step, rewards[CHOSEN], mass)
+        run.add_notes([f"step {step}: {alarm.text}" for alarm in alarms])
         self._trackers.log(step, step_means(rewards[CHOSEN][step], rewards[REJECTED][step], mass))
         for alarm in alarms:
             logger.warning("%s", alarm.text)
@@ -247,4 +247,6 @@ class LogTokenRewardsCallback(TrainerCallback):
         except DPOAnalysisError as error:
             self._active = False
             if self._trainer.accelerator.is_main_process:
-                logger.warning("no more token rewards are logged in this training: %s", error)
+                # what follows the first semicolon is advice to somebody who runs a command
+                reason = str(error).partition(";")[0]
+                logger.warning("no more token rewards are logged in this training: %s", reason)

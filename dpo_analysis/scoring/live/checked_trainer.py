@@ -31,6 +31,11 @@ def check_trainer(trainer: Any) -> None:
         raise InputError(f"a {type(trainer).__name__} is no DPOTrainer of TRL: give one as trainer=")
     if getattr(trainer, "_is_vision_dataset", False):
         raise InputError("a data set with images: this callback reads texts only; train without it")
+    if getattr(args, "sync_ref_model", False):
+        raise InputError(
+            "sync_ref_model=True: the reference moves, and rewards are measured against a fixed model; set "
+            "sync_ref_model=False"
+        )
     if getattr(args, "precompute_ref_log_probs", False):
         raise InputError(
             "precompute_ref_log_probs=True: the trainer keeps sums of the reference and no model that scores tokens; "
@@ -51,7 +56,7 @@ def training_series(trainer: Any) -> Series:
     names: Sequence[str] | str = getattr(args, "loss_type", "sigmoid")
     loss_type = str(names) if isinstance(names, str) else [str(name) for name in names]
     parameters = loss_parameters(vars(args)) | {
-        name: True for name in ("sync_ref_model", "reference_free") if getattr(args, name, False)
+        name: True for name in ("reference_free",) if getattr(args, name, False)
     }
     return Series(
         TrainerFolder(Path(args.output_dir), []).series,

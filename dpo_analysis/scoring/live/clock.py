@@ -44,4 +44,4 @@ class Clock:
     def summary(self) -> str:
         """Return the share and what makes it up, as a sentence."""
         parts = ", ".join(f"{name} {self.seconds[work]:.1f} s" for work, name in WORK.items())
-        return f"token rewards took {self.share:.1%} of the training's time, {self.steps} times: {parts}"
+        return f"token rewards took {self.share:.1%} of the training's time ({self.steps} scorings): {parts}"

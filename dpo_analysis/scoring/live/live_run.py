@@ -19,6 +19,7 @@ from dpo_analysis.runs.evidence import probes
 from dpo_analysis.runs.evidence.probes import SAMPLES
 from dpo_analysis.runs.live.live_lock import TRAINING, LiveLock, hold_live_lock
 from dpo_analysis.runs.live.removal import remove_later_models
+from dpo_analysis.runs.log import append_event
 from dpo_analysis.runs.manifest import MANIFEST_FILE, describe_differences, load_manifest
 from dpo_analysis.runs.parts import Part, plan_parts, responses_table
 from dpo_analysis.schema import SIDES
@@ -82,6 +83,8 @@ class LiveRun:
             InputError: the folder holds a run of other pairs or of another reference, or is no run folder.
             StorageError: it cannot be written.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"run folder {self.path} is a file; give the callback another output_dir")
         self.reference = Model.reference(source=source, weights=self._reference_id(scores))
         notes = self._settle_series(step)
         with self._writer([]) as writer:
@@ -136,9 +139,8 @@ class LiveRun:
         *,
         sample_scores: Sequence[SequenceScores] = (),
         curves: pa.Table | None = None,
-        notes: Sequence[str] = (),
     ) -> None:
-        """Store the scores of the policy at a step, the trainer's log so far, and notes.
+        """Store the scores of the policy at a step, and the trainer's log so far.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -151,9 +153,12 @@ class LiveRun:
                 self._write_sample_scores(writer, model, sample_scores)
             if curves is not None:
                 writer.write_curves(curves)
-            for note in notes:
-                log_note(writer, note)
             writer.finish()
+
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Write notes into the log of the run folder."""
+        for note in notes:
+            append_event(self.path, "note", {"text": note})
 
     def add_curves(self, curves: pa.Table) -> None:
         """Store the trainer's log so far."""

@@ -23,7 +23,7 @@ def unfinished(folder: Path) -> str:
     it has changed for ``QUIET_SECONDS``. A file that stays broken for so long is no longer waited for: scoring says
     what is wrong with it.
     """
-    is_quiet = time.time() - _last_change(folder) > QUIET_SECONDS
+    is_quiet = time.time() - last_change(folder) > QUIET_SECONDS
     if is_quiet:
         return ""
     state = folder / STATE
@@ -78,7 +78,7 @@ def _weight_files(folder: Path) -> list[Path]:
     return [path for path in _files(folder) if path.suffix == ".safetensors"]
 
 
-def _last_change(folder: Path) -> float:
+def last_change(folder: Path) -> float:
     """Return when anything in a folder changed last, seconds since 1970."""
     return max(_changed(path) for path in [folder, *_files(folder)])
 
