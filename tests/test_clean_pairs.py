@@ -338,7 +338,7 @@ def test_a_damaged_or_unfinished_run_leaves_the_old_files(tmp_path, run):
     with pytest.raises(StorageError, match="damaged"):
         export_pairs(open_run(run.path), tmp_path / "t.jsonl")
     part.unlink()
-    with pytest.raises(StorageError, match="missing pairs"):
+    with pytest.raises(StorageError, match=r"missing .*pairs"):
         export_pairs(open_run(run.path), tmp_path / "t.jsonl")
     assert (tmp_path / "t.jsonl").read_text() == "old"
     assert not (tmp_path / "t.removed.jsonl").exists()

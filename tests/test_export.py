@@ -1,6 +1,8 @@
 """Tables as files: what is written is what was there, and no text becomes a formula."""
 
+import csv
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,8 @@ import dpo_analysis as dpo
 from dpo_analysis.errors import InputError, StorageError
 from dpo_analysis.runs import Series, open_run
 from dpo_analysis.tables import export
-from dpo_analysis.tables.export import export_run, export_table
+from dpo_analysis.tables.export import csv_bytes, export_run, export_table
+from dpo_analysis.text.spreadsheet_cells import harmless_cell
 from tests.handmade import make_run
 
 SCORES = {
@@ -80,7 +83,7 @@ def test_csv_and_jsonl_hold_the_numbers(run, tmp_path):
     assert (rows[3]["margin"], rows[3]["step"], rows[0]["step"]) == (None, None, 10)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+@pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\tx", "\rx"])
 def test_text_that_begins_like_a_formula_is_quoted_in_csv(tmp_path, text):
     export_table(pd.DataFrame({"text": [text, "ok"], text: [-1.5, 2.0]}), tmp_path / "t.csv")
     back = pd.read_csv(tmp_path / "t.csv", lineterminator="\n")
@@ -158,3 +161,35 @@ def test_parquet_pieces_share_one_type_whatever_is_missing(run, tmp_path):
     export_run(run, "token", tmp_path / "t.parquet")
     assert pq.read_schema(tmp_path / "t.parquet").field("step").type == pa.int64()
     assert pq.read_schema(tmp_path / "t.parquet").field("token_bytes").type == pa.binary()
+
+
+SIGNS = ("=1+1", "+x", "-x", "@x", "\t=1", "\r=1", "=cmd|' /C calc'!A0")
+HOSTILE_CELLS = [
+    *SIGNS,
+    *(f"a{end}{sign}" for end in ("\r", "\n", "\r\n", "\r\r", "\n\n") for sign in SIGNS),
+    *("a\r", "\r", "\n", 'say "=1"', '"=1', "a,=1", ";=1", "\0=1", "a\u2028=1", "\x0b=1", "\x85=1"),
+    *(f"{sign}\r{sign}" for sign in SIGNS),
+]
+FORMULA_LINE = re.compile(r"(?:\A|[\r\n])[=+@\t-]")
+
+
+@pytest.mark.parametrize("write", [export_table, lambda frame, path: path.write_bytes(csv_bytes(frame))])
+def test_hostile_cells_come_back_as_the_same_rows_without_a_formula(tmp_path, write):
+    assert len(HOSTILE_CELLS) >= 50
+    frame = pd.DataFrame({"text": HOSTILE_CELLS, "after": range(len(HOSTILE_CELLS))})
+    write(frame, tmp_path / "t.csv")
+    expected = [harmless_cell(text) for text in HOSTILE_CELLS]
+    with open(tmp_path / "t.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows[1:]] == expected
+    assert [row[1] for row in rows[1:]] == [str(number) for number in range(len(HOSTILE_CELLS))]
+    back = pd.read_csv(tmp_path / "t.csv", keep_default_na=False)
+    assert back["text"].tolist() == expected
+    # A spreadsheet drops nothing but the quotes around a cell; a reader by lines takes each line for a cell.
+    assert not [text for text in expected if FORMULA_LINE.search(text)]
+    assert [text.replace("'", "") for text in expected] == [text.replace("'", "") for text in HOSTILE_CELLS]
+
+
+@pytest.mark.parametrize("text", ["-1.5", "+3", "-1e-05", "- a", "a = b", "1-1"])
+def test_numbers_and_signs_inside_a_text_stay_as_they_are(text):
+    assert harmless_cell(text) == (f"'{text}" if text == "- a" else text)

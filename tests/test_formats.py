@@ -1,5 +1,6 @@
 """Rows come out of every kind of source alike, and a broken source is refused by file and line."""
 
+import contextlib
 import json
 import os
 import sys
@@ -117,8 +118,8 @@ BROKEN = {
     "not an object": ("p.jsonl", '{"a": 1}\n[1]', r"no row in .*p\.jsonl:2: found a list"),
     "key twice": ("p.jsonl", '{"a": 1, "a": 2}', r".*p\.jsonl:1: the key 'a' is given twice"),
     "not utf-8": ("p.jsonl", b'{"a": 1}\n{"a": "\xe4"}', r"bad text in .*p\.jsonl:2: not UTF-8 at byte 7"),
-    "too deep": ("p.jsonl", "[" * 200_000, r".*p\.jsonl:1: nested too deep"),
-    "endless number": ("p.jsonl", '{"a": ' + "1" * 5000 + "}", r".*p\.jsonl:1: Exceeds the limit"),
+    "too deep": ("p.jsonl", "[" * 200_000, r".*p\.jsonl:1: nested deeper than 100 levels"),
+    "endless number": ("p.jsonl", '{"a": ' + "1" * 5000 + "}", r".*p\.jsonl:1: a number of 5000 digits"),
     "empty": ("p.jsonl", "", r"no rows in .*p\.jsonl: it is empty"),
     "only blank lines": ("p.jsonl", "\n \n", "no rows in"),
     "empty json": ("p.json", " ", "no rows in"),
@@ -198,3 +199,20 @@ def test_without_the_datasets_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(InputError, match=r"needs the datasets library; pip install 'dpo-analysis\[score\]'"):
         values("org/name")
+
+
+def test_two_columns_of_one_name_in_a_dataframe_are_refused():
+    frame = pd.DataFrame([["a", "b", "c", "d"]], columns=["prompt", "chosen", "rejected", "chosen"])
+    with pytest.raises(InputError, match="two columns 'chosen' in dataframe"):
+        values(frame)
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_info.json", "data-00000-of-00001.arrow"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"_data_files": 3}', b"\xff\xfe", b"[" * 5000])
+def test_a_saved_data_set_with_a_file_of_something_else_is_a_line(tmp_path, name, content):
+    import datasets
+
+    datasets.Dataset.from_list(ROWS).save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "saved" / name).write_bytes(content)
+    with contextlib.suppress(InputError):
+        values(tmp_path / "saved")

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from dpo_analysis import schema
 from dpo_analysis.errors import DPOAnalysisError, InputError, StorageError
-from dpo_analysis.runs import Model, NoiseFloor, atomic_write, decode_name, encode_name, open_run
+from dpo_analysis.runs import Model, NoiseFloor, Series, atomic_write, decode_name, encode_name, open_run, parquet
 from dpo_analysis.runs import run as run_module
 from dpo_analysis.runs.file_stamps import ABSENT, file_stamps
 from dpo_analysis.runs.list_columns import flatten_lists, list_lengths
 from dpo_analysis.runs.manifest import load_manifest, manifest_bytes
 from dpo_analysis.runs.parquet import parquet_bytes
 from dpo_analysis.runs.parts import plan_parts
-from dpo_analysis.runs.safe_files import sha256_inside
+from dpo_analysis.runs.safe_files import known_sha256
 from dpo_analysis.runs.summaries.pair_rows import find_pair
 from tests.faults import fakes
 
@@ -100,7 +100,7 @@ def test_what_was_scored_can_be_read(whole):
 
 def test_the_noise_floor_is_hashed_once_and_damaged_bytes_are_refused(folder, monkeypatch):
     hashed = []
-    monkeypatch.setattr(run_module, "sha256_inside", lambda *path: hashed.append(path) or sha256_inside(*path))
+    monkeypatch.setattr(run_module, "known_sha256", lambda *path: hashed.append(path) or known_sha256(*path))
     run = open_run(folder)
     assert [run.noise_floor for _ in range(3)] == [NoiseFloor(0.0, 0.0, 9)] * 3
     assert len(hashed) == 1
@@ -188,6 +188,11 @@ def test_an_unknown_model_is_refused_with_the_known_names(whole):
         open_run(whole).scores("gentle/checkpoint-99")
 
 
+def without_checksums(folder: Path) -> None:
+    """Take the checksums out of the manifest, as while a run is scored: a file is then judged by itself."""
+    (folder / "manifest.json").write_bytes(manifest_bytes(load_manifest(folder) | {"parts": []}))
+
+
 def rewritten(path: Path, change) -> None:
     table = pq.read_table(path)
     label = {key.decode(): value.decode() for key, value in table.schema.metadata.items() if key != b"ARROW:schema"}
@@ -198,12 +203,13 @@ def test_unknown_columns_files_and_manifest_keys_are_ignored(folder):
     before = open_run(folder).scores("gentle/checkpoint-10")
     rewritten(folder / FIRST, lambda table: table.append_column("surprise", pa.array(range(table.num_rows))))
     (folder / "scores/gentle/checkpoint-10/notes.txt").write_text("mine")
-    manifest = load_manifest(folder) | {"colour": "green"}
+    manifest = load_manifest(folder) | {"colour": "green", "parts": []}
     (folder / "manifest.json").write_bytes(manifest_bytes(manifest))
     assert open_run(folder).scores("gentle/checkpoint-10").equals(before)
 
 
 def test_a_missing_optional_column_is_null_and_a_missing_needed_one_is_damage(folder):
+    without_checksums(folder)
     rewritten(folder / FIRST, lambda table: table.drop_columns(["entropy"]))
     table = open_run(folder).scores("gentle/checkpoint-10", 0)
     assert table.schema.equals(schema.SCORES_SCHEMA)
@@ -214,6 +220,7 @@ def test_a_missing_optional_column_is_null_and_a_missing_needed_one_is_damage(fo
 
 
 def test_a_part_of_another_model_or_place_is_refused(folder):
+    without_checksums(folder)
     other = folder / FIRST.replace("gentle", "strong")
     (folder / FIRST).write_bytes(other.read_bytes())
     with pytest.raises(StorageError, match=r"does not belong here: its model is 'strong"):
@@ -319,3 +326,21 @@ def test_a_model_of_the_wrong_type_in_a_manifest_is_one_line(folder):
 def test_a_series_that_no_table_could_use_is_refused(changes):
     with pytest.raises(InputError):
         fakes.Series(**({"name": "gentle"} | changes))
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\ud800"])
+def test_a_name_that_is_not_utf_8_is_refused_in_a_line(name):
+    with pytest.raises(InputError, match="it is not UTF-8; give another"):
+        Series(name)
+    with pytest.raises(InputError, match="it is not UTF-8; give another"):
+        Model("gentle", name)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc"), pa.ArrowException(parquet.NO_THREAD)])
+def test_a_file_for_which_memory_does_not_suffice_is_not_called_damaged(folder, monkeypatch, error):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(parquet.pq, "ParquetFile", fails)
+    with pytest.raises(StorageError, match=r"not enough memory to read .*part-00000.parquet: close other programs"):
+        open_run(folder).pairs()

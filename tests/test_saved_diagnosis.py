@@ -10,6 +10,7 @@ from dpo_analysis.cli.launcher import sample_run
 from dpo_analysis.diagnosis import diagnose, load_or_diagnose, save_diagnoses, saved_diagnosis, thresholds
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.runs import open_run
+from dpo_analysis.runs.summaries.saved_json import with_checksum
 from dpo_analysis.runs.verify import verify_run
 from tests.app import synthetic
 
@@ -113,11 +114,18 @@ def test_a_damaged_file_is_no_file(folder, text):
     assert same(load_or_diagnose(run, series="gentle", split="eval"), diagnose(run, series="gentle", split="eval"))
 
 
-def test_a_diagnosis_that_lacks_a_field_is_made_anew(folder):
+def changed(folder, change, *, sealed=True):
+    """Change what is saved, with a checksum that fits or the old one."""
     data = json.loads((folder / saved_diagnosis.FILE).read_text())
+    checksum = data.pop("checksum")
     for one in data["diagnoses"]:
-        del one["fall"]["drop"]
-    (folder / saved_diagnosis.FILE).write_text(json.dumps(data))
+        change(one)
+    data = with_checksum(data) if sealed else {"checksum": checksum} | data
+    (folder / saved_diagnosis.FILE).write_text(json.dumps(data, indent=1))
+
+
+def test_a_diagnosis_that_lacks_a_field_is_made_anew(folder):
+    changed(folder, lambda one: one["fall"].pop("drop"))
     assert load_or_diagnose(open_run(folder), series="gentle", split="eval").fall.n_pairs
 
 
@@ -136,6 +144,29 @@ def test_saving_twice_changes_nothing(folder):
     assert (folder / saved_diagnosis.FILE).read_bytes() == before
 
 
+def test_a_changed_verdict_is_made_anew_and_told_by_verify(folder, monkeypatch):
+    changed(folder, lambda one: one["fall"].update(share_of_pairs=8.4), sealed=False)
+    run = open_run(folder)
+    assert load_or_diagnose(run, series="gentle", split="eval").fall.share_of_pairs <= 1
+    (line,) = verify_run(folder)
+    assert line.startswith(f"damaged {folder / saved_diagnosis.FILE}: it does not match its own checksum; delete it")
+    save_diagnoses(run)
+    assert verify_run(folder) == []
+    forbid(monkeypatch)
+    assert load_or_diagnose(run, series="gentle", split="eval")
+
+
+def test_a_file_of_an_earlier_version_is_not_trusted_and_the_folder_is_whole(folder):
+    data = json.loads((folder / saved_diagnosis.FILE).read_text())
+    del data["checksum"]
+    data["diagnoses"][0]["fall"]["share_of_pairs"] = 8.4
+    (folder / saved_diagnosis.FILE).write_text(json.dumps(data))
+    run = open_run(folder)
+    assert not saved_diagnosis.is_saved(run)
+    assert load_or_diagnose(run, series=data["diagnoses"][0]["series"], split="eval").fall.share_of_pairs <= 1
+    assert verify_run(folder) == []
+
+
 def test_verify_finds_nothing_wrong_with_it(folder):
     assert verify_run(folder) == []
 
@@ -146,7 +177,9 @@ def test_the_sample_holds_the_diagnoses_that_would_be_made(tmp_path):
     shipped = json.loads((folder / saved_diagnosis.FILE).read_text())
     shutil.rmtree(folder / saved_diagnosis.FOLDER)
     save_diagnoses(open_run(folder))
-    assert alike(json.loads((folder / saved_diagnosis.FILE).read_text()), shipped)
+    made = json.loads((folder / saved_diagnosis.FILE).read_text())
+    del made["checksum"], shipped["checksum"]
+    assert alike(made, shipped)
 
 
 def alike(one, other):
@@ -156,3 +189,9 @@ def alike(one, other):
     if isinstance(one, list):
         return len(one) == len(other) and all(map(alike, one, other))
     return one == (pytest.approx(other, rel=1e-6, abs=1e-9) if isinstance(other, float) else other)
+
+
+def test_a_diagnosis_whose_sentences_cannot_be_made_is_made_anew(folder):
+    changed(folder, lambda one: one["answer"].update(values={}))
+    found = load_or_diagnose(open_run(folder), series="gentle", split="eval")
+    assert found.answer.sentence("en")

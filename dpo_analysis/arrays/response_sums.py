@@ -94,7 +94,7 @@ def shared_logps(run: Run, model: Model) -> Array:
     """
     rows = pair_index(run).rows
     shared = np.full((len(rows), len(SIDES)), np.nan)
-    for index in range(run.n_parts):
+    for index in run.present_parts:
         table = run.scores(model, index, columns=["row", "side", "logp"])
         table, pair, side = _known_responses(table, rows)
         shared[pair, side] = _shared_sums(table["logp"], pair, side, len(rows))

@@ -74,7 +74,7 @@ def sample_pair_ids(run: Run, *, pairs: int = SAMPLE_PAIRS, parts: int = SAMPLE_
     Raises:
         StorageError: a part of the pairs is damaged.
     """
-    sampled_parts = sorted(range(run.n_parts), key=_part_order)[:parts]
+    sampled_parts = sorted(run.present_parts, key=_part_order)[:parts]
     tables = [run.pairs(part, columns=["pair_id", "status"]) for part in sampled_parts]
     scored = [
         pair_id

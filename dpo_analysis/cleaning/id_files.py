@@ -10,12 +10,11 @@ import pyarrow.parquet as pq
 
 from dpo_analysis.data.file_formats import MAX_LINE_BYTES, READERS
 from dpo_analysis.errors import InputError
-from dpo_analysis.tables.export import FORMULA
 
 MAX_TEXT_BYTES, MAX_TABLE_BYTES = 2**28, 2**32
 """Bytes of a list of ids, and of a table with a column pair_id, that is read: ids of more than ten million pairs."""
 COLUMN, LIST = "pair_id", "pair_ids"
-ESCAPED = re.compile(f"'(?={FORMULA.pattern})")
+ESCAPED = re.compile("'(?=[=+\\-@\t\r])")
 """What stands before a text that a spreadsheet would take for a formula, in tables that ``export`` writes."""
 
 

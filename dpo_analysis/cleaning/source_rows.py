@@ -68,9 +68,9 @@ def read_source_rows(run: Run, split: str | None = None) -> SourceRows:
     """
     run.check_pairs("export")
     split = _only_split(run) if split is None else split
-    run.check_files(part_path("pairs", part) for part in range(run.n_parts))
+    run.check_files(part_path("pairs", part) for part in run.present_parts)
     tables, hashes = [], []
-    for part in range(run.n_parts):
+    for part in run.present_parts:
         table = run.pairs(part, ["row", "pair_id", "group_id", "split", "source"])
         texts = table["source"].to_pylist()
         _check_rows(run, part, texts)
@@ -122,7 +122,7 @@ def iter_source_rows(run: Run, rows: SourceRows, kept: NDArray[np.bool_]) -> Ite
     """
     wanted = np.flatnonzero(rows.first & kept[rows.owner])
     row_numbers, owners = rows.pairs["row"].to_numpy()[wanted], rows.owner[wanted]
-    for part in range(run.n_parts):
+    for part in run.present_parts:
         here = row_numbers // run.part_size == part
         if here.any():
             table = run.pairs(part, ["row", "source"])

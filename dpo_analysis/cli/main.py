@@ -1,7 +1,9 @@
 """``dpo-analysis``: the commands, and how errors are printed. Everything heavy is imported inside its command."""
 
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,6 +12,9 @@ import typer
 from dpo_analysis import __version__
 from dpo_analysis.cli import model_info, run_commands, scoring_commands
 from dpo_analysis.errors import DPOAnalysisError, InputError, Interrupted
+
+MAX_LINE = 400
+"""Letters of a line about an error: paths that it names may be long, and a file may name any text."""
 
 app = typer.Typer(
     help="Why did the chosen reward fall in DPO training? Score the checkpoints, then read the answer.",
@@ -48,7 +53,11 @@ app.command()(run_commands.demo)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; an error that a user can mend is printed as one line, and the exit code is that of the error."""
+    """Run a command; every error is printed as one line, with the exit code of its kind.
+
+    What no command expects has exit code 70, and its traceback is in a file that the line names.
+    """
+    _show_what_cannot_be_encoded()
     try:
         arguments = _with_ray_address(list(sys.argv[1:] if argv is None else argv))
         code = app(arguments or ["--help"], prog_name="dpo-analysis", standalone_mode=False)
@@ -64,6 +73,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except BaseException as error:
+        # A library in Rust that panics raises no Exception.
+        if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
+            raise
+        _fail(*_described(error))
+
+
+def _described(error: BaseException) -> tuple[str, int]:
+    """Return the line and the exit code of an error that no command expects."""
+    # The frames hold what the command had in memory, which may be all that there is.
+    traceback.clear_frames(error.__traceback__)
+    try:
+        from dpo_analysis.cli.unexpected import describe
+
+        return describe(error)
+    except Exception:
+        return f"unexpected {type(error).__name__}, and no memory to say more; give less at once", 70
+
+
+def _show_what_cannot_be_encoded() -> None:
+    r"""Make the terminal show letters that it has not, and halves of characters, as ``\u2500`` instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _as_line(message: str) -> str:
+    """Return a message as a line of at most ``MAX_LINE`` letters, whose end, which says what to do, is kept."""
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in " ".join(message.split()))
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE // 2]} ... {line[-MAX_LINE // 2 + 5 :]}"
 
 
 def _with_ray_address(argv: list[str]) -> list[str]:
@@ -87,5 +126,5 @@ def _fail(message: str, code: int) -> None:
     except InputError:
         label = ""
     if not label or code != Interrupted.exit_code:
-        print(f"error: {label}{' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {label}{_as_line(message)}", file=sys.stderr)
     sys.exit(code)

@@ -236,6 +236,8 @@ def verify(
             advice = "run the same score command again"
         if any(problem.startswith("damaged") for problem in problems):
             advice = "delete the damaged files, then run the same score command: it makes them again"
+        if any(problem.startswith("not enough memory") for problem in problems):
+            advice = "verify it again with more memory before you delete anything"
         raise StorageError(f"{counted(len(problems), 'problem')} in {run}, listed above; {advice}")
     opened = open_run(run)
     policies = counted(len(opened.models), "policy")

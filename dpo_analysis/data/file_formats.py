@@ -15,10 +15,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import parse_json as parse_bounded
 
 MAX_LINE_BYTES = 16 * 2**20
 MAX_JSON_BYTES = 2**30
+MAX_JSON_VALUES = 32_000_000
+"""Values of a .json file, estimated by its commas, of which long texts have one in 60 bytes."""
 BATCH_ROWS = 256
+ARROW_ERRORS = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    TypeError,
+    RuntimeError,
+)
+"""What pyarrow raises for a file that it cannot read, and for dates and times that Python does not have."""
 BOM = b"\xef\xbb\xbf"
 
 
@@ -59,8 +73,8 @@ def _is_json_lines(data: bytes) -> bool:
     if not rest:
         return False
     try:
-        json.loads(first)
-    except (ValueError, RecursionError):
+        parse_bounded(first)
+    except ValueError:
         return False
     return True
 
@@ -85,11 +99,15 @@ def parse_json(data: bytes, where: str) -> Any:
     """Parse a JSON value; NaN and Infinity become null.
 
     Raises:
-        InputError: broken JSON, bytes that are not UTF-8, a repeated key, or nesting too deep; names ``where``.
+        InputError: broken JSON, bytes that are not UTF-8, a repeated key, nesting too deep or a number too long; names
+            ``where``.
     """
     try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_object_without_repeated_keys, parse_constant=lambda _: None
+        return parse_bounded(
+            data,
+            most_values=MAX_JSON_VALUES,
+            constant=lambda _: None,
+            object_hook=_object_without_repeated_keys,
         )
     except UnicodeDecodeError as error:
         raise InputError(f"bad text in {where}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
@@ -97,8 +115,6 @@ def parse_json(data: bytes, where: str) -> Any:
         raise InputError(f"broken JSON in {where}: {_json_error_text(error)}; mend or remove that row") from error
     except ValueError as error:
         raise InputError(f"bad JSON in {where}: {error}; mend or remove that row") from error
-    except RecursionError as error:
-        raise InputError(f"bad JSON in {where}: nested too deep; mend or remove that row") from error
 
 
 def _json_error_text(error: json.JSONDecodeError) -> str:
@@ -130,12 +146,14 @@ def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
     index = 0
     try:
         with pq.ParquetFile(path) as file:
+            refuse_repeated_columns(file.schema_arrow.names, str(path))
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 for row in batch.to_pylist():
                     yield f"{path}[{index}]", row
                     index += 1
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"unreadable Parquet in {path}: {error}; write the file again") from error
+    except ARROW_ERRORS as error:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"unreadable Parquet in {path}: {why}; write the file again") from error
 
 
 def read_csv(path: Path) -> Iterator[tuple[str, Any]]:
@@ -147,6 +165,7 @@ def read_csv(path: Path) -> Iterator[tuple[str, Any]]:
         line = 1
         try:
             header = next(reader, [])
+            refuse_repeated_columns(header, str(path))
             # A quoted cell may hold line ends: a record is named by its first line, the reader counts its last.
             line = reader.line_num + 1
             for cells in reader:
@@ -158,6 +177,17 @@ def read_csv(path: Path) -> Iterator[tuple[str, Any]]:
             raise InputError(f"bad text in {path}:{line}: not UTF-8; save the file as UTF-8") from error
         except csv.Error as error:
             raise InputError(f"broken CSV in {path}:{line}: {error}; mend that row") from error
+
+
+def refuse_repeated_columns(names: list[str], where: str) -> None:
+    """Check that no two columns have one name: a row would keep the last of them in silence.
+
+    Raises:
+        InputError: two have; the message names the column and ``where``.
+    """
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two columns {repeated[:80]!r} in {where}: which is meant is not clear; rename or remove one")
 
 
 def _csv_record(header: list[str], cells: list[str], where: str) -> dict[str, str]:

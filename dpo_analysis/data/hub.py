@@ -11,6 +11,19 @@ from dpo_analysis.errors import InputError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:\w[\w.-]*)?")
 
+LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    ImportError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+)
+"""What ``datasets`` raises beside its own errors for a folder whose files are not what it wrote."""
+
 
 def looks_like_hub_id(text: str) -> bool:
     """Return whether ``text`` could name a data set on the hub: ``name``, ``org/name`` or ``org/name:split``."""
@@ -56,7 +69,7 @@ def _load_with_datasets(load: Callable[[Any], Any], problem: str, fix: str) -> A
     logger.setLevel(logging.ERROR)  # warnings about retries would bury the one line of the error
     try:
         return load(datasets)
-    except (OSError, ValueError, RuntimeError, ImportError, LookupError, datasets.exceptions.DatasetsError) as error:
+    except (*LOAD_ERRORS, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise InputError(f"{problem}: {reason}; {fix}") from error
     finally:

@@ -14,6 +14,7 @@ from dpo_analysis.data.shapes.registry import find_shape, refusal
 from dpo_analysis.data.shapes.shape import Reading, Result, Shape, Values
 from dpo_analysis.data.sources import Row
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import MAX_DEPTH, is_deeper
 
 DATASET_INFO = "dataset_info.json"
 MAX_INFO_BYTES = 4 * 2**20
@@ -95,6 +96,10 @@ class ShapeReader:
 
 
 def _with_json_values(row: Row) -> Row:
+    """Return the row with values that JSON can hold; with an error where they nest deeper than any row."""
+    if row.error is None and is_deeper(row.values):
+        why = f"bad row in {row.where}: nested deeper than {MAX_DEPTH} levels; mend or remove that row"
+        return row._replace(values={}, error=InputError(why))
     return Row(row.split, row.where, {str(name): json_value(value) for name, value in row.values.items()}, row.error)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dpo_analysis.data import hub
-from dpo_analysis.data.file_formats import READERS
+from dpo_analysis.data.file_formats import ARROW_ERRORS, READERS, refuse_repeated_columns
 from dpo_analysis.errors import InputError
 
 
@@ -53,6 +53,7 @@ def _rows(source: object, split: str | None) -> Iterator[Row]:
     elif isinstance(source, Mapping):
         yield from _from_splits(source, split, "")
     elif isinstance(source, pd.DataFrame):
+        refuse_repeated_columns([str(name) for name in source.columns], "dataframe")
         yield from _rows_by_index(source.to_dict("records"), split, "dataframe")
     elif isinstance(source, Iterable) and not isinstance(source, bytes):
         yield from _rows_by_index(source, split, _source_name(source))
@@ -89,7 +90,7 @@ def _from_loaded(loaded: object, split: str | None, name: str) -> Iterator[Row]:
     if isinstance(loaded, Mapping):
         yield from _from_splits(loaded, split, name)
     elif isinstance(loaded, Iterable):
-        yield from _rows_by_index(loaded, split, name)
+        yield from _rows_by_index(_readable(loaded, name), split, name)
 
 
 def _from_splits(splits: Mapping[Any, Any], split: str | None, name: str) -> Iterator[Row]:
@@ -114,6 +115,19 @@ def _select_split(splits: object, split: str, name: str) -> Any:
         where = name or "the given splits"
         raise InputError(f"no split {split!r} in {where}: it has {names}; write {split}=SOURCE:SPLIT with one of them")
     return splits[split]
+
+
+def _readable(rows: Iterable[Any], name: str) -> Iterator[Any]:
+    """Yield the rows of a ``datasets`` object, which reads each from its files when it is asked for.
+
+    Raises:
+        InputError: a file is damaged, or a value is none that Python has.
+    """
+    try:
+        yield from rows
+    except ARROW_ERRORS as error:
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError(f"unreadable data set {name}: {why}; save it again") from error
 
 
 def _rows_by_index(rows: Iterable[Any], split: str | None, name: str) -> Iterator[Row]:

@@ -1,13 +1,12 @@
 """The rows of a run as the row checks read them: the table of the command ``check``, rebuilt from the run folder."""
 
-import json
-
 import numpy as np
 import pandas as pd
 
 from dpo_analysis.arrays.response_sums import pair_index
 from dpo_analysis.data.row_texts import TEXT_WARNINGS, source_flags
 from dpo_analysis.runs import Run
+from dpo_analysis.runs.parts import source_row
 from dpo_analysis.runs.summaries.store import read_pair_facts
 from dpo_analysis.schema import SIDES
 
@@ -58,7 +57,7 @@ def _flags_of_sources(run: Run, pairs: pd.DataFrame) -> pd.DataFrame:
     looked_at = set(pairs.groupby("split", sort=False).head(MAX_SOURCES)["row"].tolist())
     table = run.pairs(columns=["row", "source"], rows=looked_at)
     flags = {
-        row: source_flags(json.loads(text)) if text else None
+        row: source_flags(source_row(text)) if text else None
         for row, text in zip(table["row"].to_pylist(), table["source"].to_pylist(), strict=True)
         if row in looked_at
     }

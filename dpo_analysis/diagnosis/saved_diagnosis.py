@@ -1,8 +1,8 @@
 """Diagnoses saved in a finished run folder, so that pages and reports need not make them again.
 
 A saved diagnosis is valid while the run has the same manifest, which holds every file's checksum, and the package the
-same ``thresholds.RULES_VERSION`` and the same causes. Otherwise the diagnosis is made again. The file stands outside
-the manifest, so ``verify`` does not check it.
+same ``thresholds.RULES_VERSION`` and the same causes, and while the file matches its own checksum. Otherwise the
+diagnosis is made again.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from typing import Any
 from dpo_analysis.diagnosis import thresholds
 from dpo_analysis.diagnosis.causes import every_cause
 from dpo_analysis.diagnosis.checks import Check, run_checks
+from dpo_analysis.diagnosis.diagnosis_text import diagnoses_as_json
 from dpo_analysis.diagnosis.findings import (
     Answer,
     BigramChange,
@@ -31,12 +32,12 @@ from dpo_analysis.diagnosis.findings import (
 from dpo_analysis.diagnosis.phrases.phrase import Example, Phrase
 from dpo_analysis.diagnosis.series_diagnosis import diagnose, metrics_at_end, scored_series
 from dpo_analysis.diagnosis.series_log_ratios import default_split
-from dpo_analysis.errors import StorageError
 from dpo_analysis.runs import Run
-from dpo_analysis.runs.manifest import MANIFEST_FILE, read_json
+from dpo_analysis.runs.manifest import MANIFEST_FILE
 from dpo_analysis.runs.safe_files import atomic_write, make_dirs
+from dpo_analysis.runs.summaries.saved_json import SAVED_FILE, read_saved, with_checksum
 
-FOLDER, FILE = "summary", "summary/diagnosis.json"
+FOLDER, FILE = SAVED_FILE.split("/")[0], SAVED_FILE
 STAMP, DIAGNOSES = "of", "diagnoses"
 """Keys of the file."""
 RUN_FOLDER = "{run folder}"
@@ -54,7 +55,7 @@ def save_diagnoses(run: Run) -> None:
         StorageError: a part is damaged, or the disk refuses.
     """
     stamp = _stamp(run)
-    if stamp is None or (_read_file(run) or {}).get(STAMP) == stamp:
+    if stamp is None or (read_saved(run.path) or {}).get(STAMP) == stamp:
         return
     checks = run_checks(run)
     diagnoses = [
@@ -63,7 +64,7 @@ def save_diagnoses(run: Run) -> None:
         for split in run.splits
     ]
     saved = [_as_json(_with_run_folder(diagnosis, str(run.path), RUN_FOLDER)) for diagnosis in diagnoses]
-    data = json.dumps({STAMP: stamp, DIAGNOSES: saved}, indent=1).encode()
+    data = json.dumps(with_checksum({STAMP: stamp, DIAGNOSES: saved}), indent=1).encode()
     atomic_write(make_dirs(run.path, FOLDER) / Path(FILE).name, data, point="summary")
 
 
@@ -105,28 +106,22 @@ def load_or_diagnose(
 def is_saved(run: Run) -> bool:
     """Return whether the run folder holds valid diagnoses, so that ``load_or_diagnose`` is quick."""
     stamp = _stamp(run)
-    return stamp is not None and (_read_file(run) or {}).get(STAMP) == stamp
+    return stamp is not None and (read_saved(run.path) or {}).get(STAMP) == stamp
 
 
 def _load(run: Run, series: str, split: str) -> Diagnosis | None:
     """Return the saved diagnosis; None where there is no valid one."""
-    file = _read_file(run)
+    file = read_saved(run.path)
     if file is None or file.get(STAMP) != _stamp(run):
         return None
-    saved = [raw for raw in file[DIAGNOSES] if raw["series"] == series and raw["split"] == split]
     try:
-        return _with_run_folder(_diagnosis(saved[0]), RUN_FOLDER, str(run.path)) if saved else None
-    except (KeyError, TypeError):
+        saved = [raw for raw in file[DIAGNOSES] if raw["series"] == series and raw["split"] == split]
+        diagnosis = _with_run_folder(_diagnosis(saved[0]), RUN_FOLDER, str(run.path)) if saved else None
+        # Whoever wrote the file may have computed its checksum, too: every sentence is made once, in case it has none.
+        diagnoses_as_json([diagnosis] if diagnosis is not None else [], "en")
+        return diagnosis
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError):
         return None
-
-
-def _read_file(run: Run) -> dict[str, Any] | None:
-    """Return the content of the file; None where there is no file, or none that can be read."""
-    try:
-        content = read_json(run.path, FILE)
-    except (FileNotFoundError, StorageError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _stamp(run: Run) -> str | None:

@@ -1,6 +1,5 @@
 """Arrays of summed log-probs: a row for each checkpoint, a column for each pair."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.imported_sums import THE_REFERENCE, ImportedModel, ImportedSums
+from dpo_analysis.imported.imported_sums import MAX_WHOLE, THE_REFERENCE, ImportedModel, ImportedSums
+from dpo_analysis.imported.npz import read_npz
 from dpo_analysis.schema import SIDES
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -42,8 +42,8 @@ def read_arrays(source: object, split: str | None, series: str, sums: ImportedSu
         InputError: there is no such file, it is damaged or pickled, or the arrays have other shapes.
     """
     name = str(source) if isinstance(source, str | Path) else "arrays"
-    arrays = _load(source, name)
-    sums.unused += [key for key in arrays if key not in ARRAYS and key not in sums.unused]
+    arrays, others = _load(source, name)
+    sums.unused += [key for key in others if key not in sums.unused]
     values = np.stack([_numbers(arrays, side, 2, name) for side in _equal_shapes(arrays, SIDES, name)], axis=2)
     n_models, n_pairs = values.shape[:2]
     steps = _read_steps(arrays.get("steps"), n_models, name)
@@ -64,11 +64,28 @@ def _add_pairs(ids: NDArray[Any] | None, n_pairs: int, split: str, name: str, su
     """Return the index of the pair of every column, added if new."""
     if ids is not None and ids.shape != (n_pairs,):
         raise InputError(f"bad arrays in {name}: pair_id has shape {ids.shape}, not {(n_pairs,)}; {SHAPES}")
-    names = [str(pair_id) for pair_id in (range(n_pairs) if ids is None else ids.tolist())]
+    names = [str(number) for number in range(n_pairs)] if ids is None else _texts(ids, name)
     return [
         sums.add_pair(split, pair_name, f"{name}[{number}]", has_id=ids is not None)
         for number, pair_name in enumerate(names)
     ]
+
+
+def _texts(ids: NDArray[Any], name: str) -> list[str]:
+    """Return ids as text.
+
+    Raises:
+        InputError: they are neither texts nor whole numbers, or hold what UTF-8 cannot store.
+    """
+    try:
+        if ids.dtype.kind not in "USiu":
+            raise ValueError(f"they are of {ids.dtype}")
+        texts = [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in ids.tolist()]
+        "".join(texts).encode("utf-8")
+    except ValueError as error:
+        why = str(error)[:80]
+        raise InputError(f"bad arrays in {name}: pair_id has ids that are no text: {why}; write them again") from error
+    return texts
 
 
 def _add_model(
@@ -81,17 +98,14 @@ def _add_model(
             sums.add_sum(model_index, pair, side, logps)
 
 
-def _load(source: object, name: str) -> dict[str, NDArray[Any]]:
+def _load(source: object, name: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return the arrays, and the names of those that are not read."""
     if isinstance(source, Mapping):
-        return {str(key): np.asarray(value) for key, value in source.items()}
+        arrays = {str(key): np.asarray(value) for key, value in source.items()}
+        return arrays, [key for key in arrays if key not in ARRAYS]
     if not Path(name).is_file():
         raise InputError(f"no arrays in {name}: no such file; check the path")
-    try:
-        with np.load(name, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        why = str(error).partition("\n")[0][:120]
-        raise InputError(f"unreadable arrays in {name}: {why}; write numbers with numpy.savez") from error
+    return read_npz(Path(name), ARRAYS)
 
 
 def _equal_shapes(arrays: Arrays, keys: tuple[str, ...], name: str) -> tuple[str, ...]:
@@ -115,9 +129,9 @@ def _numbers(arrays: Arrays, key: str, dimensions: int, name: str) -> NDArray[np
 def _read_steps(steps: NDArray[Any] | None, count: int, name: str) -> list[int]:
     if steps is None:
         return list(range(count))
-    whole = steps.shape == (count,) and steps.dtype.kind in "iu" and (steps >= 0).all()
+    whole = steps.shape == (count,) and steps.dtype.kind in "iu" and ((steps >= 0) & (steps < MAX_WHOLE)).all()
     if not whole or len(np.unique(steps)) < count:
         raise InputError(
-            f"bad arrays in {name}: steps must be {count} different whole numbers; give one per checkpoint"
+            f"bad arrays in {name}: steps must be {count} different whole numbers below 2**53; give one per checkpoint"
         )
     return [int(step) for step in steps]

@@ -17,6 +17,7 @@ from dpo_analysis.imported.logs import import_logs, read_logs
 from dpo_analysis.imported.long_tables import read_long_table
 from dpo_analysis.imported.pairs import make_pairs, pairs_sha256
 from dpo_analysis.runs import Model, Part, Run, RunWriter, Series, open_run
+from dpo_analysis.runs.checksums import removed_if_failed
 from dpo_analysis.runs.manifest import canonical_json
 from dpo_analysis.runs.run import IMPORTED
 from dpo_analysis.schema import SCORES_SCHEMA, SIDES
@@ -39,7 +40,8 @@ def import_run(
     """Make a run folder, or add to it, from log-probs that were summed over responses elsewhere.
 
     Such a run has no tokens: everything that needs sums only works, and what needs tokens says that there are none.
-    Training logs alone, without tables, make a run that has their curves, and neither pairs nor models.
+    Training logs alone, without tables, make a run that has their curves, and neither pairs nor models. An import that
+    fails leaves no new run folder.
 
     Args:
         *tables: long tables (see ``imported.long_tables.read_long_table``) and arrays (see
@@ -65,17 +67,18 @@ def import_run(
     """
     objective = _objective(beta, loss_type)
     curves = read_logs(logs)
-    if tables or not curves:
-        _import_tables(
-            tables,
-            out,
-            objective,
-            pairs,
-            series=series,
-            reference_checkpoint=reference_checkpoint,
-            part_size=part_size,
-        )
-    return import_logs(curves, out, objective) if curves else open_run(out)
+    with removed_if_failed(Path(out)):
+        if tables or not curves:
+            _import_tables(
+                tables,
+                out,
+                objective,
+                pairs,
+                series=series,
+                reference_checkpoint=reference_checkpoint,
+                part_size=part_size,
+            )
+        return import_logs(curves, out, objective) if curves else open_run(out)
 
 
 def _import_tables(

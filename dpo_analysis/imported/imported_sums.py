@@ -1,5 +1,6 @@
 """Summed log-probs as they are read from tables and arrays: pairs, models, and a sum for each of both sides."""
 
+import math
 import re
 from array import array
 from collections.abc import Mapping
@@ -13,9 +14,11 @@ from dpo_analysis.schema import REFERENCE, SIDES
 
 MAX_LOGPS = 1e-3
 """Nats by which a sum of log-probs may lie above 0, since 16 bits round."""
+MAX_WHOLE = 2**53
+"""Steps and numbers of rows lie below: from here on whole numbers are no longer told apart by a float."""
 PAIR_FIELDS = ("prompt", "chosen", "rejected", "group_id")
 """The fields of a pair that its rows may have."""
-CHECKPOINT_NAME = re.compile(r"(?:checkpoint-)?([0-9]{1,18})")
+CHECKPOINT_NAME = re.compile(r"(?:checkpoint-)?([0-9]{1,15})")
 
 
 @dataclass(slots=True)
@@ -135,33 +138,39 @@ class ImportedSums:
         shape = len(self.models), len(self.pairs), len(SIDES)
         indices = np.frombuffer(self._indices, dtype=np.int64).reshape(-1, 3)
         values = np.frombuffer(self._logps, dtype=np.float64)
-        flat = np.ravel_multi_index(tuple(indices.T), shape)
-        times = np.bincount(flat, minlength=int(np.prod(shape)))
-        self._refuse(times > 1, shape, source, "twice", "leave one of the rows out")
+        flat = (indices[:, 0] * shape[1] + indices[:, 1]) * shape[2] + indices[:, 2]
+        # Nothing of this shape is made before every sum is known to be there: 20,000 rows, each of another pair and
+        # another model, would ask for 6 GB.
+        order = np.argsort(flat, kind="stable")
+        flat, values = flat[order], values[order]
+        twice = flat[1:][flat[1:] == flat[:-1]]
+        self._refuse(twice, len(twice), shape, source, "twice", "leave one of the rows out")
+        gaps = np.flatnonzero(flat != np.arange(len(flat)))
+        missing = gaps[:1] if len(gaps) else np.array([len(flat)])
         both_sides = "give both sides of every pair under every model, an empty value where it is unknown"
-        self._refuse(times == 0, shape, source, "nowhere", both_sides)
-        sums = np.empty(shape)
-        sums.reshape(-1)[flat] = values
+        self._refuse(missing, math.prod(shape) - len(flat), shape, source, "nowhere", both_sides)
         with np.errstate(invalid="ignore"):
-            above = sums.reshape(-1) > MAX_LOGPS
+            above = np.flatnonzero(values > MAX_LOGPS)
         sums_in_nats = "give log-probs summed over the response in nats, no losses and no probabilities"
-        self._refuse(above, shape, source, "above 0", sums_in_nats)
-        return sums
+        self._refuse(above, len(above), shape, source, "above 0", sums_in_nats)
+        return values.reshape(shape)
 
-    def _refuse(self, wrong: NDArray[np.bool_], shape: tuple[int, int, int], source: str, how: str, fix: str) -> None:
+    def _refuse(
+        self, wrong: NDArray[np.int64], count: int, shape: tuple[int, int, int], source: str, how: str, fix: str
+    ) -> None:
         """Raise an InputError if a sum is wrong.
 
         Args:
-            wrong: which sums are wrong, shape (models x pairs x sides,).
+            wrong: the flat index of at least the first wrong sum.
+            count: how many sums are wrong.
             shape: numbers of models, pairs and sides.
             source: the name of the tables.
             how: how the sums stand in the tables: twice, nowhere, above 0.
             fix: what to do about it.
         """
-        flat = np.flatnonzero(wrong)
-        if len(flat):
-            model, pair, side = (int(index) for index in np.unravel_index(flat[0], shape))
-            more = f" and {counted(len(flat) - 1, 'more value')}" if len(flat) > 1 else ""
+        if count:
+            model, pair, side = (int(index) for index in np.unravel_index(wrong[0], shape))
+            more = f" and {counted(count - 1, 'more value')}" if count > 1 else ""
             raise InputError(
                 f"bad table in {source}: the {SIDES[side]} logps of pair {self.pairs[pair].name[:40]!r} under "
                 f"{self.models[model].key} stand {how}{more}; {fix}"

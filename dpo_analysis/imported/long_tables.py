@@ -4,10 +4,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from dpo_analysis.data.shapes.json_values import SURROGATE, without_surrogates
 from dpo_analysis.data.sources import Row, read_rows
 from dpo_analysis.errors import InputError
-from dpo_analysis.imported.imported_sums import PAIR_FIELDS, THE_REFERENCE, ImportedModel, ImportedSums, step_from_name
+from dpo_analysis.imported.imported_sums import (
+    MAX_WHOLE,
+    PAIR_FIELDS,
+    THE_REFERENCE,
+    ImportedModel,
+    ImportedSums,
+    step_from_name,
+)
 from dpo_analysis.schema import REFERENCE, SIDES
+from dpo_analysis.text.plain_numbers import parse_number
 
 COLUMNS = ("pair_id", "row", "series", "model", "step", "side", "split", "logps", "reference_logps", *PAIR_FIELDS)
 """The columns that are read; the names of all other columns are reported."""
@@ -53,9 +64,12 @@ def _read_pair(row: Row, values: Mapping[str, Any], split: str | None, sums: Imp
     if name is None:
         raise _bad_row(row, f"no pair_id and no row, only {sorted(row.values)}", NEEDED_COLUMNS)
     text = str(name) if has_id else str(_whole_number(row, name, "row"))
-    fields = {key: str(values[key]) for key in PAIR_FIELDS if values[key] is not None}
-    split = split or values["split"] or row.split
-    return sums.add_pair(str(split), text, row.where, has_id=has_id, fields=fields)
+    # A text is only shown, and loses what UTF-8 cannot store; by a name rows are told apart, and it must stay as it is.
+    fields = {key: without_surrogates(str(values[key])) for key in PAIR_FIELDS if values[key] is not None}
+    split = str(split or values["split"] or row.split)
+    return sums.add_pair(
+        _name(row, split, "split"), _name(row, text, "pair_id"), row.where, has_id=has_id, fields=fields
+    )
 
 
 def _read_side(row: Row, values: Mapping[str, Any]) -> int:
@@ -75,7 +89,15 @@ def _read_model(row: Row, values: Mapping[str, Any], series: str) -> ImportedMod
     series = str(values["series"]) if values["series"] is not None else series
     if series == REFERENCE or "/" in series:
         raise _bad_row(row, f"series is {series!r}", f"it is one word without '/', and not {REFERENCE!r}")
+    series, name = _name(row, series, "series"), _name(row, name, "model")
     return ImportedModel(series, name, step_from_name(name) if step is None else step)
+
+
+def _name(row: Row, text: str, column: str) -> str:
+    """Return the name of a pair, a split, a series or a model, checked to be text that UTF-8 can store."""
+    if SURROGATE.search(text):
+        raise _bad_row(row, f"{column} holds half of a character", "write the table again, as UTF-8")
+    return text
 
 
 def _set_reference_sum(
@@ -101,15 +123,17 @@ def _number(row: Row, value: Any, name: str) -> float:
     if isinstance(value, Sequence) and not isinstance(value, str):
         raise _bad_row(row, f"{name} is a list", "give the sum over the response: one number")
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        if isinstance(value, bool | np.bool_):
+            raise TypeError(value)
+        return parse_number(value) if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
         raise _bad_row(row, f"{name} is {str(value)[:40]!r}", "give the summed log-prob in nats: one number") from None
 
 
 def _whole_number(row: Row, value: object, name: str) -> int:
     number = _number(row, value, name)
-    if not math.isfinite(number) or number < 0 or number != int(number):
-        raise _bad_row(row, f"{name} is {str(value)[:40]!r}", "give a whole number from 0 on")
+    if not math.isfinite(number) or not 0 <= number < MAX_WHOLE or number != int(number):
+        raise _bad_row(row, f"{name} is {str(value)[:40]!r}", f"give a whole number from 0 to {MAX_WHOLE - 1}")
     return int(number)
 
 

@@ -2,11 +2,13 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dpo_analysis.errors import InputError
+from dpo_analysis.errors import InputError, RunBusy
 from dpo_analysis.runs.manifest import MANIFEST_FILE
 from dpo_analysis.runs.parquet import read_label
 from dpo_analysis.runs.safe_files import TEMPORARY_NAME, path_components, sha256_inside, storage_error
@@ -43,6 +45,33 @@ def make_run_folder(root: Path) -> None:
         raise InputError(
             f"cannot score into {root}: it is no run folder and holds {foreign[0][:60]!r}; give a new or an empty --out"
         )
+
+
+@contextmanager
+def removed_if_failed(root: Path) -> Iterator[None]:
+    """Remove the run folder ``root`` if the block raises an error and ``root`` was missing or empty before it.
+
+    A folder that another process has begun meanwhile stays, and so does what was there before.
+    """
+    existed = root.exists()
+    was_empty = not existed or (root.is_dir() and not any(root.iterdir()))
+    try:
+        yield
+    except RunBusy:
+        raise
+    except Exception:
+        if was_empty and root.is_dir():
+            _remove_run_files(root, keep_folder=existed)
+        raise
+
+
+def _remove_run_files(root: Path, *, keep_folder: bool) -> None:
+    for path in root.iterdir():
+        if is_run_file(path.name):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    if not keep_folder:
+        with suppress(OSError):
+            root.rmdir()
 
 
 def listed_paths(root: Path) -> list[str]:

@@ -203,5 +203,5 @@ def _holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_bytes()[:4096])
         return f"process {int(holder['pid'])} on host {str(holder['host'])[:64]!r}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "another process"

@@ -15,6 +15,7 @@ from dpo_analysis.errors import InputError, OtherWeights, StorageError
 from dpo_analysis.runs.records import Model, Series
 from dpo_analysis.runs.safe_files import open_inside, reading
 from dpo_analysis.schema import SCHEMA_VERSION
+from dpo_analysis.text.bounded_json import STORED_DIGITS, parse_json, read_at_most
 from dpo_analysis.trainer.training_args import BATCH_SETTINGS
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE = "manifest.json"
 MAX_JSON_BYTES = 256 * 2**20
+MAX_PARTS = 1_000_000
+"""Parts of a run: at the usual 512 pairs, half a billion pairs."""
 SHOWN_DIFFERENCES = 4
 """Differences of two records that an error message names."""
 _PLAN_FIELDS = ("n_pairs", "n_parts", "part_size", "splits")
@@ -71,12 +74,12 @@ def read_json(root: Path, relative: str) -> Any:
         StorageError: the file is unreadable, over 256 MiB, or no JSON.
     """
     with open_inside(root, relative) as handle, reading(root / relative):
-        raw = handle.read(MAX_JSON_BYTES + 1)
+        raw = read_at_most(handle, MAX_JSON_BYTES)
     try:
         if len(raw) > MAX_JSON_BYTES:
             raise ValueError("over 256 MiB")
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_json(raw, most_digits=STORED_DIGITS, constant=_refuse_constant, finite=True)
+    except ValueError as error:
         raise StorageError(
             f"unreadable {root / relative}: {str(error)[:120]}; take the folder from where it was made, "
             "or delete this file and score again: finished parts are kept"
@@ -116,6 +119,12 @@ def _manifest_problem(manifest: Any) -> str:
             return f"no field {key!r} of type {kind.__name__}"
     if manifest["schema_version"] < 1 or manifest["part_size"] < 1 or manifest["n_parts"] < 0:
         return "a number below what is possible"
+    counts = [count for count in manifest["splits"].values() if type(count) is int and count >= 0]
+    if len(counts) < len(manifest["splits"]) or sum(counts) != manifest["n_pairs"]:
+        return "numbers of pairs of the splits that do not add up"
+    n_parts, n_pairs = manifest["n_parts"], manifest["n_pairs"]
+    if n_parts > MAX_PARTS or not n_parts <= n_pairs <= n_parts * manifest["part_size"]:
+        return f"{n_pairs} pairs in {n_parts} parts of {manifest['part_size']}, which is impossible"
     if not all(isinstance(record, dict) for record in [*manifest["models"], *manifest["series"].values()]):
         return "a series or model that is no object"
     if not all(_is_file_record(record) for record in manifest["parts"]):
@@ -140,10 +149,15 @@ def read_records(manifest: Mapping[str, Any]) -> tuple[dict[str, Series], list[M
         models = sorted((Model.from_json(record) for record in manifest["models"]), key=lambda model: model.order)
     except InputError as error:
         raise StorageError(f"damaged {MANIFEST_FILE}: {error}") from error
+    why = ""
     if sum(model.is_reference for model in models) != 1:
-        raise StorageError(
-            f"damaged {MANIFEST_FILE}: it needs exactly one reference; take the folder from where it was made"
-        )
+        why = "it needs exactly one reference"
+    elif not {model.series for model in models if not model.is_reference} <= series.keys():
+        why = "a model of a series that it does not have"
+    elif len({model.key for model in models}) < len(models):
+        why = "two models of one name"
+    if why:
+        raise StorageError(f"damaged {MANIFEST_FILE}: {why}; take the folder from where it was made")
     return series, models
 
 

@@ -25,6 +25,8 @@ READ_ERRORS = (
     RuntimeError,
 )
 """The exceptions that pyarrow raises for bytes that are no whole Parquet file."""
+NO_THREAD = "Failed to launch worker thread"
+"""How pyarrow says that the memory for another thread is not there."""
 
 
 def parquet_bytes(table: pa.Table, label: Mapping[str, str], row_group: int = ROW_GROUP) -> pa.Buffer:
@@ -164,8 +166,17 @@ def check_label(root: Path, relative: str, file_label: Mapping[str, str], expect
 
 
 def damaged(root: Path, relative: str, error: BaseException) -> StorageError:
-    """Return the error for a Parquet file that cannot be read, as a single line."""
+    """Return the error for a Parquet file that cannot be read, as a single line.
+
+    A file for which memory does not suffice is not called damaged: nobody should delete it for that. A damaged footer
+    may ask for any amount, so that it can be either.
+    """
     reason = " ".join(str(error).split())[:120]
+    if isinstance(error, MemoryError) or NO_THREAD in reason:
+        return StorageError(
+            f"not enough memory to read {root / relative}: close other programs or raise the limit (ulimit -v); if "
+            "that changes nothing, take the file from where it was made"
+        )
     return StorageError(f"damaged {root / relative}: {reason}; delete this file and run the same score command again")
 
 

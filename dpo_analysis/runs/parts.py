@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dpo_analysis import schema
+from dpo_analysis.errors import StorageError
 from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.safe_files import encode_name
+from dpo_analysis.text.bounded_json import parse_json
 
 if TYPE_CHECKING:
     from dpo_analysis.data.tokenization import TokenizedPair
@@ -112,6 +114,20 @@ def responses_table(part: Part) -> pa.Table:
 def _valid_unicode(text: str | None) -> str | None:
     """Return ``text`` with lone surrogates replaced, since Arrow stores valid UTF-8 only."""
     return None if text is None else SURROGATES.sub("\ufffd", text)
+
+
+def source_row(text: str | None) -> Any:
+    """Return the source row of a pair from its JSON text in ``PAIRS_SCHEMA``; an empty dictionary where it is unknown.
+
+    Raises:
+        StorageError: the text is no JSON, or goes beyond the bounds of ``text.bounded_json``.
+    """
+    try:
+        return parse_json(text) if text else {}
+    except ValueError as error:
+        raise StorageError(
+            f"damaged run folder: the source row of a pair is no JSON ({error}); take the folder from where it was made"
+        ) from error
 
 
 def _source_json(source: object) -> str:

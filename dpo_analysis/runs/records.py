@@ -41,6 +41,7 @@ class Series:
         Raises:
             InputError: the name is empty or has a ``/``, beta is below 0 or not finite, or a word is unknown.
         """
+        _refuse_half_characters(self.name, "series")
         if not self.name or "/" in self.name:
             raise InputError(f"bad series name {self.name!r}: it is one word without '/'; write SERIES/NAME=MODEL")
         if not (math.isfinite(self.beta) and self.beta >= 0):
@@ -99,6 +100,7 @@ class Model:
         Raises:
             InputError: a policy has no series or no name, or its series has a ``/``.
         """
+        _refuse_half_characters(self.key, "model")
         if not self.name or "/" in self.series or (not self.series and self.name != schema.REFERENCE):
             raise InputError(f"bad model name {self.key!r}: it must be SERIES/NAME; write SERIES/NAME=MODEL")
 
@@ -167,6 +169,16 @@ class NoiseFloor:
         response = float(_field(record, "response", (int, float), "noise.json"))
         n_pairs = _field(record, "n_pairs", int, "noise.json")
         return cls(token, response, n_pairs, _field(record, "against", str, "noise.json", "packing"))
+
+
+def _refuse_half_characters(name: str, of: str) -> None:
+    """Check that a name can be stored as UTF-8: the name of a folder on disk may be any bytes.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name):
+        raise InputError(f"bad {of} name {ascii(name)[:80]}: it is not UTF-8; give another as SERIES/NAME=MODEL")
 
 
 _MISSING = object()

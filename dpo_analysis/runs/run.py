@@ -16,7 +16,7 @@ from dpo_analysis.runs.manifest import MANIFEST_FILE, identity_hash, load_manife
 from dpo_analysis.runs.parquet import read_table
 from dpo_analysis.runs.parts import PART_FILE, part_path, scores_folder
 from dpo_analysis.runs.records import Model, NoiseFloor, Series
-from dpo_analysis.runs.safe_files import reading, sha256_inside
+from dpo_analysis.runs.safe_files import known_sha256, reading
 
 IMPORTED = "import"
 """The ``source`` in the identity of a run that was imported from summed log-probs."""
@@ -24,6 +24,7 @@ LOGGED = "log"
 """The ``source`` in the identity of a run that holds training logs alone."""
 MAX_NAMED_MODELS = 20
 """Models that the message about an unknown name lists."""
+INPUT_FOLDERS = ("pairs", "responses")
 VOCAB_FILE, NOISE_FILE, CURVES_FILE = "vocab.parquet", "noise.json", "training/curves.parquet"
 
 
@@ -245,16 +246,19 @@ class Run:
     def check_files(self, paths: Iterable[str]) -> None:
         """Check these files against the sha256 that the manifest has of them; files without a sha256 pass.
 
-        Reading a part checks only the pages that are read; this reads each file whole.
+        Every method that reads a file calls this first: what a Parquet file checks by itself, each page that is read,
+        leaves out its footer. A file is hashed once by a process, while its size and times stay the same.
 
         Raises:
-            StorageError: a file has other bytes; the message names the first.
+            StorageError: a file has other bytes, or pairs or responses that the manifest lists are missing; the message
+                names the first.
         """
         for path in paths:
             expected = self.hashes.get(path)
             try:
-                digest = sha256_inside(self.path, path) if expected is not None else None
+                digest = known_sha256(self.path, path) if expected is not None else None
             except FileNotFoundError:
+                self._refuse_missing(path)
                 continue
             # A worker may have written the file anew since this run was opened, and the manifest with it.
             if digest != expected and digest != _hashes_by_path(load_manifest(self.path)).get(path, digest):
@@ -263,6 +267,20 @@ class Run:
                     "score command again"
                 )
 
+    def _refuse_missing(self, path: str) -> None:
+        """Check that a missing file is none that every table needs: scores may be missing, as they may come later."""
+        folder, _, name = path.partition("/")
+        if folder not in INPUT_FOLDERS:
+            return
+        # Pairs and responses are written before their scores.
+        why = "its scores are there" if (self.path / scores_folder(self.reference) / name).is_file() else ""
+        why = "the manifest lists it" if path in _hashes_by_path(load_manifest(self.path)) else why
+        if why:
+            raise StorageError(
+                f"missing {self.path / path}: {why}; take it from where the run was made, or run the same score "
+                "command again"
+            )
+
     def parts_done(self, model: Model | str) -> list[int]:
         """Return the indices of the parts of ``model`` that are present, sorted."""
         return self._present_parts(scores_folder(self.model(model)))
@@ -270,6 +288,11 @@ class Run:
     def progress(self) -> dict[str, tuple[int, int]]:
         """Return the numbers of parts that are present and planned, by model key, the reference first."""
         return {model.key: (len(self.parts_done(model)), self.n_parts) for model in [self.reference, *self.models]}
+
+    @property
+    def present_parts(self) -> list[int]:
+        """The indices of the parts whose pairs are there or should be, sorted: no more than there are files."""
+        return self._listed_parts("pairs")
 
     @property
     def has_tokens(self) -> bool:
@@ -312,6 +335,16 @@ class Run:
             return []
         return sorted(index for index in (int(match[1]) for match in matches if match) if index < self.n_parts)
 
+    def _listed_parts(self, folder: str) -> list[int]:
+        """Return the parts that are present, and those of pairs and responses that the manifest or scores tell of."""
+        present = self._present_parts(folder)
+        if folder not in INPUT_FOLDERS or len(present) == self.n_parts:
+            return present
+        present += self._present_parts(scores_folder(self.reference))
+        matches = (PART_FILE.fullmatch(path.removeprefix(f"{folder}/")) for path in self.hashes)
+        listed = {int(match[1]) for match in matches if match}
+        return sorted({*present, *(index for index in listed if index < self.n_parts)})
+
     def _read_parts(
         self,
         folder: str,
@@ -322,12 +355,14 @@ class Run:
         rows: Collection[int] | None = None,
     ) -> pa.Table:
         tables = []
-        for index in self._present_parts(folder) if part is None else [part]:
+        for index in self._listed_parts(folder) if part is None else [part]:
             expected = {"identity": self._identity_hash, "part": str(index), **(label or {})}
+            path = part_path(folder, index)
+            self.check_files([path])
             try:
-                path = part_path(folder, index)
                 tables.append(read_table(self.path, path, table_schema, columns=columns, label=expected, rows=rows))
             except FileNotFoundError:
+                self._refuse_missing(path)
                 continue
         names = table_schema.names if columns is None else columns
         empty = pa.schema([table_schema.field(name) for name in names]).empty_table()

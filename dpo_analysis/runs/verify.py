@@ -14,11 +14,13 @@ from dpo_analysis.runs.evidence import influence, kinds, probes
 from dpo_analysis.runs.list_columns import flatten_lists, list_lengths
 from dpo_analysis.runs.manifest import MANIFEST_FILE, manifest_bytes
 from dpo_analysis.runs.parquet import read_label
-from dpo_analysis.runs.parts import part_path, scores_folder
+from dpo_analysis.runs.parts import PART_FILE, part_path, scores_folder
 from dpo_analysis.runs.records import Model
 from dpo_analysis.runs.run import Run, open_run
 from dpo_analysis.runs.safe_files import open_inside, sha256_inside
+from dpo_analysis.runs.summaries.saved_json import saved_problem
 from dpo_analysis.schema import INFLUENCE_SCHEMAS
+from dpo_analysis.trainer.folder import is_folder
 
 PER_TOKEN = ("logp", "entropy", "rank", "argmax_id", "argmax_logp")
 KEYS = ["row", "pair_id", "side"]
@@ -50,12 +52,24 @@ def verify_run(path: str | Path, *, weights: Callable[[Model], str] | None = Non
     problems += _missing_parts(run)
     if not problems:
         problems += _unlisted_files(run)
-    problems += [line for index in range(run.n_parts) for line in _part_problems(run, index, skip)]
+    problems += [line for index in run.present_parts for line in _part_problems(run, index, skip)]
     problems += _influence_problems(run, skip)
     problems += _probe_problems(run, skip)
+    problems += _report_files(run)
     if weights is not None:
         problems += [line for model in [run.reference, *run.models] for line in _weights_problem(run, model, weights)]
     return problems
+
+
+def _report_files(run: Run) -> Iterator[str]:
+    """Yield a line for each problem of the files that are written beside the manifest: saved diagnosis and log."""
+    problem = saved_problem(run.path)
+    if problem:
+        yield problem
+    try:
+        run.log()
+    except StorageError as error:
+        yield str(error)
 
 
 def _changed_files(run: Run) -> Iterator[tuple[str, str]]:
@@ -92,11 +106,15 @@ def _part_folders(run: Run) -> list[str]:
 def _missing_parts(run: Run) -> Iterator[str]:
     """Yield a line for each folder in which parts are missing."""
     for folder in _part_folders(run):
-        parts = [part_path(folder, index) for index in range(run.n_parts)]
-        absent = [part for part in parts if not checksums.is_plain_file(run.path, part)]
-        if absent:
-            rest = f" and {counted(len(absent) - 1, 'more part')}" if absent[1:] else ""
-            yield f"missing {run.path / absent[0]}{rest} of {len(parts)}: not scored yet"
+        # By what is there, not by what should be: a manifest may promise a million parts.
+        files = [path for path in (run.path / folder).glob("part-*") if path.is_file() and not path.is_symlink()]
+        matches = [PART_FILE.fullmatch(path.name) for path in files]
+        present = {index for index in (int(match[1]) for match in matches if match) if index < run.n_parts}
+        if len(present) < run.n_parts:
+            first = next(index for index in range(run.n_parts) if index not in present)
+            n_more = run.n_parts - len(present) - 1
+            rest = f" and {counted(n_more, 'more part')}" if n_more else ""
+            yield f"missing {run.path / part_path(folder, first)}{rest} of {run.n_parts}: not scored yet"
 
 
 def _unlisted_files(run: Run) -> list[str]:
@@ -222,6 +240,6 @@ def _resolve_source(run: Run, source: str) -> str:
     working_folders = [str(event["scored_from"]) for event in reversed(run.log()) if event.get("scored_from")]
     for working_folder in dict.fromkeys(working_folders):
         folder = run.path / working_folder / source
-        if source and folder.is_dir():
+        if source and is_folder(folder):
             return str(folder)
     return source

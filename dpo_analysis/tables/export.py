@@ -1,7 +1,8 @@
 """Write tables to Parquet, CSV or JSON lines; a file appears whole or not at all.
 
 Spreadsheets execute text that looks like a formula, and these tables hold text that a model wrote: in CSV every text
-that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return is prefixed with ``'``. Numbers are not changed.
+and every line of a text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return is prefixed with ``'``.
+Numbers are not changed.
 """
 
 import json
@@ -29,8 +30,9 @@ from dpo_analysis.tables.positions import position_table
 from dpo_analysis.tables.responses import response_table
 from dpo_analysis.tables.steps import step_table
 from dpo_analysis.tables.tokens import TOKEN_COLUMNS, token_parts
+from dpo_analysis.text.spreadsheet_cells import harmless_cell
 
-FORMULA = re.compile("[=+\\-@\t\r]")
+QUOTED_OR_ROW_END = re.compile(r'("(?:[^"]|"")*")|\r\n')
 CHUNK_ROWS = 50_000
 """Rows of a CSV or JSON lines file that are written at once."""
 TABLES = ("token", "response", "pair", "step", "position")
@@ -195,10 +197,18 @@ def _write(frames: Iterator[pd.DataFrame], path: Path, writer: Writer) -> int:
 def _write_csv(handle: BinaryIO, frames: Iterable[pd.DataFrame]) -> int:
     rows = 0
     for index, frame in enumerate(_chunks(frames)):
-        text = _without_formulas(frame).to_csv(index=False, header=index == 0, lineterminator="\n")
-        handle.write(text.encode("utf-8", "replace"))
+        handle.write(_csv_text(_without_formulas(frame), has_header=index == 0).encode("utf-8", "replace"))
         rows += len(frame)
     return rows
+
+
+def _csv_text(frame: pd.DataFrame, *, has_header: bool) -> str:
+    text = frame.to_csv(index=False, header=has_header, lineterminator="\n")
+    if "\r" not in text:
+        return text
+    # Only what stands in the end of a row is quoted in a cell: a bare carriage return would end the row for a reader.
+    text = frame.to_csv(index=False, header=has_header, lineterminator="\r\n")
+    return QUOTED_OR_ROW_END.sub(lambda match: match[1] or "\n", text)
 
 
 def _write_jsonl(handle: BinaryIO, frames: Iterable[pd.DataFrame]) -> int:
@@ -252,16 +262,12 @@ def _with_hex_bytes(frame: pd.DataFrame) -> pd.DataFrame:
 def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame without text that a spreadsheet would take for a formula, also in the column names."""
     frame = _with_hex_bytes(frame)
-    texts = {name: frame[name].map(_escape_formula) for name in frame.columns if _is_text(frame[name].dtype)}
-    return frame.assign(**texts).rename(columns=_escape_formula)
+    texts = {name: frame[name].map(harmless_cell) for name in frame.columns if _is_text(frame[name].dtype)}
+    return frame.assign(**texts).rename(columns=harmless_cell)
 
 
 def _is_text(dtype: object) -> bool:
     return not (isinstance(dtype, pd.Int64Dtype) or (isinstance(dtype, np.dtype) and dtype.kind in "fiub"))
-
-
-def _escape_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 WRITERS: dict[str, Writer] = {

@@ -80,7 +80,7 @@ def pairs_with_text(run: Run, text: str) -> Collection[str] | None:
     """
     if not text.strip():
         return None
-    parts = (run.pairs(part, ["pair_id", *TEXTS]) for part in range(run.n_parts))
+    parts = (run.pairs(part, ["pair_id", *TEXTS]) for part in run.present_parts)
     return {pair_id for pairs in parts for pair_id in _ids_with_text(pairs, text)}
 
 

@@ -5,7 +5,6 @@ by name (a name or several; a model is NAME or SERIES/NAME; None keeps all). Par
 status ``pending``. Units and meanings of the columns stand in ``schema.COLUMNS``.
 """
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from dpo_analysis.arrays.pair_quantities import LossSettings, pair_quantities
 from dpo_analysis.arrays.response_sums import counted_pairs, pair_index, response_sums
 from dpo_analysis.arrays.selection import Names, choose_models, split_mask
 from dpo_analysis.runs import Model, Run
+from dpo_analysis.runs.parts import source_row
 from dpo_analysis.schema import CHOSEN, SIDES
 
 PAIR_NUMBERS = (
@@ -88,7 +88,7 @@ def source_numbers(run: Run) -> pd.DataFrame:
         StorageError: a part is damaged.
     """
     table = run.pairs(columns=["pair_id", "source"])
-    rows = [json.loads(text) if text else {} for text in table["source"].to_pylist()]
+    rows = [source_row(text) for text in table["source"].to_pylist()]
     numbers: dict[str, NDArray[np.float64]] = {}
     other: set[str] = set()
     for index, row in enumerate(rows):

@@ -105,7 +105,7 @@ def _columns(run: Run, pair_id: Names, series: Names, model: Names, beta: float 
     policies = choose_models(run, series, model)
     ids = name_list(pair_id)
     rows = [find_pair(run, name)[1] for name in ids]
-    parts = sorted({row // run.part_size for row in rows}) if ids else range(run.n_parts)
+    parts = sorted({row // run.part_size for row in rows}) if ids else run.present_parts
     for part in parts:
         shared = _part_tokens(run, part, np.array(rows) if ids else None)
         for policy in policies:

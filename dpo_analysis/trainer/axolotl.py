@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import is_deeper
 from dpo_analysis.trainer.folder import TrainerFolder, read_text
 from dpo_analysis.trainer.training import Fact, Facts
 from dpo_analysis.trainer.training_args import FILE_NAME, TrainingArguments, argument_facts, positive_number, valid_beta
@@ -44,7 +45,7 @@ def config_in_log(text: str) -> dict[str, Any]:
         value, _ = json.JSONDecoder().raw_decode(text, start + len("config:\n"))
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) and not is_deeper(value) else {}
 
 
 def _template(config: Mapping[str, Any]) -> str | None:

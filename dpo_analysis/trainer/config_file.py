@@ -8,7 +8,7 @@ from typing import Any
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.trainer import axolotl, llamafactory
-from dpo_analysis.trainer.folder import is_regular, read_json_object
+from dpo_analysis.trainer.folder import expanded, is_regular, read_json_object
 from dpo_analysis.trainer.training import Facts
 from dpo_analysis.trainer.yaml_file import read_yaml_object
 
@@ -59,7 +59,7 @@ def read_config(path: str | Path, *, with_data: bool = True) -> TrainingConfig:
     Raises:
         InputError: no such file, a config of another trainer, or a data set that is not here.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     config = read_yaml_object(file)
     if "model_name_or_path" in config and ("stage" in config or "pref_beta" in config or "dataset_dir" in config):
         return _llamafactory(file, config, with_data)

@@ -1,6 +1,5 @@
 """The files of a trainer's output folder, read within bounds: checkpoints, JSON objects, model cards."""
 
-import json
 import os.path
 import re
 import stat
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import parse_json, read_at_most
 
 CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})|global_step(\d{1,18})_hf")
 """Names of checkpoint folders: of transformers' Trainer, and of OpenRLHF."""
@@ -201,6 +201,11 @@ def is_folder(name: str | Path) -> bool:
         return False
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` as the home folder; ``~name`` of nobody stays, where ``Path.expanduser`` would raise."""
+    return Path(os.path.expanduser(path))
+
+
 def read_text(path: Path, limit: int = MAX_TEXT_CHARACTERS) -> str:
     """Return the first ``limit`` characters of a text file; empty where it cannot be read."""
     if not is_regular(path):
@@ -215,8 +220,8 @@ def read_text(path: Path, limit: int = MAX_TEXT_CHARACTERS) -> str:
 def read_json_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file; empty where it cannot be read, or is another value."""
     try:
-        value = json.loads(read_text(path, MAX_JSON_CHARACTERS))
-    except (ValueError, RecursionError):
+        value = parse_json(read_text(path, MAX_JSON_CHARACTERS))
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -257,9 +262,9 @@ def saved_dtype(folder: Path) -> str | None:
         try:
             with open(path, "rb") as handle:
                 (length,) = struct.unpack("<Q", handle.read(8))
-                header = json.loads(handle.read(length)) if length <= MAX_HEADER_BYTES else {}
+                header = parse_json(read_at_most(handle, length)[:length]) if length <= MAX_HEADER_BYTES else {}
             dtypes = Counter(value.get("dtype") for key, value in header.items() if key != "__metadata__")
-        except (OSError, ValueError, struct.error, AttributeError, TypeError, RecursionError):
+        except (OSError, ValueError, struct.error, AttributeError, TypeError):
             return None
         return SAFETENSORS_DTYPES.get(str(dtypes.most_common(1)[0][0])) if dtypes else None
     return None

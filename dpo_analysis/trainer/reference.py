@@ -12,6 +12,8 @@ ASK_REFERENCE = "give what training started from as --reference MODEL"
 MAX_CANDIDATES = 4
 MAX_NAME = 1000
 """Characters of a model's path or hub id; a longer text in a file is none."""
+MAX_SHOWN = 100
+"""Characters of a name that a note shows."""
 MAX_LEVELS = 3
 """Folders above the output folder in which a model of the recorded name is looked for, as a candidate only."""
 
@@ -53,7 +55,7 @@ def find_reference(folder: TrainerFolder, facts: Facts) -> FoundReference:
     else:
         # A name that is no folder may be a hub id, but also a path on another machine; guessing could score against a
         # wrong reference.
-        shown = ", ".join(f"{start.value} ({start.source})" for start in named[:2])
+        shown = ", ".join(f"{_shown(start.value)} ({start.source})" for start in named[:2])
         found.notes.append(
             f"{folder.root} names {shown} as the model it started from, and that is not a folder here; {ASK_REFERENCE}"
         )
@@ -79,13 +81,17 @@ def _is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
+def _shown(name: str) -> str:
+    return name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..."
+
+
 def _is_itself(name: str, folder: TrainerFolder) -> bool:
     return is_folder(name) and Path(name).resolve() in (folder.newest.resolve(), folder.root.resolve())
 
 
 def _candidates(folder: TrainerFolder, named: list[Fact]) -> list[str]:
     """Return the named models that are missing, and models of the same name near the output folder."""
-    found = [f"{start.value} ({start.source}, not found on this machine)" for start in named]
+    found = [f"{_shown(start.value)} ({start.source}, not found on this machine)" for start in named]
     names = {Path(start.value).name for start in named} - {"", ".."}
     above = [folder.root.resolve(), *folder.root.resolve().parents][: MAX_LEVELS + 1]
     for place in above[1:]:
@@ -111,5 +117,6 @@ def _adapter_base(folder: TrainerFolder, facts: Facts) -> FoundReference:
     base = next((place for place in places if is_folder(place)), None)
     if base is not None:
         return FoundReference(Fact(str(base), source))
-    note = f"the base model {name} of {adapter} is not on this machine; a full model given as --reference is its base"
+    missing = f"the base model {_shown(name)} of {adapter} is not on this machine"
+    note = f"{missing}; a full model given as --reference is its base"
     return FoundReference(Fact(name, source), _candidates(folder, [Fact(name, source)]), [note])

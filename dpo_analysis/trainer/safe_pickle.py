@@ -6,6 +6,7 @@ know, such as TRL's. So the pickle's opcodes are interpreted here: numbers, text
 values, and every object or call becomes an ``InertObject``, a record of its name and arguments.
 """
 
+import lzma
 import pickletools
 import struct
 import zipfile
@@ -16,6 +17,9 @@ from typing import Any
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PICKLE_BYTES = 2**20
+MAX_VALUES = 2_000_000
+"""Values that are moved while a pickle is read. A megabyte of opcodes moves a million when each value is moved once;
+more is a pickle that copies its values again and again, such as 150,000 copies of a dictionary of 50,000."""
 PICKLE_FILE_NAME = "data.pkl"
 PUSH_OPCODES = frozenset(
     "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES "
@@ -36,8 +40,10 @@ READ_ERRORS = (
     MemoryError,
     OSError,
     RuntimeError,
+    AttributeError,
     struct.error,
     zlib.error,
+    lzma.LZMAError,
     zipfile.BadZipFile,
 )
 """Exceptions that a damaged or foreign file can raise while it is read."""
@@ -47,13 +53,17 @@ class UnreadablePickle(Exception):
     """The file is not a zip file with a pickle, or is damaged; ``str()`` says why."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class InertObject:
     """An object that a pickle would have built or called: its name (``module.name``), arguments and state."""
 
     name: str
     arguments: tuple[Any, ...] = ()
     state: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The name alone: what an object holds may hold the object, or itself a billion times."""
+        return f"InertObject({self.name[:80]!r})"
 
 
 def read_torch_file(path: Path) -> Any:
@@ -105,9 +115,11 @@ class _PickleMachine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.moved = 0
 
     def execute(self, name: str, argument: Any) -> None:
         """Interpret the opcode that ``pickletools`` calls ``name``."""
+        self._count(1)
         if name in PUSH_OPCODES:
             self.stack.append(argument)
         elif name in CONSTANT_OPCODES:
@@ -117,9 +129,15 @@ class _PickleMachine:
         else:
             getattr(self, f"_{name.lower()}")(argument)
 
+    def _count(self, values: int) -> None:
+        self.moved += values
+        if self.moved > MAX_VALUES:
+            raise UnreadablePickle(f"its pickle moves more than {MAX_VALUES:,} values")
+
     def _pop_to_mark(self) -> list[Any]:
         start = self.marks.pop()
         values = self.stack[start:]
+        self._count(len(values))
         del self.stack[start:]
         return values
 
@@ -252,4 +270,5 @@ class _PickleMachine:
         target = self.stack[-1]
         for part in state if isinstance(state, tuple) else (state,):
             if isinstance(target, InertObject) and isinstance(part, dict):
+                self._count(len(part))
                 target.state.update(part)

@@ -1,6 +1,6 @@
 """Arguments of a trainer from training_args.bin as plain values; nothing in the file is executed."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ file. ``n_devices`` counts the devices of a single process; the number of proces
 REFERENCE_FREE_CONFIGS = ("CPOConfig", "ORPOConfig")
 MAX_LIST = 64
 MAX_CHARACTERS = 4096
+MAX_SHOWN = 80
+"""Letters of a value that a note shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,10 @@ def _note_differences(found: list[TrainingArguments], notes: list[str]) -> None:
     for name in ("beta", "loss_type"):
         other = next((one for one in older if one.values.get(name) != newest.values.get(name)), None)
         if other is not None:
+            values = [str(one.values.get(name))[:MAX_SHOWN] for one in (newest, other)]
             notes.append(
-                f"{name} differs: {newest.values.get(name)} in {newest.path}, {other.values.get(name)} in "
-                f"{other.path}; the first is taken for all checkpoints"
+                f"{name} differs: {values[0]} in {newest.path}, {values[1]} in {other.path}; the first is taken for "
+                "all checkpoints"
             )
 
 
@@ -194,7 +197,7 @@ def _batch_settings(values: Mapping[str, Any]) -> dict[str, int]:
     whole = {
         name: int(value)
         for name, value in stored.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+        if not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
     }
     return {name: value for name, value in whole.items() if value > 0}
 
@@ -209,7 +212,7 @@ def loss_types(value: Any) -> str | list[str] | None:
 
 def valid_beta(value: Any) -> float | None:
     """Return beta as the file has it, 0 included: with it every reward is 0, and a default would invent rewards."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         return None
     return float(value)
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import MAX_DEPTH, is_deeper
 from dpo_analysis.trainer.folder import is_regular, read_text
 
 MAX_CHARACTERS = 32 * 2**10
@@ -55,4 +56,8 @@ def read_yaml_object(path: Path) -> dict[str, Any]:
         raise InputError(f"damaged config {path}: {reason}; correct the YAML and try again") from error
     if not isinstance(value, dict):
         raise InputError(f"no settings in {path}: it has no names at its top; give a config of a trainer")
+    if is_deeper(value):
+        raise InputError(
+            f"damaged config {path}: nested deeper than {MAX_DEPTH} levels; correct the YAML and try again"
+        )
     return {str(name): item for name, item in value.items()}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.plain_numbers import parse_number
 
 PAIRINGS = ("best-worst", "best-rest", "all")
 """Ways to pair them: the best with the worst, the best with every worse response, or each with every worse response."""
@@ -56,7 +57,7 @@ def score_of(value: Any) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = parse_number(value) if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

@@ -1,10 +1,10 @@
 """Prompt, chosen and rejected of a row in TRL's format: explicit or implicit, texts or messages."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from dpo_analysis.data.shapes.shape import NEEDED, refuse
+from dpo_analysis.text.bounded_json import parse_json
 
 Side = TypeVar("Side", str, list)
 
@@ -95,7 +95,7 @@ def tools_of(value: Any, where: str) -> list[Any] | None:
     """
     if isinstance(value, str) and value.strip():
         try:
-            value = json.loads(value)
+            value = parse_json(value)
         except ValueError:
             refuse(where, "tools is a text but not JSON", "give a list of JSON schemas or the same as JSON")
     if value is None or value == "":

@@ -136,7 +136,7 @@ class _Responses(NamedTuple):
 
 def _parts(run: Run, rows: Ints) -> Iterator[tuple[_Responses, _Responses]]:
     """Yield the chosen and the rejected responses of these rows, part by part."""
-    for part in range(run.n_parts) if len(rows) else ():
+    for part in run.present_parts if len(rows) else ():
         table = run.responses(part, columns=["row", "side", "token_ids"])
         table = table.filter(pa.array(np.isin(table["row"].to_numpy(), rows)))
         sides = side_indices(table)

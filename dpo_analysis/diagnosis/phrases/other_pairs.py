@@ -69,7 +69,7 @@ def find_in_texts(run: Run, rows: Ints, phrases: Sequence[str]) -> Mask | None:
         StorageError: a part is damaged.
     """
     parts = [np.zeros((len(SIDES), len(phrases), 0), dtype=bool)]
-    for part in range(run.n_parts):
+    for part in run.present_parts:
         table = run.pairs(part, ["row", *SIDES])
         table = table.filter(pa.array(np.isin(table["row"].to_numpy(), rows)))
         if table.num_rows and table[SIDES[0]].null_count == table.num_rows:

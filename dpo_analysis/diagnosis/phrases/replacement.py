@@ -64,7 +64,7 @@ def _continuation(run: Run, split: str, previous: int, token: int) -> str:
     """Return the words with which the chosen responses of a split go on from a bigram's token."""
     vocabulary, found = read_vocabulary(run), []
     counted = sampled_pairs(run, split)["row"].to_numpy()
-    for part in range(run.n_parts):
+    for part in run.present_parts:
         lengths, ids = _chosen_tokens(run, part, counted)
         words = response_words(vocabulary, lengths, ids)
         hits = np.flatnonzero((ids == token) & (previous_tokens(lengths, ids) == previous))

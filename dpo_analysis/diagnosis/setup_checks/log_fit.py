@@ -22,8 +22,18 @@ def last_fits(run: Run) -> list[dict[str, Any]]:
         StorageError: the run's log cannot be read.
     """
     last = {str(event.get("series")): event for event in run.log() if event.get("event") == EVENT}
-    known = [event for name, event in last.items() if event.get("outcome") in GRAVEST_FIRST and name in run.series]
+    known = [event for name, event in last.items() if name in run.series and _is_answer(event)]
     return sorted(known, key=lambda event: GRAVEST_FIRST.index(event["outcome"]))
+
+
+def _is_answer(event: Mapping[str, Any]) -> bool:
+    """Return whether an event has an outcome, and numbers where numbers belong: anybody can write a log."""
+    means = [event.get(name) or [] for name in ("logged", "recomputed")]
+    are_numbers = all(
+        isinstance(values, list) and len(values) <= len(SIDES) and all(type(value) in (int, float) for value in values)
+        for values in means
+    )
+    return event.get("outcome") in GRAVEST_FIRST and are_numbers and type(event.get("n_tried", 0)) in (int, type(None))
 
 
 def decided_by_fit(run: Run, compared: Check) -> Check:

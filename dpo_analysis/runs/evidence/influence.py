@@ -89,8 +89,10 @@ def answered_question(run: Run, model: Model, split: str) -> str:
     Raises:
         StorageError: the answer is damaged.
     """
+    path = influence_path(EFFECTS, model, split)
+    run.check_files([path])
     try:
-        return read_label(run.path, influence_path(EFFECTS, model, split))[0].get("question", "")
+        return read_label(run.path, path)[0].get("question", "")
     except FileNotFoundError:
         return ""
 
@@ -102,8 +104,10 @@ def read_influence(run: Run, kind: str, model: Model, split: str) -> pa.Table | 
         StorageError: the table is damaged, or of another run or other weights.
     """
     label = _influence_label(model, split) | {"identity": run.identity_hash}
+    path = influence_path(kind, model, split)
+    run.check_files([path])
     try:
-        return read_table(run.path, influence_path(kind, model, split), INFLUENCE_SCHEMAS[kind], label=label)
+        return read_table(run.path, path, INFLUENCE_SCHEMAS[kind], label=label)
     except FileNotFoundError:
         return None
 

@@ -69,7 +69,7 @@ def read_responses(run: Run, name: str, maker: Model) -> pa.Table | None:
         StorageError: the responses are damaged, or of another run or other weights.
     """
     label = _maker_label(name, maker) | {"identity": run.identity_hash}
-    return _read_if_present(run.path, responses_path(name, maker), RESPONSES_SCHEMA, label)
+    return _read_if_present(run, responses_path(name, maker), RESPONSES_SCHEMA, label)
 
 
 def read_scores(run: Run, name: str, maker: Model, scorer: Model) -> pa.Table | None:
@@ -82,7 +82,7 @@ def read_scores(run: Run, name: str, maker: Model, scorer: Model) -> pa.Table | 
         label = _scores_label(run.path, name, maker, scorer) | {"identity": run.identity_hash}
     except FileNotFoundError:
         return None
-    return _read_if_present(run.path, scores_path(name, maker, scorer), SCORES_SCHEMA, label)
+    return _read_if_present(run, scores_path(name, maker, scorer), SCORES_SCHEMA, label)
 
 
 def possible_scores(run: Run) -> Iterator[tuple[str, Model, Model]]:
@@ -111,8 +111,9 @@ def _scores_label(root: Path, name: str, maker: Model, scorer: Model) -> dict[st
     return _maker_label(name, maker) | {"model": scorer.key, "weights": scorer.weights, "of": of}
 
 
-def _read_if_present(root: Path, path: str, table_schema: pa.Schema, label: Mapping[str, str]) -> pa.Table | None:
+def _read_if_present(run: Run, path: str, table_schema: pa.Schema, label: Mapping[str, str]) -> pa.Table | None:
+    run.check_files([path])
     try:
-        return read_table(root, path, table_schema, label=label)
+        return read_table(run.path, path, table_schema, label=label)
     except FileNotFoundError:
         return None

@@ -1,6 +1,5 @@
 """Facts of every pair that depend on no model: the prompt in short, the ends of its responses, tokens by region."""
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from dpo_analysis.data.pairs import pairs_of_values
 from dpo_analysis.errors import InputError
 from dpo_analysis.runs.list_columns import flatten_lists, side_indices
+from dpo_analysis.runs.parts import source_row
 from dpo_analysis.runs.summaries.region_sums import count_by_region, pair_tokens
 from dpo_analysis.schema import PAIR_FACTS_SCHEMA, SIDES
 from dpo_analysis.text.duplicates import text_keys
@@ -84,7 +84,7 @@ def last_message(source: str | None) -> str:
     Args:
         source: the row as it was read, JSON.
     """
-    row = json.loads(source or "{}")
+    row = source_row(source)
     prompt = row.get("prompt") if isinstance(row, dict) else None
     if prompt is None and isinstance(row, dict):
         prompt = _prompt_of_shape(row)

@@ -124,13 +124,13 @@ def pair_label(run: Run, hashes: Mapping[str, str] | None = None) -> dict[str, s
         run: the run.
         hashes: sha256 of the files by path; those of the manifest where None.
     """
-    paths = [part_path(folder, index) for folder in ("pairs", "responses") for index in range(run.n_parts)]
+    paths = (part_path(folder, index) for folder in ("pairs", "responses") for index in range(run.n_parts))
     return _label(run, paths, hashes)
 
 
 def model_label(run: Run, model: Model, hashes: Mapping[str, str] | None = None) -> dict[str, str] | None:
     """Return the label of a valid summary of all parts of ``model``, as ``pair_label`` does."""
-    paths = [part_path(scores_folder(model), index) for index in range(run.n_parts)]
+    paths = (part_path(scores_folder(model), index) for index in range(run.n_parts))
     label = _label(run, paths, hashes)
     return None if label is None else label | {"model": model.key, "weights": model.weights}
 
@@ -184,13 +184,15 @@ def _summary_folder(kind: str, model: Model) -> str:
     return kind + scores_folder(model).removeprefix("scores")
 
 
-def _label(run: Run, paths: list[str], hashes: Mapping[str, str] | None) -> dict[str, str] | None:
+def _label(run: Run, paths: Iterable[str], hashes: Mapping[str, str] | None) -> dict[str, str] | None:
     """Return the label of a table made from these files: the run's identity and a hash of their hashes."""
     by_path = run.hashes if hashes is None else hashes
-    if any(path not in by_path for path in paths):
-        return None
-    joined = "".join(by_path[path] for path in paths)
-    return {"identity": run.identity_hash, "of": hashlib.sha256(joined.encode()).hexdigest()}
+    joined = hashlib.sha256()
+    for path in paths:
+        if path not in by_path:
+            return None
+        joined.update(by_path[path].encode())
+    return {"identity": run.identity_hash, "of": joined.hexdigest()}
 
 
 def _read_pair_summary(run: Run, path: str, columns: Sequence[str] | None) -> pa.Table:
@@ -201,10 +203,10 @@ def _read_pair_summary(run: Run, path: str, columns: Sequence[str] | None) -> pa
         if table is not None:
             return table
     if path == PAIR_INDEX:
-        tables = [_make_pair_index(run, index) for index in range(run.n_parts)]
+        tables = [_make_pair_index(run, index) for index in run.present_parts]
     else:
         token_types = TokenTypes.of(run.vocab())
-        tables = [_make_pair_facts(run, index, token_types) for index in range(run.n_parts)]
+        tables = [_make_pair_facts(run, index, token_types) for index in run.present_parts]
     whole = pa.concat_tables([PAIR_SUMMARIES[path].empty_table(), *tables])
     return whole if columns is None else whole.select(columns)
 
@@ -214,6 +216,7 @@ def _read_valid(
 ) -> pa.Table | None:
     """Return a summary; None where it is missing, damaged or of other bytes, which ``verify`` reports."""
     try:
+        run.check_files([path])
         return read_table(run.path, path, table_schema, columns=columns, label=label)
     except (FileNotFoundError, StorageError):
         return None

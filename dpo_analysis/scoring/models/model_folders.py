@@ -1,6 +1,5 @@
 """Where a model's files are, and why a folder holds no weights that can be loaded. Torch-free."""
 
-import json
 import os.path
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 from dpo_analysis.errors import InputError
 from dpo_analysis.scoring.models.policy_names import checkpoints_in
 from dpo_analysis.scoring.models.weight_files import DamagedWeights
+from dpo_analysis.text.bounded_json import parse_json, read_at_most
 from dpo_analysis.trainer.folder import is_folder, is_regular
 
 INDEX = "model.safetensors.index.json"
@@ -24,6 +24,8 @@ PICKLE_HINT = (
 )
 MAX_NAME = 200
 """Characters of a recorded name that a message shows."""
+MAX_JSON_BYTES = 64 * 2**20
+"""Bytes of a config or an index: the index of a model of a trillion parameters has a few MB."""
 _NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DOWNLOADED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -136,13 +138,30 @@ def weight_map(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        entries = parse_json(read_small_file(path))["weight_map"]
         shards = {str(name): str(shard) for name, shard in entries.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedWeights(f"bad {INDEX} in {folder}: no weight_map can be read; copy the file again") from error
     if not shards or any(Path(shard).name != shard for shard in shards.values()):
         raise DamagedWeights(f"bad {INDEX} in {folder}: its shards are not files of this folder; copy the file again")
     return shards
+
+
+def read_small_file(path: Path) -> bytes:
+    """Return the bytes of a config or an index of a model.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the system refuses.
+        ValueError: it is no plain file, so that reading could wait for ever, or has over ``MAX_JSON_BYTES``.
+    """
+    if path.exists() and not is_regular(path):
+        raise ValueError("no plain file")
+    with path.open("rb") as handle:
+        data = read_at_most(handle, MAX_JSON_BYTES)
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError(f"over {MAX_JSON_BYTES >> 20} MiB")
+    return data
 
 
 def _why_no_weights(folder: Path) -> str:

@@ -18,6 +18,7 @@ from dpo_analysis.scoring.models.resolved_model import ResolvedModel, resolve_fi
 from dpo_analysis.scoring.models.series import resolve_series
 from dpo_analysis.scoring.models.weight_files import DamagedWeights
 from dpo_analysis.trainer import Training
+from dpo_analysis.trainer.folder import expanded, is_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,9 @@ def _base_of_moved_adapters(policies: Sequence[NamedPolicy], reference: object) 
 
     The reference of an adapter is its base with the adapter off, so a full model given as the reference is the base.
     """
-    if not isinstance(reference, str | Path) or (Path(reference).expanduser() / "adapter_config.json").is_file():
+    if not isinstance(reference, str | Path) or (expanded(reference) / "adapter_config.json").is_file():
         return None
-    folders = [Path(policy.model).expanduser() for policy in policies if isinstance(policy.model, str | Path)]
+    folders = [expanded(policy.model) for policy in policies if isinstance(policy.model, str | Path)]
     adapters = [folder for folder in folders if (folder / "adapter_config.json").is_file()]
     return str(reference) if adapters and not any(map(_has_base, adapters)) else None
 
@@ -201,7 +202,7 @@ def _implied_references(
 
 def _recorded_reference(name: str, series: str, full_models: dict[Path, ModelFiles]) -> ModelFiles:
     """Return the files of the reference that a trainer's folder names; that name is not looked up on the hub."""
-    if not Path(name).is_dir():
+    if not is_folder(name):
         raise InputError(f"series {series} was trained from {name}: not found on this machine; pass --reference MODEL")
     return find_model(name, full_models=full_models)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dpo_analysis.errors import InputError
 from dpo_analysis.schema import REFERENCE
+from dpo_analysis.trainer.folder import expanded, is_folder
 
 DEFAULT_SERIES = "policy"
 """Series of a policy that names no series and is not in a ``checkpoint-N`` folder."""
@@ -68,7 +69,7 @@ def _split(text: object) -> tuple[str, object]:
     """Return label and model of ``LABEL=MODEL``; a bare MODEL, or a folder with ``=`` in its name, has no label."""
     if not isinstance(text, str | Path):
         raise InputError("a loaded model without a name: pass policies={'NAME': model}")
-    if isinstance(text, Path) or "=" not in text or Path(text).expanduser().is_dir():
+    if isinstance(text, Path) or "=" not in text or is_folder(expanded(text)):
         return "", text
     label, _, model = text.partition("=")
     if not label or not model:
@@ -79,7 +80,7 @@ def _split(text: object) -> tuple[str, object]:
 def _expand(label: str, model: object) -> list[NamedPolicy]:
     if not isinstance(model, str | Path):
         return [_single_policy(label, model)]
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     checkpoints = checkpoints_in(folder)
     if not checkpoints:
         return [_single_policy(label, model)]
@@ -96,7 +97,7 @@ def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _single_policy(label: str, model: object) -> NamedPolicy:
-    folder = Path(model).expanduser() if isinstance(model, str | Path) else None
+    folder = expanded(model) if isinstance(model, str | Path) else None
     if folder is not None and folder.is_dir():
         folder = folder.resolve()
     folder_name = folder.name if folder is not None else ""

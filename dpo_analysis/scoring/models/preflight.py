@@ -3,7 +3,6 @@
 Only safetensors are read, no code from a checkpoint is run, and a model that a file merely names is not downloaded.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +25,11 @@ from dpo_analysis.scoring.models.weight_files import (
     safetensors_header,
     unwrapped_name,
 )
+from dpo_analysis.text.bounded_json import parse_json
 
 OTHER_HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM", "RewardModel")
+MAX_POSITIONS = 2**53
+"""More positions than any model has; a config may hold any number."""
 _POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
 _UNHASHED_CONFIG_KEYS = ("transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache")
 _UNHASHED_ADAPTER_KEYS = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
@@ -138,10 +140,10 @@ def read_json(path: Path, *, missing: str) -> dict[str, Any]:
         InputError: there is no such file (``missing`` says what to do), or it does not parse to an object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(model_folders.read_small_file(path))
     except FileNotFoundError as error:
         raise InputError(f"no {path.name} in {path.parent}: {missing}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"bad {path.name} in {path.parent}: {error}; copy the file again") from error
     if not isinstance(value, dict):
         raise InputError(f"bad {path.name} in {path.parent}: not a JSON object; copy the file again")
@@ -150,7 +152,8 @@ def read_json(path: Path, *, missing: str) -> dict[str, Any]:
 
 def _refuse_config(config: Mapping[str, Any], folder: Path) -> None:
     """Refuse the config of a model that is no causal language model of a class of transformers."""
-    architectures = [str(name) for name in config.get("architectures") or ()]
+    names = config.get("architectures")
+    architectures = [str(name) for name in names] if isinstance(names, list) else []
     if config.get("is_encoder_decoder"):
         raise InputError(
             f"encoder-decoder model {config.get('model_type', '')} in {folder}: only causal language models have "
@@ -269,8 +272,11 @@ def position_limit(config: Mapping[str, Any]) -> int | None:
         return None
     limit = next((text[key] for key in _POSITION_KEYS if text.get(key)), None)
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    rope = rope if isinstance(rope, dict) else {}
     original, factor = rope.get("original_max_position_embeddings"), rope.get("factor")
-    stretched = int(original * factor) if original and factor else 0
+    stretched = 0
+    if isinstance(original, int | float) and isinstance(factor, int | float):
+        stretched = int(original * factor) if 0 < original * factor < MAX_POSITIONS else 0
     return max(int(limit), stretched) if isinstance(limit, int) else None
 
 

@@ -11,6 +11,7 @@ from dpo_analysis.scoring.models import model_folders
 from dpo_analysis.scoring.models.adapters.load_errors import LOAD_ERRORS
 from dpo_analysis.scoring.models.preflight import read_json
 from dpo_analysis.scoring.models.weight_files import file_sha256, json_sha256
+from dpo_analysis.trainer.folder import expanded
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _CONFIG_FILES = (
@@ -110,6 +111,6 @@ def _tokenizer_folder(source: str | Path) -> Path:
 
 def _read_template(path: Path) -> str:
     try:
-        return path.expanduser().read_text(encoding="utf-8")
+        return expanded(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"unreadable chat template {path}: {error}; give a Jinja file in UTF-8") from error

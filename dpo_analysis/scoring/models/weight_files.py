@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import parse_json
 
 EMBEDDING_NAMES = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
@@ -63,10 +64,10 @@ def safetensors_header(path: Path) -> dict[str, TensorInfo]:
             raise DamagedWeights(f"bad safetensors header in {path}: it is cut short or something else; copy it again")
         raw = file.read(length)
     try:
-        entries = json.loads(raw)
+        entries = parse_json(raw)
         tensors = {name: _tensor_info(entry) for name, entry in entries.items() if name != "__metadata__"}
         end = max((entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
         raise DamagedWeights(
             f"bad safetensors header in {path}: it is not the JSON it should be; copy it again"
         ) from error

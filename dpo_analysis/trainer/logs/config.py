@@ -1,6 +1,5 @@
 """What a training log says about the settings of its training: the config of W&B, trackio and TensorBoard."""
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import parse_json
 from dpo_analysis.trainer.logs import tensorboard, trackio, wandb_file
 from dpo_analysis.trainer.logs.files import read_whole
 from dpo_analysis.trainer.logs.found import TENSORBOARD, TRACKIO, WANDB, FoundLog, find_logs
@@ -74,8 +74,8 @@ def _parsed(text: str) -> dict[str, Any]:
     if not 0 < len(text) <= MAX_CONFIG_TEXT:
         return {}
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.plain_numbers import parse_number
 from dpo_analysis.trainer.logs.aliases import LOG_CALLS, METRIC_OF, NOT_METRICS, STEP_NAMES, split_and_name, trl_key
 from dpo_analysis.trainer.logs.curves import Curves, as_step
 from dpo_analysis.trainer.logs.files import open_log, unreadable
@@ -143,6 +144,6 @@ def _number(cell: str) -> float | None:
     word = cell.strip().lower()
     word = WORDS.get(word, word)
     try:
-        return None if word is None else float(word)
+        return None if word is None else parse_number(word)
     except ValueError:
         return None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import read_at_most
 
 MAX_BYTES = 2 * 2**30
 """Bytes of the largest log that is read piece by piece."""
@@ -42,7 +43,7 @@ def read_whole(path: Path, most: int = MAX_JSON_BYTES) -> bytes:
     """Return the bytes of a training log; arguments and errors as ``open_log``."""
     with open_log(path, most) as handle:
         try:
-            data = handle.read(most + 1)
+            data = read_at_most(handle, most)
         except OSError as error:
             raise unreadable(path, error) from error
     if len(data) > most:

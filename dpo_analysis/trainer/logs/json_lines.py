@@ -1,10 +1,10 @@
 """Logs with a JSON object on every line: LLaMA-Factory's trainer_log.jsonl and ms-swift's logging.jsonl."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpo_analysis.text.bounded_json import LOGGED_DIGITS, parse_json
 from dpo_analysis.trainer.logs.aliases import STEP_NAMES, trl_key
 from dpo_analysis.trainer.logs.curves import Curves, as_step
 from dpo_analysis.trainer.logs.files import open_log, unreadable
@@ -54,7 +54,7 @@ def _records(file: Path, curves: Curves) -> Iterator[dict[str, Any]]:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     """Return the object on a line; None for anything else."""
     try:
-        value = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        value = parse_json(line.decode("utf-8-sig"), most_digits=LOGGED_DIGITS)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -1,6 +1,5 @@
 """trackio's database: an SQLite file per project with a table ``metrics``, opened without writing a byte beside it."""
 
-import json
 import shutil
 import sqlite3
 import tempfile
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import LOGGED_DIGITS, parse_json
 from dpo_analysis.trainer.logs.aliases import LOG_CALLS, STEP_NAMES, trl_key
 from dpo_analysis.trainer.logs.curves import Curves, as_step
 from dpo_analysis.trainer.logs.files import open_log, unreadable
@@ -115,7 +115,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
 
 def _parsed(text: Any) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
+        value = parse_json(text, most_digits=LOGGED_DIGITS) if isinstance(text, str | bytes) else None
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

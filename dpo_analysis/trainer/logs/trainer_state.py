@@ -1,6 +1,5 @@
 """The log in trainer_state.json, which every trainer on transformers writes into its checkpoints."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from dpo_analysis.errors import InputError
+from dpo_analysis.text.bounded_json import LOGGED_DIGITS, parse_json
 from dpo_analysis.trainer.logs.curves import Curves
 from dpo_analysis.trainer.logs.files import MAX_JSON_BYTES, read_whole
 
@@ -86,8 +86,8 @@ def training_folder(file: Path) -> Path:
 
 def _load_state(file: Path) -> dict[str, Any]:
     try:
-        state = json.loads(read_whole(file, MAX_JSON_BYTES).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        state = parse_json(read_whole(file, MAX_JSON_BYTES), most_digits=LOGGED_DIGITS)
+    except ValueError as error:
         raise InputError(f"damaged training log {file}: {str(error)[:120]}; take another checkpoint's") from error
     if not isinstance(state, dict):
         raise InputError(f"no training log in {file}: it is no JSON object; name a {FILE}")

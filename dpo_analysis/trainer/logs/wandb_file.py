@@ -1,11 +1,11 @@
 """W&B's ``run-<id>.wandb``, read without W&B: a LevelDB log of Record messages, with the history and the config."""
 
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpo_analysis.text.bounded_json import LOGGED_DIGITS, parse_json
 from dpo_analysis.trainer.logs.aliases import LOG_CALLS, STEP_NAMES, trl_key
 from dpo_analysis.trainer.logs.curves import Curves, as_step
 from dpo_analysis.trainer.logs.files import open_log, unreadable
@@ -101,8 +101,8 @@ def _parsed(text: bytes) -> Any:
     if len(text) > MAX_JSON:
         return None
     try:
-        return json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError):
+        return parse_json(text, most_digits=LOGGED_DIGITS)
+    except ValueError:
         return None
 
 
