@@ -291,9 +291,9 @@ def _progress(path: Path, holder: str, lang: str) -> None:
     if holder and run.is_complete:
         last = max((model.step or 0 for model in run.models), default=0)
         kind = "app.live.begun" if just_begun(run) else f"app.live.{holder}"
-        kept = [] if just_begun(run) else _kept_mass_sentences(run, lang)
-        sentences = [words.text(kind, lang, n=len(run.models), step=last), *kept]
-        st.info(" ".join(sentences), icon=":material/autorenew:")
+        st.info(words.text(kind, lang, n=len(run.models), step=last), icon=":material/autorenew:")
+        if not just_begun(run):
+            safe_html(*((EVIDENCE, sentence) for sentence in _kept_mass_sentences(run, lang)))
         return
     done, whole = (sum(parts) for parts in zip(*run.progress().values(), strict=True))
     now = activity(path)
