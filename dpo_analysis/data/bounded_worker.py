@@ -171,7 +171,7 @@ def _outcome(work: Callable[[Any], Any], items: list[Any], place: mmap.mmap) -> 
 def _picklable(error: Exception) -> Exception:
     """Return an exception that survives the way to the parent: itself, or its text."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # dumped on this line
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

@@ -20,7 +20,7 @@ ROLES = {"pushed": "rejected", "pulled": "chosen", "no_data": "negative", "unexp
 
 
 def share_bars(found: Diagnosis, *, lang: str = "en", theme: str = "light") -> go.Figure:
-    """Return bars of the shares of the lost log-prob: pushed, pulled, in no data and unexplained.
+    """Return bars that show where the lost log-prob went, a bar for each share of ``ROLES``.
 
     The x axis is the share, 0 to 100 %; whiskers are 95 % intervals over groups.
 
